@@ -1,0 +1,134 @@
+"""One step of AIR: attend, infer, write.
+
+Letters: `B` batch, `Z` size of `what`, `[H, W]` image, `[h, w]` glimpse, `U`
+units of the LSTM.
+"""
+
+from typing import NamedTuple
+
+import sonnet as snt
+import tensorflow as tf
+
+from air_tf import config as config_lib
+from air_tf import modules
+
+__all__ = ['AIRCell', 'State', 'Step', 'WHERE_SIZE', 'to_where']
+
+WHERE_SIZE = 3  # Scale, shift_x, shift_y.
+
+
+class State(NamedTuple):
+  """What one step hands to the next."""
+  lstm: snt.LSTMState  # Two of [B, U].
+  where: tf.Tensor     # [B, 3], of the step before; zeros at first.
+  what: tf.Tensor      # [B, Z], likewise.
+
+
+class Step(NamedTuple):
+  """What one step decided, as if it were present."""
+  step_logit: tf.Tensor  # [B], log-odds of going ahead, given we got here.
+  where_posterior: modules.DiagonalGaussian  # Over [B, 3], before squashing.
+  where: tf.Tensor       # [B, 3], (scale, shift_x, shift_y), squashed.
+  what_posterior: modules.DiagonalGaussian   # Over [B, Z].
+  what: tf.Tensor        # [B, Z]
+  glimpse: tf.Tensor     # [B, h, w], what the model thinks the object is.
+  written: tf.Tensor     # [B, H, W], the glimpse in its place, y_t.
+
+
+class AIRCell(snt.Module):
+  """Attend (where), infer (what), write: the body of AIR's loop.
+
+  The cell is a deterministic function of its noise: all its randomness is
+  drawn outside, which makes the reparameterised gradient plain to see, gives
+  posterior means at zero noise, and lets one call draw for all steps.
+  """
+
+  def __init__(self, config: config_lib.Config, name: str = 'air_cell'):
+    super().__init__(name=name)
+    hidden = config.hidden_size
+    self._what_size = config.what_size
+    self._glimpse_size = config.glimpse_size
+    self._image_encoder = modules.encoder(hidden, name='image_encoder')
+    self._lstm = snt.LSTM(config.lstm_size, name='lstm')
+    # Cell state and hidden state start at learnt values (blog).
+    self._initial_hidden = tf.Variable(
+        tf.zeros([config.lstm_size]), name='initial_hidden')
+    self._initial_cell = tf.Variable(
+        tf.zeros([config.lstm_size]), name='initial_cell')
+    self._steps_predictor = modules.StepsPredictor(
+        config.steps_bias, name='steps_predictor')
+    self._where_estimator = modules.GaussianEstimator(
+        WHERE_SIZE, hidden, mean_init=[config.scale_prior_mean, 0., 0.],
+        stddev_init=config.where_stddev_init, name='where_estimator')
+    self._glimpse_encoder = modules.GaussianEstimator(
+        config.what_size, hidden, name='glimpse_encoder')
+    self._decoder = modules.Decoder(
+        config.glimpse_size, hidden, config.decoder_bias,
+        name='glimpse_decoder')
+
+  def initial_state(self, batch_size) -> State:
+    """Returns the state before the first step, for `batch_size` examples."""
+    tile = lambda x: tf.tile(x[tf.newaxis], [batch_size, 1])
+    return State(
+        lstm=snt.LSTMState(hidden=tile(self._initial_hidden),
+                           cell=tile(self._initial_cell)),
+        where=tf.zeros([batch_size, WHERE_SIZE]),
+        what=tf.zeros([batch_size, self._what_size]))
+
+  def encode(self, images: tf.Tensor) -> tf.Tensor:
+    """Maps images `[B, H, W]` to features `[B, hidden_size]`."""
+    return self._image_encoder(snt.flatten(images))
+
+  def decode(self, what: tf.Tensor) -> tf.Tensor:
+    """Maps appearance codes `[B, Z]` to glimpses `[B, h, w]`."""
+    return self._decoder(what)
+
+  def __call__(self, images: tf.Tensor, features: tf.Tensor, state: State,
+               noise: tf.Tensor) -> tuple[Step, State]:
+    """Takes one step.
+
+    Args:
+      images: `[B, H, W]`, what the glimpse is read from.
+      features: `[B, hidden_size]`, what `encode` made of the images. Apart,
+        because an image that stays the same need be encoded only once.
+      state: what the step before left.
+      noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
+
+    Returns:
+      What the step decided, and the state after it.
+    """
+    height, width = images.shape[1:]
+    where_noise, what_noise = tf.split(
+        noise, [WHERE_SIZE, self._what_size], axis=-1)
+    inputs = tf.concat([features, state.where, state.what], axis=-1)
+    hidden, lstm_state = self._lstm(inputs, state.lstm)
+
+    where_posterior = self._where_estimator(hidden)
+    where = to_where(_reparameterise(where_posterior, where_noise))
+    glimpse = modules.read(images, where, self._glimpse_size)
+    what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
+    what = _reparameterise(what_posterior, what_noise)
+    decoded = self.decode(what)
+    step = Step(
+        step_logit=self._steps_predictor(hidden),
+        where_posterior=where_posterior, where=where,
+        what_posterior=what_posterior, what=what,
+        glimpse=decoded,
+        written=modules.write(decoded, where, height, width))
+    return step, State(lstm=lstm_state, where=where, what=what)
+
+
+def to_where(logits: tf.Tensor) -> tf.Tensor:
+  """Squashes `[..., 3]` Gaussian values to a place in the image.
+
+  Returns:
+    `[..., 3]`, (scale, shift_x, shift_y): sigmoid for the scale, in (0, 1);
+    tanh for the shifts, in (-1, 1).
+  """
+  scale, shift = tf.split(logits, [1, 2], axis=-1)
+  return tf.concat([tf.sigmoid(scale), tf.tanh(shift)], axis=-1)
+
+
+def _reparameterise(posterior: modules.DiagonalGaussian,
+                    noise: tf.Tensor) -> tf.Tensor:
+  return posterior.mean + posterior.stddev * noise

@@ -1,0 +1,224 @@
+"""Every default of the project, once, with its reason.
+
+`Config` is the only place where a default is written. `bin/` offers each field
+as a flag of the same name, so that `--help`, the run folder's `config.json` and
+the code can never disagree.
+
+"Blog" is Adam Kosiorek, "Implementing Attend, Infer, Repeat" (2017); "paper" is
+Eslami et al. 2016, arXiv 1603.08575; "BUILD_NOTES" holds our measurements.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from air_tf import errors
+
+__all__ = ['Config', 'ESTIMATORS', 'OPTIMIZERS']
+
+ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil')
+OPTIMIZERS = ('adam', 'rmsprop')
+
+
+def _option(default, text: str, lower=None, upper=None, choices=None) -> Any:
+  """Returns a dataclass field that carries its help text and its bounds."""
+  return dataclasses.field(default=default, metadata={
+      'help': text, 'lower': lower, 'upper': upper, 'choices': choices})
+
+
+_TINY = 1e-12  # Lower bound of what must be positive.
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """A whole run: scenes, model, estimator, optimisation, bookkeeping.
+
+  Raises:
+    errors.UserError: if a value is outside its bounds or two values do not fit
+      together; the text names the flag.
+  """
+  # --- Scenes -----------------------------------------------------------------
+  digits: str = _option(
+      'embedded', "Where digits come from: 'embedded' (handwriting that ships "
+      "with scikit-learn, no download), 'mnist' (by keras.datasets, downloaded "
+      'once), or a path: an `mnist.npz` in the Keras layout, or a folder with '
+      'the four IDX files, gzipped or not.')
+  scenes: str = _option(
+      '', 'A scene file (.npz) to train on, instead of composing scenes from '
+      'digits. See data/README.md for the format.')
+  test_scenes: str = _option(
+      '', 'A scene file (.npz) to evaluate on. With --scenes and without this, '
+      'a tenth of the scenes is held out.')
+  canvas_size: int = _option(
+      50, 'Side of the square images, pixels (blog: 50). With --scenes it is '
+      'taken from the file.', lower=8, upper=1024)
+  counts: tuple[int, ...] = _option(
+      (0, 1, 2), 'Numbers of digits that a scene may hold, equally likely '
+      '(blog and paper: 0,1,2).', lower=0)
+  digit_scale: tuple[float, ...] = _option(
+      (1., 1.), 'Smallest and largest size of a digit, as a fraction of the '
+      '28-pixel MNIST frame.', lower=.1, upper=4.)
+  overlap: bool = _option(
+      False, 'Whether digits may overlap. Without it their bounding boxes are '
+      'disjoint.')
+  num_train_scenes: int = _option(
+      20_000, 'How many training scenes are composed at a time: a few more than '
+      '--refresh_every iterations draw (blog: 60,000, once).', lower=1)
+  refresh_every: int = _option(
+      250, 'Iterations after which all training scenes are composed anew, so '
+      'that none is seen twice and the model cannot learn them by heart; 0 '
+      'trains on one fixed set (blog). Costs 3 % of the time.', lower=0)
+  num_test_scenes: int = _option(
+      5_000, 'How many scenes to compose for evaluation: at 99 % right, the '
+      'standard error is .14 points.', lower=1)
+  cache_dir: str = _option(
+      'data/generated', 'Where composed scenes are kept between runs.')
+
+  # --- Model ------------------------------------------------------------------
+  max_steps: int = _option(
+      3, 'T, the most objects the model may write: one more than the scenes '
+      'hold, so that counting too many is possible (blog: 3).',
+      lower=1, upper=64)
+  what_size: int = _option(
+      50, 'Z, size of the appearance code of one object (blog and paper: 50).',
+      lower=1)
+  glimpse_size: int = _option(
+      20, 'Side of the square glimpse, pixels (blog: 20).', lower=2)
+  hidden_size: int = _option(
+      256, 'Units in each of the two hidden layers of every network (blog: '
+      '256).', lower=1)
+  lstm_size: int = _option(256, 'Units of the LSTM (blog: 256).', lower=1)
+  pixel_stddev: float = _option(
+      .3, 'Standard deviation of a pixel given its reconstruction (blog: .3).',
+      lower=_TINY)
+  scale_prior_mean: float = _option(
+      -.2, 'Prior mean of the logit of the glimpse scale: sigmoid(-.2) = .45, '
+      'a glimpse as large as an MNIST digit with its margin.')
+  scale_prior_stddev: float = _option(
+      .2, 'Prior standard deviation of the logit of the glimpse scale. A broad '
+      'prior lets one glimpse take two digits.', lower=_TINY)
+  shift_prior_stddev: float = _option(
+      1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
+      'almost evenly over the image (blog: 1).', lower=_TINY)
+  where_stddev_init: float = _option(
+      .2, 'Initial standard deviation of the posterior over place, before '
+      'squashing: wide enough to try places, narrow enough to see one.',
+      lower=_TINY)
+  difference: bool = _option(
+      False, 'Show each step what is left to explain, the image minus the '
+      'canvas so far, instead of the image (DAIR, paper section 3).')
+  decoder_bias: float = _option(
+      -2., 'Initial logit of every glimpse pixel: a first glimpse that is dark '
+      '(.12) neither pays for existing nor drowns the image.')
+  steps_bias: float = _option(
+      .75, 'Initial log-odds of taking a further step: above 0, so that the '
+      'first iterations write objects at all.')
+
+  # --- Prior over the number of steps -----------------------------------------
+  success_init: float = _option(
+      1e-5, 'Success probability s of the prior over counts, p(n) ~ s^n on '
+      '0...T, at the start.', lower=1e-30, upper=1.)
+  success_final: float = _option(
+      1e-5, 'Success probability s once annealed (blog: 1e-5).',
+      lower=1e-30, upper=1.)
+  success_hold: int = _option(
+      0, 'Iterations at the initial success probability.', lower=0)
+  success_iterations: int = _option(
+      0, 'Iterations over which log s falls linearly, after the hold (blog: '
+      '100,000).', lower=0)
+
+  # --- Estimator of the gradient ----------------------------------------------
+  estimator: str = _option(
+      'marginal', 'How the gradient of the discrete count is estimated; see '
+      'air_tf/estimators.py.', choices=ESTIMATORS)
+  exploration_init: float = _option(
+      .9, 'Exploration floor at the start: the weight of a uniform count mixed '
+      'into q(n). Without it q(n) locks to one count.', lower=0., upper=1.)
+  exploration_final: float = _option(
+      .1, 'Exploration floor at the end. Above 0 it keeps every prefix of the '
+      'explanation good, so that one step goes on explaining one object.',
+      lower=0., upper=1.)
+  exploration_iterations: int = _option(
+      1_500, 'Iterations over which the exploration floor falls linearly.',
+      lower=0)
+
+  # --- Optimisation -----------------------------------------------------------
+  optimizer: str = _option(
+      'adam', "Optimizer: 'adam', or 'rmsprop' (the blog's: momentum .9, "
+      'centred, started as TensorFlow 1 did).', choices=OPTIMIZERS)
+  learning_rate: float = _option(
+      1e-3, 'Learning rate at the start.', lower=_TINY)
+  baseline_learning_rate: float = _option(
+      1e-2, 'Learning rate of the neural baseline, where there is one: ten '
+      'times the model\'s (blog).', lower=_TINY)
+  decay_iterations: int = _option(
+      5_000, 'The learning rate follows half a cosine down to a fiftieth over '
+      'this many iterations and stays there; 0 keeps it constant. Constant '
+      'rates drift: see BUILD_NOTES.', lower=0)
+  clip_norm: float = _option(
+      100., 'Largest global norm of the gradient; 0 switches clipping off.',
+      lower=0.)
+  average_decay: float = _option(
+      .995, 'Decay of the running average of the weights, which is what is '
+      'evaluated and exported.', lower=0., upper=1.)
+  batch_size: int = _option(64, 'Images an iteration (blog: 64).', lower=1)
+  num_iterations: int = _option(
+      5_000, 'Iterations in all. A finished run goes on where it was when this '
+      'is raised.', lower=1)
+
+  # --- Bookkeeping ------------------------------------------------------------
+  seed: int = _option(
+      0, 'Seed of everything random. Two runs with one seed on one machine are '
+      'equal to the last bit.', lower=0, upper=2**31 - 1)
+  log_every: int = _option(
+      50, 'Iterations between training scalars; one compiled call.', lower=1)
+  eval_every: int = _option(
+      500, 'Iterations between evaluations on all held-out scenes.', lower=1)
+  checkpoint_every: int = _option(
+      500, 'Iterations between checkpoints.', lower=1)
+  jit_compile: bool = _option(
+      True, 'Compile the training step with XLA.')
+
+  def __post_init__(self):
+    """Checks every value; see the class for what it raises."""
+    for field in dataclasses.fields(self):
+      _check_bounds(field, getattr(self, field.name))
+    _require(bool(self.counts), '--counts', self.counts,
+             'at least one number, for example --counts=0,1,2')
+    _require(len(self.digit_scale) == 2
+             and self.digit_scale[0] <= self.digit_scale[1],
+             '--digit_scale', self.digit_scale,
+             'two numbers, the smaller first, for example --digit_scale=.6,1')
+    _require(self.scenes or max(self.counts) <= self.max_steps,
+             '--counts', self.counts,
+             f'no more than --max_steps={self.max_steps}, the most objects '
+             'the model may write; raise --max_steps or leave the larger counts '
+             'out')
+    _require(self.scenes or not self.test_scenes, '--test_scenes',
+             self.test_scenes, 'to stand beside --scenes; without that, test '
+             'scenes are composed from test digits')
+
+
+def _check_bounds(field: dataclasses.Field, value) -> None:
+  """Raises `UserError` if `value` breaks the bounds in the field's metadata."""
+  flag, bounds = f'--{field.name}', field.metadata
+  if bounds['choices'] is not None:
+    _require(value in bounds['choices'], flag, value,
+             'one of ' + ', '.join(bounds['choices']))
+  for number in value if isinstance(value, tuple) else (value,):
+    if isinstance(number, int | float):
+      _require(math.isfinite(number), flag, value, 'a finite number')
+      if bounds['lower'] is not None:
+        wanted = ('more than 0' if bounds['lower'] == _TINY
+                  else f"at least {bounds['lower']}")
+        _require(number >= bounds['lower'], flag, value, wanted)
+      if bounds['upper'] is not None:
+        _require(number <= bounds['upper'], flag, value,
+                 f"at most {bounds['upper']}")
+
+
+def _require(condition, flag: str, found, wanted: str) -> None:
+  if not condition:
+    if isinstance(found, tuple):
+      found = ','.join(map(str, found))
+    raise errors.UserError(f'{flag}={found}: wanted {wanted}.')

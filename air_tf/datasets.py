@@ -1,0 +1,146 @@
+"""The scenes of a run: composed anew all the time, or from the user's files."""
+
+from collections.abc import Callable
+from concurrent import futures
+import hashlib
+import json
+import os
+
+from absl import logging
+import numpy as np
+
+from air_tf import config as config_lib
+from air_tf import digits as digits_lib
+from air_tf import errors
+from air_tf import files
+from air_tf import scene_files
+from air_tf import scenes as scenes_lib
+
+__all__ = ['Pools', 'load']
+
+Pools = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
+
+_CACHE_VERSION = 1  # Raise it when `scenes.compose` changes what it draws.
+# Fixed, and not --seed: runs of all seeds see the same scenes, so what differs
+# between them is the training.
+_TRAIN_SEED, _TEST_SEED = 1, 2
+
+
+def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
+  """Returns a run's (training scenes, test scenes), images of equal size.
+
+  Training scenes come in pools: pool k serves the iterations from
+  k * `config.refresh_every` on. Scenes come from scene files if `config.scenes`
+  names one, and all pools are equal; otherwise they are composed, training
+  scenes from training digits only, each pool anew, and test scenes from test
+  digits only. Either way they do not depend on `config.seed`: runs that differ
+  in the seed are trained and tested alike.
+
+  Raises:
+    errors.UserError: if a file or a flag cannot be used.
+  """
+  if config.scenes:
+    train, test = _load_files(config)
+    return lambda pool: train, test
+  digits = digits_lib.load(config.digits)
+  test = _load_composed(
+      config, 'test', _recipe(config, config.num_test_scenes, _TEST_SEED),
+      digits.test_images, digits.test_labels)
+  if config.refresh_every:
+    return _FreshPools(config, digits.train_images, digits.train_labels), test
+  train = _load_composed(
+      config, 'train', _recipe(config, config.num_train_scenes, _TRAIN_SEED),
+      digits.train_images, digits.train_labels)
+  return lambda pool: train, test
+
+
+class _FreshPools:
+  """Composes pools of scenes, one ahead of its use, in a thread.
+
+  Composing costs a few hundredths of the training time, so an endless supply
+  is cheaper than a set that must be stored and is learnt by heart.
+  """
+
+  def __init__(self, config, images, labels):
+    self._config, self._images, self._labels = config, images, labels
+    self._executor = futures.ThreadPoolExecutor(max_workers=1)
+    self._ahead = {}
+
+  def __call__(self, pool: int) -> scenes_lib.Scenes:
+    future = self._ahead.pop(pool, None) or self._submit(pool)
+    self._ahead = {pool + 1: self._submit(pool + 1)}
+    return future.result()
+
+  def _submit(self, pool: int) -> futures.Future:
+    recipe = _recipe(
+        self._config, self._config.num_train_scenes, (_TRAIN_SEED, pool))
+    return self._executor.submit(
+        scenes_lib.compose, self._images, self._labels, **recipe)
+
+
+def _load_files(config: config_lib.Config):
+  """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
+  train = scene_files.read(config.scenes)
+  _check_counts(config.scenes, train, config.max_steps)
+  if not config.test_scenes:
+    return _hold_out(config.scenes, train)
+  test = scene_files.read(config.test_scenes)
+  _check_counts(config.test_scenes, test, config.max_steps)
+  wanted, found = train.images.shape[1:], test.images.shape[1:]
+  files.require(found == wanted, config.test_scenes, 'images',
+                f'{found[0]} x {found[1]} pixels',
+                f'{wanted[0]} x {wanted[1]}, as in --scenes={config.scenes}')
+  return train, test
+
+
+def _check_counts(path: str, scenes: scenes_lib.Scenes, max_steps: int) -> None:
+  if scenes.counts is not None:
+    most = scenes.counts.max()
+    files.require(most <= max_steps, path, 'counts', f'up to {most} objects',
+                  f'no more than --max_steps={max_steps}, the most objects the '
+                  'model may write; raise --max_steps')
+
+
+def _hold_out(path: str, scenes: scenes_lib.Scenes):
+  """Returns (the rest, a tenth), always the same tenth of a file."""
+  num_scenes = len(scenes.images)
+  files.require(num_scenes >= 2, path, 'images', 'one image',
+                'at least 2, to hold a tenth out; or give --test_scenes')
+  order = np.random.RandomState(0).permutation(num_scenes)
+  test, train = np.split(order, [max(1, num_scenes // 10)])
+  return tuple(
+      scenes_lib.Scenes(*(None if field is None else field[part]
+                          for field in scenes)) for part in (train, test))
+
+
+def _recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
+  return dict(
+      num_scenes=num_scenes, canvas_size=config.canvas_size,
+      counts=config.counts, digit_scale=config.digit_scale,
+      overlap=config.overlap, seed=seed)
+
+
+def _load_composed(config, split, recipe, images, labels):
+  """Returns the scenes of `split`, from the cache if they are there."""
+  path = os.path.join(
+      config.cache_dir, f'{split}-{_digest(recipe, images, labels)}.npz')
+  if os.path.exists(path):
+    try:
+      return scene_files.read(path)
+    except errors.UserError as error:
+      logging.warning('Composing the scenes again: %s', error)
+  scenes = scenes_lib.compose(images, labels, **recipe)
+  try:
+    scene_files.write(path, scenes)
+  except errors.UserError as error:
+    logging.warning('Going on without a cache: %s', error)
+  return scenes
+
+
+def _digest(recipe, images: np.ndarray, labels: np.ndarray) -> str:
+  """Returns 16 hex digits that change with anything the scenes depend on."""
+  text = json.dumps([_CACHE_VERSION, recipe, images.shape], sort_keys=True)
+  digest = hashlib.sha256(text.encode())
+  digest.update(np.ascontiguousarray(images))
+  digest.update(np.ascontiguousarray(labels, np.int32))
+  return digest.hexdigest()[:16]

@@ -1,0 +1,34 @@
+"""The ways in which a command ends early that are not bugs.
+
+Scripts in `bin/` print the text of these as one line, without a traceback, and
+exit with their `exit_code`. Any other exception is a bug and keeps its
+traceback.
+"""
+
+import signal
+
+__all__ = ['Diverged', 'EXPECTED', 'Interrupted', 'UserError']
+
+
+class UserError(ValueError):
+  """Something the user gave (a flag, a file) cannot be used.
+
+  The text says what was found, where, what was wanted, and what to do.
+  """
+  exit_code = 2
+
+
+class Diverged(ArithmeticError):
+  """Training met a number that is not finite."""
+  exit_code = 3
+
+
+class Interrupted(Exception):
+  """A signal asked the program to stop, and all work is saved."""
+
+  def __init__(self, signal_number: int, message: str):
+    super().__init__(f'{signal.Signals(signal_number).name}: {message}')
+    self.exit_code = 128 + signal_number  # As shells report a signal.
+
+
+EXPECTED = (UserError, Diverged, Interrupted)

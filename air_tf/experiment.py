@@ -1,0 +1,243 @@
+"""A whole run: scenes, training, evaluation, pictures, checkpoints, export."""
+
+import contextlib
+import dataclasses
+import signal
+import sys
+import time
+
+from absl import logging
+import tensorflow as tf
+import tqdm
+
+from air_tf import config as config_lib
+from air_tf import datasets
+from air_tf import errors
+from air_tf import export
+from air_tf import figures
+from air_tf import metrics
+from air_tf import model as model_lib
+from air_tf import run_folder
+from air_tf import scene_files
+from air_tf import scenes as scenes_lib
+from air_tf import summaries
+from air_tf import training
+
+__all__ = ['Experiment', 'evaluate', 'restore', 'run']
+
+_TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
+_PICTURED = 10  # Scenes in the progress figure.
+
+
+def run(config: config_lib.Config, logdir: str,
+        started: float | None = None) -> dict:
+  """Trains a model, or goes on training it, and leaves all of it in a folder.
+
+  Args:
+    config: the run.
+    logdir: its folder; see `run_folder`.
+    started: `time.time()` at which the command began; now, if None.
+
+  Returns:
+    The last evaluation on held-out scenes, as in `metrics.jsonl`.
+
+  Raises:
+    errors.UserError: if the configuration, a file or the folder cannot be used.
+    errors.Interrupted: on SIGINT or SIGTERM, with everything saved.
+    errors.Diverged: if a number stops being finite.
+  """
+  started = time.time() if started is None else started
+  pools, test_scenes = datasets.load(config)
+  config = dataclasses.replace(config, canvas_size=test_scenes.images.shape[1])
+  folder = run_folder.RunFolder(logdir)
+  folder.begin(config)
+  experiment = Experiment(config, folder, pools, test_scenes, started)
+  result = experiment.train()
+  export.save(experiment.trainer.average, folder.path / 'saved_model')
+  return result | {'logdir': str(logdir)}
+
+
+def restore(logdir: str) -> training.Trainer:
+  """Returns the trainer of a run as its newest checkpoint left it.
+
+  Raises:
+    errors.UserError: if the folder holds no run, or no checkpoint.
+  """
+  folder = run_folder.RunFolder(logdir)
+  config = folder.config()
+  trainer = training.Trainer(config)
+  if not folder.restore(tf.train.Checkpoint(trainer=trainer)):
+    raise errors.UserError(
+        f'--logdir={logdir}: the run has no checkpoint yet; wanted one. Train '
+        f'at least --checkpoint_every={config.checkpoint_every} iterations.')
+  return trainer
+
+
+def evaluate(logdir: str, scenes: str | None = None) -> dict:
+  """Scores a run as its newest checkpoint left it.
+
+  Args:
+    logdir: folder of the run.
+    scenes: path of a scene file; the held-out scenes of the run, if None.
+
+  Returns:
+    As `metrics.Evaluator`, and `step`, the checkpoint's iteration.
+
+  Raises:
+    errors.UserError: if there is no such run, or the scenes do not suit it.
+  """
+  trainer = restore(logdir)
+  config = trainer.config
+  if scenes is None:
+    chosen = datasets.load(config)[1]
+  else:
+    chosen = scene_files.read(scenes)
+    found = chosen.images.shape[1]
+    if found != config.canvas_size:
+      raise errors.UserError(
+          f'--scenes={scenes}: images: found {found} x {found} pixels; wanted '
+          f'{config.canvas_size} x {config.canvas_size}, as the run was '
+          'trained on.')
+  evaluator = metrics.Evaluator(trainer.average, chosen)
+  return {'step': int(trainer.iteration), 'scenes': len(chosen.images),
+          **evaluator(trainer.num_steps_prior())}
+
+
+class Experiment:
+  """One run at work: a trainer, its scenes and its folder."""
+
+  def __init__(self, config: config_lib.Config, folder: run_folder.RunFolder,
+               pools: datasets.Pools, test_scenes: scenes_lib.Scenes,
+               started: float):
+    """Builds the trainer and brings it to where the folder's run got."""
+    self._config = config
+    self._folder = folder
+    self._test_scenes = test_scenes
+    self.trainer = training.Trainer(config)
+    self._checkpoint = tf.train.Checkpoint(trainer=self.trainer)
+    self._iteration = folder.restore(self._checkpoint)
+    folder.forget_metrics_after(self._iteration)
+    history = folder.metrics()
+    # Seconds of earlier sessions count; those since their last line are lost.
+    self._started = started - (history[-1]['seconds'] if history else 0.)
+    self._result = next(
+        (x for x in reversed(history) if x['split'] == 'test'), None)
+    if self._iteration:
+      logging.info('Resumed at iteration %d.', self._iteration)
+
+    self._pools = pools
+    self._pool = None  # Number of the pool whose images are on the device.
+    self._images = None
+    few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES]
+                              for x in pools(0)))
+    self._evaluators = {
+        split: metrics.Evaluator(self.trainer.average, scenes)
+        for split, scenes in (('train', few), ('test', test_scenes))}
+    self._writer = summaries.Writer(folder.path)
+
+  def train(self) -> dict:
+    """Trains to the last iteration; returns the last held-out evaluation."""
+    config, last = self._config, self._config.num_iterations
+    bar = tqdm.tqdm(total=last, initial=min(self._iteration, last), unit='it',
+                    disable=not sys.stderr.isatty())
+    with bar, _signals() as received:
+      while self._iteration < last:
+        stop = min(_next(self._iteration, config.log_every),
+                   _next(self._iteration, config.eval_every),
+                   _next(self._iteration, config.checkpoint_every),
+                   _next(self._iteration, config.refresh_every or last), last)
+        self._advance(stop)
+        bar.update(self._iteration - bar.n)
+        if self._due(config.eval_every) or self._iteration == last:
+          self._evaluate()
+        if (self._due(config.checkpoint_every) or self._iteration == last
+            or received):
+          self._save()
+        if received:
+          raise errors.Interrupted(
+              received[0], f'stopped and saved at iteration {self._iteration}; '
+              'the same command goes on from there.')
+    if self._result is None or self._result['step'] != self._iteration:
+      self._evaluate()
+    return self._result
+
+  def _due(self, every: int) -> bool:
+    return self._iteration % every == 0
+
+  def _advance(self, stop: int) -> None:
+    """Trains up to iteration `stop` and writes the training scalars."""
+    refresh = self._config.refresh_every
+    pool = self._iteration // refresh if refresh else 0
+    if pool != self._pool:
+      self._pool, self._images = pool, tf.constant(self._pools(pool).images)
+    means, last = self.trainer.train(
+        self._images, tf.constant(stop - self._iteration))
+    self._iteration = int(self.trainer.iteration)
+    for name, value in last.items():
+      if not tf.math.is_finite(value):
+        raise errors.Diverged(
+            f'iteration {self._iteration}: {name} is {float(value)}, the first '
+            'term that is not finite. The last good checkpoint is kept in '
+            f'{self._folder.path}/checkpoints; try a smaller --learning_rate '
+            'or --clip_norm.')
+    self._writer.scalars('train', {
+        f'training/{name}': value for name, value in means.items()},
+        self._iteration)
+
+  def _evaluate(self) -> None:
+    """Scores the model on both splits and leaves the numbers everywhere."""
+    num_steps_prior = self.trainer.num_steps_prior()
+    for split, evaluator in self._evaluators.items():
+      values = evaluator(num_steps_prior)
+      line = {'step': self._iteration, 'split': split, **values,
+              'seconds': round(time.time() - self._started, 2)}
+      self._folder.log_metrics(line)
+      self._writer.scalars(split, {
+          f'evaluation/{name}': value for name, value in values.items()},
+          self._iteration)
+    self._result = line
+    logging.info(
+        'Iteration %d: %sELBO %.1f nats, %.1f objects an image (held-out), '
+        '%.0f s.', self._iteration,
+        f"count accuracy {100 * line['count_accuracy']:.2f} %, "
+        if 'count_accuracy' in line else '',
+        line['elbo'], line['num_steps'], line['seconds'])
+    self._picture()
+
+  def _picture(self) -> None:
+    images = model_lib.to_pixels(self._test_scenes.images[:_PICTURED])
+    answer = {name: value.numpy() for name, value in
+              export.explain(self.trainer.average, images).items()}
+    counts = self._test_scenes.counts
+    figure = figures.progress(
+        images.numpy(), answer, None if counts is None else counts[:_PICTURED])
+    figures.save(figure, self._folder.path / 'figures' / 'progress.png')
+    self._writer.image('progress', figures.rgb(figure), self._iteration)
+
+  def _save(self) -> None:
+    self._writer.flush()
+    self._folder.save(self._checkpoint, self._iteration)
+
+
+def _next(iteration: int, every: int) -> int:
+  """The first multiple of `every` after `iteration`."""
+  return (iteration // every + 1) * every
+
+
+@contextlib.contextmanager
+def _signals():
+  """Notes SIGINT and SIGTERM in a list; a second one acts as usual."""
+  received = []
+
+  def note(number, frame):
+    del frame
+    received.append(number)
+    signal.signal(number, signal.SIG_DFL)
+
+  previous = {number: signal.signal(number, note)
+              for number in (signal.SIGINT, signal.SIGTERM)}
+  try:
+    yield received
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)

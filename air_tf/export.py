@@ -1,0 +1,112 @@
+"""The trained model as functions of images, and as a SavedModel of them.
+
+The SavedModel loads with TensorFlow alone. Letters: `N` images, `T` most steps,
+`Z` size of `what`, `[H, W]` image, `[h, w]` glimpse.
+"""
+
+import os
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+from air_tf import errors
+from air_tf import model as model_lib
+from air_tf import modules
+
+__all__ = ['ExportedAIR', 'explain', 'save']
+
+
+def explain(model: model_lib.AIRModel,
+            images: tf.Tensor) -> dict[str, tf.Tensor]:
+  """Counts, places and redraws the objects of images, at posterior means.
+
+  Args:
+    model: a trained model.
+    images: float `[N, H, W]`, pixels in 0 ... 1.
+
+  Returns:
+    `num_steps` int32 `[N]`, the most likely count; `num_steps_probs`
+    `[N, T + 1]`; `presence` `[N, T]`, 1. for a step that is taken; `where`
+    `[N, T, 3]`, (scale, shift_x, shift_y); `boxes` `[N, T, 4]`, (y, x, height,
+    width) in pixels; `what` `[N, T, Z]`; `glimpses` `[N, T, h, w]`, decoded;
+    `canvases` `[N, T, H, W]`, after each step; `reconstruction` `[N, H, W]`.
+    Rows of absent steps are zero in `where`, `boxes`, `what` and `glimpses`.
+  """
+  inference = model.infer(images)
+  counts = inference.num_steps.mode()
+  scene = model_lib.settle(inference, counts)
+  height, width = images.shape[1:]
+  present = lambda x: x * tf.reshape(
+      scene.presence, tf.concat([tf.shape(scene.presence),
+                                 tf.ones([x.shape.rank - 2], tf.int32)], 0))
+  return {
+      'num_steps': counts,
+      'num_steps_probs': tf.exp(inference.num_steps.log_pmf()),
+      'presence': scene.presence,
+      'where': present(inference.where),
+      'boxes': present(modules.boxes(inference.where, height, width)),
+      'what': present(inference.what),
+      'glimpses': present(inference.glimpses),
+      'canvases': scene.canvases,
+      'reconstruction': scene.reconstruction,
+  }
+
+
+class ExportedAIR(tf.Module):
+  """The signatures of the SavedModel, as methods."""
+
+  def __init__(self, model: model_lib.AIRModel):
+    """Makes the functions for a model that has all its variables."""
+    super().__init__(name='exported_air')
+    self._model = model
+    config = model.config
+    height = width = config.canvas_size
+    spec = lambda shape, name, dtype=tf.float32: tf.TensorSpec(
+        shape, dtype, name=name)
+    steps = config.max_steps
+
+    @tf.function(input_signature=[spec([None, height, width], 'images')])
+    def serve(images):
+      return explain(model, images)
+
+    @tf.function(input_signature=[
+        spec([None, steps, config.what_size], 'what'),
+        spec([None, steps, 3], 'where'), spec([None, steps], 'presence')])
+    def decode(what, where, presence):
+      return {'images': model.draw(what, where, presence, height, width)}
+
+    @tf.function(input_signature=[spec([None], 'num_steps', tf.int32)])
+    def sample(num_steps):
+      # A new seed at every call, from TensorFlow's own state.
+      seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+      return {'images': model.sample_prior(num_steps, seed, height, width)}
+
+    self.endpoints = {
+        'serving_default': serve, 'decode': decode, 'sample': sample}
+
+
+def save(model: model_lib.AIRModel, path: str | pathlib.Path) -> None:
+  """Writes the SavedModel folder; an older one is replaced once this is whole.
+
+  Args:
+    model: a trained model.
+    path: of the folder; its parents are made.
+
+  Raises:
+    errors.UserError: if the folder cannot be written.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  exported = ExportedAIR(model)
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tf.saved_model.save(
+        exported, str(temporary), signatures=exported.endpoints)
+    if path.exists():
+      shutil.rmtree(path)
+    temporary.rename(path)
+  except (OSError, tf.errors.OpError) as error:
+    raise errors.UserError(
+        f'{path}: the SavedModel cannot be written ({error}); wanted a folder '
+        'that can be made or replaced.') from error

@@ -1,0 +1,75 @@
+"""Files that people give: .npz archives, and errors that say what is wrong.
+
+Nothing in a file is trusted: whatever is in it, reading it returns arrays or
+raises `errors.UserError` with a text of one line that names the file.
+"""
+
+from collections.abc import Sequence
+import os
+
+from absl import logging
+import numpy as np
+
+from air_tf import errors
+
+__all__ = ['describe', 'one_line', 'read_npz', 'require']
+
+
+def read_npz(path: str, required: Sequence[str],
+             optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+  """Returns the arrays of these names in an .npz file.
+
+  Names beyond these are ignored with a warning: `count` for `counts`, say.
+
+  Raises:
+    errors.UserError: if the file or a required array is missing or damaged.
+  """
+  if not os.path.isfile(path):
+    raise errors.UserError(f'{path}: no such file; wanted an .npz file.')
+  try:
+    with open(path, 'rb') as file:
+      archive = np.load(file, allow_pickle=False)
+      if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError('it is a single array')
+      names = ', '.join(sorted(archive.files)) or 'nothing'
+      for key in required:
+        require(key in archive, path, key, f'only {names}',
+                f'a file with {", ".join(required)}, written by np.savez')
+      unknown = set(archive.files) - {*required, *optional}
+      if unknown:
+        logging.warning('%s: unknown keys are not used: %s', path,
+                        ', '.join(sorted(unknown)))
+      return {key: _read_key(path, archive, key)
+              for key in (*required, *optional) if key in archive}
+  except errors.UserError:
+    raise
+  except Exception as error:  # Damaged bytes make numpy raise nearly anything.
+    raise errors.UserError(
+        f'{path}: not an .npz file, or damaged ({one_line(error)}); wanted '
+        'one written by np.savez.') from error
+
+
+def _read_key(path: str, archive, key: str) -> np.ndarray:
+  try:
+    return archive[key]
+  except ValueError as error:
+    require('Object arrays' not in str(error), path, key,
+            'Python objects, which are never loaded because they can run code',
+            'an array of numbers')
+    raise
+
+
+def describe(array: np.ndarray) -> str:
+  """Returns the type and the shape of `array`, for the text of an error."""
+  return f'{array.dtype} {list(array.shape)}'
+
+
+def one_line(error: Exception) -> str:
+  """Returns the text of `error` on one line, or its type if it has none."""
+  return ' '.join(str(error).split()) or type(error).__name__
+
+
+def require(condition, path: str, key: str, found: str, wanted: str) -> None:
+  """Raises `UserError` about `key` of the file `path` unless `condition`."""
+  if not condition:
+    raise errors.UserError(f'{path}: {key}: found {found}; wanted {wanted}.')

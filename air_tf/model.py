@@ -1,0 +1,221 @@
+"""Attend, Infer, Repeat: unroll the cell, explain the image, score it.
+
+Letters: `B` batch, `T` most steps, `Z` size of `what`, `[H, W]` image, `[h, w]`
+glimpse, `n` the number of objects.
+"""
+
+from typing import NamedTuple
+
+import sonnet as snt
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from air_tf import cell as cell_lib
+from air_tf import config as config_lib
+from air_tf import modules
+from air_tf import prior
+
+__all__ = ['AIRModel', 'ElboTerms', 'Inference', 'Scene', 'count_presence',
+           'settle', 'to_pixels']
+
+tfd = tfp.distributions
+
+
+class Inference(NamedTuple):
+  """One pass of T steps over a batch, every step as if it were present.
+
+  Nothing before a step depends on whether the walk stops there, so this one
+  pass holds an explanation by n objects for every n at once.
+  """
+  num_steps: prior.NumStepsDistribution      # q(n | x), batch shape [B].
+  where_posterior: modules.DiagonalGaussian  # Over [B, T, 3], unsquashed.
+  where: tf.Tensor      # [B, T, 3], (scale, shift_x, shift_y).
+  what_posterior: modules.DiagonalGaussian   # Over [B, T, Z].
+  what: tf.Tensor       # [B, T, Z]
+  glimpses: tf.Tensor   # [B, T, h, w], decoded.
+  canvases: tf.Tensor   # [B, T + 1, H, W], sums of the first 0 ... T objects.
+
+
+class ElboTerms(NamedTuple):
+  """The parts of the ELBO of each example, in nats, for every n at once."""
+  log_likelihood: tf.Tensor  # [B, T + 1], log p(x | first n objects).
+  kl_what: tf.Tensor         # [B, T], of each step, if present.
+  kl_where: tf.Tensor        # [B, T], likewise.
+  log_posterior: tf.Tensor   # [B, T + 1], log q(n | x).
+  log_prior: tf.Tensor       # [T + 1], log p(n).
+
+
+class Scene(NamedTuple):
+  """What is seen once the number of objects is settled."""
+  presence: tf.Tensor        # [B, T], 1. for a step that is taken, else 0.
+  canvases: tf.Tensor        # [B, T, H, W], after each step.
+  reconstruction: tf.Tensor  # [B, H, W], after the last.
+
+
+class AIRModel(snt.Module):
+  """The generative model and its inference network."""
+
+  def __init__(self, config: config_lib.Config, name: str = 'air'):
+    super().__init__(name=name)
+    self.config = config
+    self._cell = cell_lib.AIRCell(config)
+
+  def infer(self, images: tf.Tensor, seed: tf.Tensor | None = None,
+            max_steps: int | None = None) -> Inference:
+    """Explains images object by object.
+
+    Args:
+      images: float `[B, H, W]`, pixels in 0 ... 1; H and W must be known.
+      seed: int32 `[2]`, seed of the posterior samples; None takes posterior
+        means, so that equal images give equal answers.
+      max_steps: steps to take, if not the configured T.
+
+    Returns:
+      The explanation by n objects for every n in 0 ... T.
+
+    Raises:
+      ValueError: if `images` is not `[B, H, W]` with known H and W.
+    """
+    images = tf.convert_to_tensor(images, tf.float32)
+    if images.shape.rank != 3 or None in images.shape[1:]:
+      raise ValueError('`images` must be [B, H, W] with known H and W, but its '
+                       f'shape is {images.shape}.')
+    num_steps = max_steps or self.config.max_steps
+    state = self._cell.initial_state(tf.shape(images)[0])
+    features = self._cell.encode(images)
+    steps, canvases = [], [tf.zeros_like(images)]
+    for noise in self._noise(tf.shape(images)[0], num_steps, seed):
+      if self.config.difference and steps:
+        features = self._cell.encode(images - canvases[-1])
+      step, state = self._cell(images, features, state, noise)
+      steps.append(step)
+      canvases.append(canvases[-1] + step.written)
+
+    stack = lambda *xs: tf.stack(xs, axis=1)
+    steps = tf.nest.map_structure(stack, *steps)
+    return Inference(
+        num_steps=prior.NumStepsDistribution(steps.step_logit),
+        where_posterior=steps.where_posterior, where=steps.where,
+        what_posterior=steps.what_posterior, what=steps.what,
+        glimpses=steps.glimpse, canvases=tf.stack(canvases, axis=1))
+
+  def elbo_terms(self, images: tf.Tensor, inference: Inference,
+                 num_steps_prior: prior.NumStepsDistribution) -> ElboTerms:
+    """Scores an explanation.
+
+        log p(x | n) = sum over pixels of log N(x; y_1 + ... + y_n, stddev^2)
+
+    Args:
+      images: float `[B, H, W]`, those that were explained.
+      inference: what `infer` said of them.
+      num_steps_prior: p(n), batch shape `[]`.
+
+    Returns:
+      The terms of the ELBO, apart for each example and each n.
+    """
+    pixels = tfd.Normal(inference.canvases, self.config.pixel_stddev)
+    return ElboTerms(
+        log_likelihood=tf.reduce_sum(
+            pixels.log_prob(images[:, tf.newaxis]), axis=[2, 3]),
+        kl_what=_kl(inference.what_posterior, self.what_prior()),
+        kl_where=_kl(inference.where_posterior, self.where_prior()),
+        log_posterior=inference.num_steps.log_pmf(),
+        log_prior=num_steps_prior.log_pmf())
+
+  def what_prior(self) -> tfd.Normal:
+    """p(what), batch shape `[Z]`: N(0, 1) (blog)."""
+    return tfd.Normal(tf.zeros([self.config.what_size]), 1.)
+
+  def where_prior(self) -> tfd.Normal:
+    """p(where) before squashing, batch shape `[3]`."""
+    config = self.config
+    return tfd.Normal(
+        [config.scale_prior_mean, 0., 0.],
+        [config.scale_prior_stddev] + [config.shift_prior_stddev] * 2)
+
+  def draw(self, what: tf.Tensor, where: tf.Tensor, presence: tf.Tensor,
+           height: int, width: int) -> tf.Tensor:
+    """Renders latents: the generative model's mean image.
+
+    Args:
+      what: `[B, T, Z]`.
+      where: `[B, T, 3]`, (scale, shift_x, shift_y).
+      presence: `[B, T]`, 1. for an object that is there, else 0.
+      height: `H`.
+      width: `W`.
+
+    Returns:
+      `[B, H, W]`.
+    """
+    batch_size, steps = tf.shape(what)[0], tf.shape(what)[1]
+    glimpses = self._cell.decode(snt.merge_leading_dims(what, 2))
+    # An absent object may carry any place, also scale 0: write it nowhere odd.
+    present = snt.merge_leading_dims(presence, 2)[:, tf.newaxis] > 0.
+    place = tf.where(present, snt.merge_leading_dims(where, 2), .5)
+    written = modules.write(glimpses, place, height, width)
+    written = tf.reshape(written, [batch_size, steps, height, width])
+    return tf.reduce_sum(
+        written * presence[..., tf.newaxis, tf.newaxis], axis=1)
+
+  def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
+                   width: int) -> tf.Tensor:
+    """Dreams up images with given numbers of objects.
+
+    Args:
+      counts: int `[B]`, each in 0 ... T.
+      seed: int32 `[2]`.
+      height: `H`.
+      width: `W`.
+
+    Returns:
+      `[B, H, W]`.
+    """
+    config = self.config
+    shape = [tf.shape(counts)[0], config.max_steps]
+    seeds = tf.random.split(seed, 2)
+    what = self.what_prior().sample(shape, seed=seeds[0])
+    where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
+    presence = count_presence(counts, config.max_steps)
+    return self.draw(what, where, presence, height, width)
+
+  def _noise(self, batch_size, num_steps: int, seed) -> list[tf.Tensor]:
+    """Returns T tensors `[B, 3 + Z]`: standard normal, or zeros for means."""
+    shape = [num_steps, batch_size,
+             cell_lib.WHERE_SIZE + self.config.what_size]
+    noise = (tf.zeros(shape) if seed is None
+             else tf.random.stateless_normal(shape, seed))
+    return tf.unstack(noise, num=num_steps)
+
+
+def settle(inference: Inference, counts: tf.Tensor) -> Scene:
+  """What an explanation shows once the numbers of objects are given.
+
+  Args:
+    inference: of a batch of B.
+    counts: int `[B]`, for instance `inference.num_steps.mode()`.
+
+  Returns:
+    The scene with that many objects in each example.
+  """
+  max_steps = inference.num_steps.max_steps
+  steps = tf.minimum(tf.range(1, max_steps + 1), counts[:, tf.newaxis])
+  return Scene(
+      presence=count_presence(counts, max_steps),
+      canvases=tf.gather(inference.canvases, steps, batch_dims=1),
+      reconstruction=tf.gather(inference.canvases, counts, batch_dims=1))
+
+
+def count_presence(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
+  """Presence `[B, T]` (1. or 0.) of each step, given counts `[B]`."""
+  return tf.sequence_mask(counts, max_steps, dtype=tf.float32)
+
+
+def to_pixels(images: tf.Tensor) -> tf.Tensor:
+  """Maps uint8 0 ... 255 to float32 0 ... 1, of any shape."""
+  return tf.cast(images, tf.float32) / 255.
+
+
+def _kl(posterior: modules.DiagonalGaussian, prior_: tfd.Normal) -> tf.Tensor:
+  """KL `[B, T]` of a diagonal Gaussian over `[B, T, Z]` against a prior."""
+  return tf.reduce_sum(tfd.kl_divergence(
+      tfd.Normal(posterior.mean, posterior.stddev), prior_), axis=-1)

@@ -1,0 +1,207 @@
+"""Networks and glimpses that know nothing of AIR.
+
+Letters: `B` batch, `[H, W]` image, `[h, w]` glimpse, `D` size of an input,
+`Z` size of a latent.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import sonnet as snt
+import tensorflow as tf
+
+__all__ = [
+    'Baseline',
+    'Decoder',
+    'DiagonalGaussian',
+    'GaussianEstimator',
+    'StepsPredictor',
+    'boxes',
+    'encoder',
+    'read',
+    'write',
+]
+
+
+def encoder(hidden_size: int, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+  """Returns the blog's MLP: two hidden layers, ELU, also after the second.
+
+  It maps `[B, D]` to `[B, hidden_size]`.
+  """
+  return snt.nets.MLP([hidden_size] * 2, activation=tf.nn.elu,
+                      activate_final=True, name=name)
+
+
+class DiagonalGaussian(NamedTuple):
+  """Parameters of a Gaussian with independent entries."""
+  mean: tf.Tensor    # [..., Z]
+  stddev: tf.Tensor  # [..., Z], above 0.
+
+
+class GaussianEstimator(snt.Module):
+  """MLP from features to the mean and standard deviation of a Gaussian.
+
+  The output layer starts small and its biases are given, so that training
+  starts from a known distribution: the blog names this initialisation as
+  one of three that decide whether AIR trains.
+  """
+
+  def __init__(self, size: int, hidden_size: int, mean_init=0.,
+               stddev_init: float = 1., name: str | None = None):
+    """Makes the estimator.
+
+    Args:
+      size: `Z`, entries of the Gaussian.
+      hidden_size: units of each of the two hidden layers.
+      mean_init: initial mean, a float or `[Z]`.
+      stddev_init: initial standard deviation.
+      name: name of the module.
+    """
+    super().__init__(name=name)
+    self._hidden = encoder(hidden_size, name='hidden')
+    small = snt.initializers.TruncatedNormal(stddev=.01)
+    self._mean = snt.Linear(size, w_init=small, name='mean')
+    self._stddev = snt.Linear(size, w_init=small, name='stddev')
+    self._mean_init = tf.constant(mean_init, tf.float32)
+    self._stddev_init = tf.math.log(tf.math.expm1(stddev_init))
+
+  def __call__(self, inputs: tf.Tensor) -> DiagonalGaussian:
+    """Maps `[B, D]` to a Gaussian over `[B, Z]`."""
+    hidden = self._hidden(inputs)
+    return DiagonalGaussian(
+        mean=self._mean(hidden) + self._mean_init,
+        stddev=tf.nn.softplus(self._stddev(hidden) + self._stddev_init))
+
+
+class StepsPredictor(snt.Module):
+  """MLP 128-64 from the hidden state to the log-odds of a further step."""
+
+  def __init__(self, bias: float, name: str | None = None):
+    super().__init__(name=name)
+    self._mlp = snt.nets.MLP([128, 64, 1], activation=tf.nn.elu, name='mlp')
+    self._bias = bias
+
+  def __call__(self, hidden: tf.Tensor) -> tf.Tensor:
+    """Maps `[B, D]` to log-odds `[B]`."""
+    return tf.squeeze(self._mlp(hidden), axis=-1) + self._bias
+
+
+class Decoder(snt.Module):
+  """MLP from an appearance code to the pixels of a glimpse, each in 0 ... 1."""
+
+  def __init__(self, glimpse_size: int, hidden_size: int, bias: float,
+               name: str | None = None):
+    super().__init__(name=name)
+    self._glimpse_size = glimpse_size
+    self._bias = bias
+    self._hidden = encoder(hidden_size, name='hidden')
+    self._pixels = snt.Linear(glimpse_size**2, name='pixels')
+
+  def __call__(self, what: tf.Tensor) -> tf.Tensor:
+    """Maps `[B, Z]` to `[B, h, w]`."""
+    logits = self._pixels(self._hidden(what)) + self._bias
+    return tf.reshape(
+        tf.sigmoid(logits), [-1, self._glimpse_size, self._glimpse_size])
+
+
+class Baseline(snt.Module):
+  """MLP 256-128 that predicts one number an example (blog)."""
+
+  def __init__(self, name: str | None = None):
+    super().__init__(name=name)
+    self._mlp = snt.nets.MLP([256, 128, 1], activation=tf.nn.elu, name='mlp')
+
+  def __call__(self, *inputs: tf.Tensor) -> tf.Tensor:
+    """Maps tensors `[B, ...]`, flattened and joined, to `[B]`."""
+    flat = tf.concat([snt.flatten(x) for x in inputs], axis=-1)
+    return tf.squeeze(self._mlp(flat), axis=-1)
+
+
+def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
+  """Cuts a square glimpse out of each image by bilinear sampling.
+
+  Scale and shift act on each axis alone, so bilinear sampling is separable:
+
+      glimpse = A_y @ image @ A_x^T,   A[i, j] = max(0, 1 - |pos[i] - j|)
+
+  with pos[i] the place of glimpse pixel i on the image's axis, in pixels. This
+  is exact, with zeros outside the image, and two small matrix products.
+
+  Args:
+    images: `[B, H, W]`.
+    where: `[B, 3]`, (scale, shift_x, shift_y): glimpse side over image side,
+      and glimpse centre in half image sides from the middle.
+    size: side of the glimpse in pixels, h = w.
+
+  Returns:
+    `[B, size, size]`.
+  """
+  height, width = images.shape[1:]
+  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
+  rows = _weights(_to_image(size, scale, shift_y, height), height)
+  columns = _weights(_to_image(size, scale, shift_x, width), width)
+  return rows @ tf.matmul(images, columns, transpose_b=True)
+
+
+def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
+          width: int) -> tf.Tensor:
+  """Pastes each glimpse into a black image: `read` with the inverse map.
+
+  Args:
+    glimpses: `[B, h, w]`.
+    where: `[B, 3]`, as in `read`.
+    height: `H`, of the image.
+    width: `W`.
+
+  Returns:
+    `[B, height, width]`, zero where no glimpse reaches.
+  """
+  glimpse_height, glimpse_width = glimpses.shape[1:]
+  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
+  rows = _weights(
+      _to_glimpse(height, scale, shift_y, glimpse_height), glimpse_height)
+  columns = _weights(
+      _to_glimpse(width, scale, shift_x, glimpse_width), glimpse_width)
+  return rows @ tf.matmul(glimpses, columns, transpose_b=True)
+
+
+def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:
+  """Glimpse boxes in pixels.
+
+  Args:
+    where: `[..., 3]`, (scale, shift_x, shift_y).
+    height: `H`, of the image.
+    width: `W`.
+
+  Returns:
+    `[..., 4]`, (y, x, height, width); a box may reach over the image's edge.
+  """
+  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
+  box_height, box_width = scale * height, scale * width
+  centre_y = (shift_y + 1.) * height / 2.
+  centre_x = (shift_x + 1.) * width / 2.
+  return tf.stack([centre_y - box_height / 2., centre_x - box_width / 2.,
+                   box_height, box_width], axis=-1)
+
+
+def _centres(size: int) -> tf.Tensor:
+  """Pixel centres `[size]` of an axis that spans -1 ... 1."""
+  return (2. * tf.range(size, dtype=tf.float32) + 1.) / size - 1.
+
+
+def _to_image(size, scale, shift, image_size) -> tf.Tensor:
+  """Positions `[B, size]` of glimpse pixels on the image's axis, in pixels."""
+  position = (scale[:, tf.newaxis] * _centres(size) + shift[:, tf.newaxis])
+  return (position + 1.) * image_size / 2. - .5
+
+
+def _to_glimpse(size, scale, shift, glimpse_size) -> tf.Tensor:
+  """Positions `[B, size]` of image pixels on the glimpse's axis, in pixels."""
+  position = (_centres(size) - shift[:, tf.newaxis]) / scale[:, tf.newaxis]
+  return (position + 1.) * glimpse_size / 2. - .5
+
+
+def _weights(positions: tf.Tensor, size: int) -> tf.Tensor:
+  """Bilinear weights `[B, P, size]` of positions `[B, P]` on an axis."""
+  pixels = tf.range(size, dtype=tf.float32)
+  return tf.maximum(0., 1. - tf.abs(positions[..., tf.newaxis] - pixels))

@@ -1,0 +1,265 @@
+"""How many objects: the distribution over the number of steps, and its prior.
+
+`NumStepsDistribution` is both the posterior q(n), with logits from the network,
+and (by `truncated_geometric`) the prior p(n). The schedules are pure functions
+of the iteration.
+
+Letters: `T` most steps, `...` any batch shape.
+"""
+
+import math
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = [
+    'NumStepsDistribution',
+    'annealed_log_success',
+    'explore',
+    'linear_decay',
+    'survival',
+    'truncated_geometric',
+]
+
+tfd = tfp.distributions
+
+
+class NumStepsDistribution(tfd.Distribution):
+  """How many objects AIR writes before it first decides to stop.
+
+  Step `t` goes ahead with probability `p[t] = sigmoid(step_logits[..., t])`,
+  given that every earlier step went ahead; after `T` steps the walk ends
+  whatever happens. Hence, over the `T + 1` counts `n = 0, ..., T`,
+
+      P(n) = p[0] * ... * p[n - 1] * (1 - p[n])    for n < T
+      P(T) = p[0] * ... * p[T - 1]
+
+  the modified geometric distribution of the blog. Everything is computed from
+  log-sigmoids, never from `p`: the prior's success probability is 1e-5 and its
+  powers reach 1e-15, where float32 `log(1 - p)` has no useful value.
+
+  Samples are int32 counts, not presence bits, and carry no gradient;
+  estimators differentiate `log_pmf` instead.
+
+  Args:
+    step_logits: float Tensor `[..., T]`, log-odds that step `t` goes ahead.
+    validate_args: if True, `log_prob` raises `InvalidArgumentError` on a count
+      that is not a whole number in `0 ... T`; if False, such a count has
+      log-probability `-inf`.
+    allow_nan_stats: as in `tfd.Distribution`; nothing here is undefined.
+    name: name of the distribution.
+
+  Raises:
+    ValueError: if `step_logits` has no step axis, or its size is unknown.
+
+  #### Examples
+
+      q = NumStepsDistribution(step_logits=[[0., 0., 0.]])   # batch of one
+      q.prob([2])              # ==> [0.125]
+      q.log_pmf().shape        # ==> [1, 4]: counts 0, 1, 2 and 3
+
+  Reference: Kosiorek, "Implementing Attend, Infer, Repeat", 2017, the section
+  on the number of steps.
+  """
+
+  def __init__(self, step_logits, validate_args: bool = False,
+               allow_nan_stats: bool = True, name: str = 'NumSteps'):
+    parameters = dict(locals())
+    with tf.name_scope(name) as name:
+      self._step_logits = tf.convert_to_tensor(
+          step_logits, dtype_hint=tf.float32, name='step_logits')
+      shape = self._step_logits.shape
+      if shape.rank is None or shape.rank < 1 or not shape[-1]:
+        raise ValueError(
+            '`step_logits` needs a last axis of known size (one entry per '
+            f'step), but its shape is {shape}.')
+      super().__init__(
+          dtype=tf.int32,
+          reparameterization_type=tfd.NOT_REPARAMETERIZED,
+          validate_args=validate_args,
+          allow_nan_stats=allow_nan_stats,
+          parameters=parameters,
+          name=name)
+
+  @classmethod
+  def _parameter_properties(cls, dtype, num_classes=None):
+    return dict(step_logits=tfp.util.ParameterProperties(event_ndims=1))
+
+  @property
+  def step_logits(self) -> tf.Tensor:
+    """Log-odds `[..., T]` of each step, given that the walk got there."""
+    return self._step_logits
+
+  @property
+  def max_steps(self) -> int:
+    """`T`, the largest count."""
+    return self._step_logits.shape[-1]
+
+  def log_pmf(self) -> tf.Tensor:
+    """Returns `[..., T + 1]` log-probabilities of the counts `0 ... T`."""
+    log_go = tf.math.log_sigmoid(self._step_logits)
+    log_stop = tf.math.log_sigmoid(-self._step_logits)
+    pad = [[0, 0]] * (log_go.shape.rank - 1)
+    log_reached = tf.pad(tf.cumsum(log_go, axis=-1), pad + [[1, 0]])
+    return log_reached + tf.pad(log_stop, pad + [[0, 1]])
+
+  def _batch_shape(self):
+    return self._step_logits.shape[:-1]
+
+  def _batch_shape_tensor(self, step_logits=None):
+    logits = self._step_logits if step_logits is None else step_logits
+    return tf.shape(logits)[:-1]
+
+  def _event_shape(self):
+    return tf.TensorShape([])
+
+  def _event_shape_tensor(self):
+    return tf.constant([], dtype=tf.int32)
+
+  def _default_event_space_bijector(self):
+    return None
+
+  def _sample_n(self, n, seed=None):
+    # The walk itself: a step is present if its coin and all before it say go.
+    shape = tf.concat([[n], tf.shape(self._step_logits)], axis=0)
+    seed = tfp.random.sanitize_seed(seed, salt='num_steps')
+    uniform = tf.random.stateless_uniform(
+        shape, seed, dtype=self._step_logits.dtype)
+    go = tf.cast(uniform < tf.sigmoid(self._step_logits), tf.int32)
+    return tf.reduce_sum(tf.math.cumprod(go, axis=-1), axis=-1)
+
+  def _log_prob(self, value):
+    log_pmf = self.log_pmf()
+    counts = tf.range(self.max_steps + 1, dtype=tf.float32)
+    match = tf.cast(value, tf.float32)[..., tf.newaxis] == counts
+    # One entry matches, or none: the log of an empty sum of terms is -inf.
+    return tf.reduce_logsumexp(
+        tf.where(match, log_pmf, -math.inf), axis=-1)
+
+  def _entropy(self):
+    log_pmf = self.log_pmf()
+    return -tf.reduce_sum(tf.exp(log_pmf) * log_pmf, axis=-1)
+
+  def _mean(self):
+    # E[n] = sum_t P(n >= t), and P(n >= t) is the chance of t steps ahead.
+    return tf.reduce_sum(tf.exp(
+        tf.cumsum(tf.math.log_sigmoid(self._step_logits), axis=-1)), axis=-1)
+
+  def _variance(self):
+    counts = tf.range(self.max_steps + 1, dtype=self._step_logits.dtype)
+    deviation = counts - self._mean()[..., tf.newaxis]
+    return tf.reduce_sum(
+        tf.exp(self.log_pmf()) * tf.square(deviation), axis=-1)
+
+  def _mode(self):
+    return tf.argmax(self.log_pmf(), axis=-1, output_type=tf.int32)
+
+  def _sample_control_dependencies(self, value):
+    if not self.validate_args:
+      return []
+    value = tf.cast(value, tf.float32)
+    message = f'A count must be a whole number in 0 ... {self.max_steps}.'
+    return [
+        tf.debugging.assert_equal(value, tf.floor(value), message=message),
+        tf.debugging.assert_non_negative(value, message=message),
+        tf.debugging.assert_less_equal(
+            value, float(self.max_steps), message=message)]
+
+
+@tfd.RegisterKL(NumStepsDistribution, NumStepsDistribution)
+def _kl_num_steps(q: NumStepsDistribution, p: NumStepsDistribution,
+                  name: str | None = None) -> tf.Tensor:
+  """KL(q || p) in nats, summed over the counts; batch shapes broadcast.
+
+  Raises:
+    ValueError: if the two have different numbers of steps.
+  """
+  if q.max_steps != p.max_steps:
+    raise ValueError(
+        'KL needs two distributions over the same counts, but one has '
+        f'max_steps={q.max_steps} and the other {p.max_steps}.')
+  with tf.name_scope(name or 'kl_num_steps'):
+    log_q = q.log_pmf()
+    return tf.reduce_sum(tf.exp(log_q) * (log_q - p.log_pmf()), axis=-1)
+
+
+def truncated_geometric(log_success, max_steps: int) -> NumStepsDistribution:
+  """The prior p(n) proportional to s^n, normalised on the counts 0 ... T.
+
+  As a walk, the odds of going ahead after `t` steps are
+
+      P(n >= t + 1) / P(n = t) = s + s^2 + ... + s^(T - t)
+
+  Args:
+    log_success: float Tensor `[...]`, log s. A log, because the annealing
+      starts at s = 1 - 1e-15, which is 1 in float32.
+    max_steps: `T`.
+
+  Returns:
+    A `NumStepsDistribution` of batch shape `[...]`.
+  """
+  log_success = tf.convert_to_tensor(log_success, tf.float32)
+  powers = log_success[..., tf.newaxis] * tf.range(
+      1, max_steps + 1, dtype=tf.float32)  # log s^k, k = 1 ... T
+  log_odds = tf.math.cumulative_logsumexp(powers, axis=-1)
+  return NumStepsDistribution(tf.reverse(log_odds, axis=[-1]))
+
+
+def explore(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
+  """Mixes a uniform count into a distribution: the exploration floor.
+
+      q_eps(n) = (1 - eps) q(n) + eps / (T + 1)
+
+  Args:
+    log_pmf: float Tensor `[..., T + 1]`, log q(n).
+    exploration: float Tensor `[]`, eps in 0 ... 1.
+
+  Returns:
+    `[..., T + 1]`, log q_eps(n). At eps = 0 equal to `log_pmf`, gradient too.
+  """
+  exploration = tf.convert_to_tensor(exploration, log_pmf.dtype)
+  uniform = tf.math.log(exploration) - math.log(log_pmf.shape[-1])
+  kept = tf.math.log1p(-exploration) + log_pmf
+  return tf.reduce_logsumexp(
+      tf.stack([kept, tf.fill(tf.shape(kept), uniform)]), axis=0)
+
+
+def survival(log_pmf: tf.Tensor) -> tf.Tensor:
+  """P(n >= t) for t = 1 ... T, `[..., T]`, from log P(n), `[..., T + 1]`."""
+  return tf.cumsum(tf.exp(log_pmf), axis=-1, reverse=True)[..., 1:]
+
+
+def annealed_log_success(iteration, init: float, final: float, hold: int,
+                         iterations: int) -> tf.Tensor:
+  """Log success probability of the prior at an iteration.
+
+  Args:
+    iteration: integer Tensor `[]`.
+    init: success probability s during the first `hold` iterations.
+    final: success probability after a further `iterations`.
+    hold: iterations before the annealing.
+    iterations: length of the annealing, in which log s falls linearly.
+
+  Returns:
+    float32 `[]`, log s. The two ends are exact to float32 in log s, so
+    `1 - init` may be as small as 1e-15.
+  """
+  passed = tf.cast(iteration, tf.float32) - hold
+  done = tf.clip_by_value(passed / max(iterations, 1), 0., 1.)
+  return (1. - done) * math.log(init) + done * math.log(final)
+
+
+def linear_decay(iteration, init: float, final: float,
+                 iterations: int) -> tf.Tensor:
+  """Returns float32 `[]` that goes linearly from `init` to `final`.
+
+  Args:
+    iteration: integer Tensor `[]`.
+    init: the value at iteration 0.
+    final: the value from `iterations` on; with 0 iterations, throughout.
+    iterations: length of the way.
+  """
+  if iterations == 0:
+    return tf.constant(final)
+  left = tf.maximum(1. - tf.cast(iteration, tf.float32) / iterations, 0.)
+  return final + (init - final) * left

@@ -1,0 +1,43 @@
+"""What TensorBoard shows: scalars and pictures, training beside held-out."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ['Writer']
+
+
+class Writer:
+  """Writes events under `train/` and `test/` of a run folder.
+
+  The same name in both gives two curves in one TensorBoard chart.
+  """
+
+  def __init__(self, logdir: str | pathlib.Path):
+    logdir = pathlib.Path(logdir)
+    self._writers = {split: tf.summary.create_file_writer(str(logdir / split))
+                     for split in ('train', 'test')}
+
+  def scalars(self, split: str, values: dict[str, float],
+              iteration: int) -> None:
+    """Writes numbers.
+
+    Args:
+      split: 'train' or 'test'.
+      values: by name; those of one group share a prefix up to a slash.
+      iteration: after which they hold.
+    """
+    with self._writers[split].as_default(step=iteration):
+      for name, value in values.items():
+        tf.summary.scalar(name, value)
+
+  def image(self, name: str, pixels: np.ndarray, iteration: int) -> None:
+    """Writes a picture, uint8 `[rows, columns, 3]`, among the held-out ones."""
+    with self._writers['test'].as_default(step=iteration):
+      tf.summary.image(name, pixels[np.newaxis])
+
+  def flush(self) -> None:
+    """Hands everything to the file system."""
+    for writer in self._writers.values():
+      writer.flush()

@@ -1,0 +1,158 @@
+"""The compiled training loop.
+
+Letters: `B` batch, `N` scenes, `[H, W]` image.
+"""
+
+
+import sonnet as snt
+import tensorflow as tf
+
+from air_tf import config as config_lib
+from air_tf import estimators
+from air_tf import model as model_lib
+from air_tf import optimizers
+from air_tf import prior
+
+__all__ = ['Trainer']
+
+# What a seed is for: the third of (seed, iteration, purpose).
+_SCENES, _LATENTS, _COUNTS = range(3)
+
+
+class Trainer(snt.Module):
+  """A model, its estimator and optimizers, and one compiled loop over them.
+
+  All that a run has to remember is in this module's variables, and its
+  random numbers are functions of (seed, iteration), so a checkpoint of it
+  resumes to the last bit.
+  """
+
+  def __init__(self, config: config_lib.Config, name: str = 'trainer'):
+    """Makes all variables; two trainers of one config are equal."""
+    super().__init__(name=name)
+    tf.random.set_seed(config.seed)
+    self.config = config
+    self.iteration = tf.Variable(0, trainable=False, name='iteration',
+                                 dtype=tf.int64)
+    self.model = model_lib.AIRModel(config)
+    self.average = model_lib.AIRModel(config, name='average')
+    self.estimator = estimators.make(config.estimator)
+    self._optimizer = optimizers.Optimizer(
+        config, config.learning_rate, name='optimizer')
+    self._auxiliary_optimizer = optimizers.Optimizer(
+        config, config.baseline_learning_rate, name='auxiliary_optimizer')
+    # Sonnet makes variables on first use, and a compiled loop may make none.
+    images = tf.zeros([1, config.canvas_size, config.canvas_size])
+    self.estimate(images)
+    self.average.infer(images)
+    for average, variable in self._averages():
+      average.assign(variable)
+    self._optimizer.initialize(self.model.trainable_variables)
+    self._auxiliary_optimizer.initialize(self._auxiliary_variables())
+    self._step = tf.function(self._update, jit_compile=config.jit_compile)
+
+  def num_steps_prior(self) -> prior.NumStepsDistribution:
+    """Returns p(n) at the present iteration, batch shape `[]`."""
+    return prior.truncated_geometric(
+        self._log_success(), self.config.max_steps)
+
+  def estimate(self, images: tf.Tensor) -> estimators.Estimate:
+    """Estimates the ELBO and its gradient at the present iteration.
+
+    Args:
+      images: float `[B, H, W]`, pixels in 0 ... 1.
+    """
+    inference = self.model.infer(images, seed=self._seed(_LATENTS))
+    return self.estimator(estimators.Batch(
+        images=images, inference=inference,
+        terms=self.model.elbo_terms(
+            images, inference, self.num_steps_prior()),
+        exploration=self._exploration(), seed=self._seed(_COUNTS)))
+
+  @tf.function
+  def train(self, scenes: tf.Tensor, iterations: tf.Tensor):
+    """Trains for some iterations without returning to Python.
+
+    Args:
+      scenes: uint8 `[N, H, W]`, on the device.
+      iterations: int `[]`, a Tensor, so that all values share one trace.
+
+    Returns:
+      Two dictionaries of float scalars, means over the iterations done and
+      values of the last one. If a value stops being finite, the loop ends at
+      that iteration.
+    """
+    total = last = self._draw_and_step(scenes)
+    done = tf.ones([])
+    while (done < tf.cast(iterations, tf.float32)) and _all_finite(last):
+      last = self._draw_and_step(scenes)
+      total = tf.nest.map_structure(tf.add, total, last)
+      done += 1.
+    return tf.nest.map_structure(lambda x: x / done, total), last
+
+  def _draw_and_step(self, scenes):
+    indices = self._draw(tf.shape(scenes)[0])
+    return self._step(model_lib.to_pixels(tf.gather(scenes, indices)))
+
+  def _draw(self, num_scenes) -> tf.Tensor:
+    """Indices `[B]` of the scenes of this iteration, with replacement."""
+    return tf.random.stateless_uniform(
+        [self.config.batch_size], self._seed(_SCENES), maxval=num_scenes,
+        dtype=tf.int32)
+
+  def _update(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """One iteration: estimate, differentiate, update. Compiled by XLA."""
+    exploration, log_success = self._exploration(), self._log_success()
+    variables = self.model.trainable_variables
+    auxiliary = self._auxiliary_variables()
+    with tf.GradientTape() as tape:
+      estimate = self.estimate(images)
+      loss = estimate.loss + estimate.auxiliary_loss
+    gradients = tape.gradient(loss, (variables, auxiliary))
+    norm, rate = self._optimizer.apply(
+        gradients[0], variables, self.iteration)
+    if auxiliary:
+      self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
+    # Weights of a young run count less: after t iterations, the last t / 10.
+    young = (1. + tf.cast(self.iteration, tf.float32)) / (
+        10. + tf.cast(self.iteration, tf.float32))
+    keep = tf.minimum(self.config.average_decay, young)
+    for average, variable in self._averages():
+      average.assign_add((1. - keep) * (variable - average))
+    self.iteration.assign_add(1)
+    return {
+        **{name: tf.reduce_mean(value)
+           for name, value in estimate.elbo._asdict().items()},
+        **estimate.metrics,
+        'exploration': exploration,
+        'prior_log_success': log_success,
+        'gradient_norm': norm,
+        'learning_rate': rate,
+    }
+
+  def _exploration(self):
+    config = self.config
+    return prior.linear_decay(
+        self.iteration, config.exploration_init, config.exploration_final,
+        config.exploration_iterations)
+
+  def _log_success(self):
+    config = self.config
+    return prior.annealed_log_success(
+        self.iteration, config.success_init, config.success_final,
+        config.success_hold, config.success_iterations)
+
+  def _averages(self):
+    return zip(self.average.trainable_variables,
+               self.model.trainable_variables, strict=True)
+
+  def _auxiliary_variables(self):
+    return getattr(self.estimator, 'trainable_variables', ())
+
+  def _seed(self, purpose: int) -> tf.Tensor:
+    return tf.stack([
+        tf.cast(self.iteration, tf.int32), 3 * self.config.seed + purpose])
+
+
+def _all_finite(metrics) -> tf.Tensor:
+  return tf.reduce_all(tf.math.is_finite(tf.stack(tf.nest.flatten(metrics))))

@@ -1,0 +1,145 @@
+"""What the scripts share: flags from the configuration, errors for people.
+
+A script calls `run(main)`, where `main` returns its result. Logs go to standard
+error; the result is the last line on standard output, as one JSON object.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import json
+import os
+import sys
+import time
+
+# Before TensorFlow is imported: it writes about absent GPUs at every start.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+from absl import app  # noqa: E402
+from absl import flags  # noqa: E402
+from absl import logging  # noqa: E402
+
+from air_tf import config as config_lib  # noqa: E402
+from air_tf import errors  # noqa: E402
+
+__all__ = ['STARTED', 'config_from_flags', 'define_config_flags',
+           'no_arguments', 'run']
+
+STARTED = time.time()  # As near to the return key as a script can tell.
+
+flags.disclaim_key_flags()  # `--help` of a script lists the flags made here.
+
+
+def define_config_flags(*names: str) -> None:
+  """Offers fields of `Config` as flags of the same names; none means all."""
+  for field in dataclasses.fields(config_lib.Config):
+    if not names or field.name in names:
+      _DEFINE[_kind(field)](field)
+
+
+def config_from_flags(**overrides) -> config_lib.Config:
+  """Returns the configuration that the flags describe.
+
+  Args:
+    **overrides: fields of `Config` that hold whatever the flags say.
+
+  Raises:
+    errors.UserError: if a value cannot be used.
+  """
+  values = {field.name: _value(field)
+            for field in dataclasses.fields(config_lib.Config)
+            if field.name in flags.FLAGS}
+  return config_lib.Config(**(values | overrides))
+
+
+def no_arguments(arguments: list[str]) -> None:
+  """Refuses arguments that are not flags, for scripts that take none.
+
+  Raises:
+    errors.UserError: if there are any.
+  """
+  if arguments:
+    raise errors.UserError(
+        f'found the argument {arguments[0]!r}; wanted flags only, as '
+        '--name=value.')
+
+
+def run(main: Callable[[list[str]], dict | None]) -> None:
+  """Parses flags, calls `main` and prints its result as one JSON line.
+
+  What `errors` lists is one line on standard error and its exit code. A reader
+  of the output that has gone, as in `--help | head -1`, is no error.
+
+  Args:
+    main: takes the arguments that are not flags; returns what `json.dumps`
+      accepts, or None to print nothing.
+  """
+  logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().setFormatter(None)  # Plain lines.
+
+  def guarded(argv):
+    try:
+      result = main(argv[1:])
+    except errors.EXPECTED as error:
+      _fail(error, error.exit_code)
+    if result is not None:
+      print(json.dumps(result), flush=True)
+
+  try:
+    app.run(guarded, flags_parser=_parse)
+  except BrokenPipeError:  # Nobody reads on: no more work, and no complaint.
+    sys.exit(0)
+  finally:  # On every way out, `SystemExit` too, whose code stays as it is.
+    _flush_output()
+
+
+def _parse(argv: list[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    _fail(error, errors.UserError.exit_code)
+
+
+def _flush_output() -> None:
+  """Sends the rest of the output now: Python would complain at its exit."""
+  try:
+    sys.stdout.flush()
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(error: Exception, exit_code: int) -> None:
+  message = ' '.join(str(error).split())
+  print(f'{os.path.basename(sys.argv[0])}: {message}', file=sys.stderr)
+  sys.exit(exit_code)
+
+
+def _kind(field: dataclasses.Field):
+  if field.metadata['choices'] is not None:
+    return 'choice'
+  return type(field.default)
+
+
+def _value(field: dataclasses.Field):
+  value = flags.FLAGS[field.name].value
+  if not isinstance(field.default, tuple):
+    return value
+  number = type(field.default[0])
+  try:
+    return tuple(number(part) for part in value)
+  except ValueError as error:
+    raise errors.UserError(
+        f"--{field.name}={','.join(value)}: wanted {number.__name__} numbers "
+        'with commas between them.') from error
+
+
+_DEFINE = {
+    bool: lambda f: flags.DEFINE_bool(f.name, f.default, f.metadata['help']),
+    int: lambda f: flags.DEFINE_integer(f.name, f.default, f.metadata['help']),
+    float: lambda f: flags.DEFINE_float(f.name, f.default, f.metadata['help']),
+    str: lambda f: flags.DEFINE_string(f.name, f.default, f.metadata['help']),
+    tuple: lambda f: flags.DEFINE_list(
+        f.name, list(map(str, f.default)), f.metadata['help']),
+    'choice': lambda f: flags.DEFINE_string(
+        f.name, f.default,
+        f"{f.metadata['help']} One of {', '.join(f.metadata['choices'])}."),
+}

@@ -1,0 +1,33 @@
+"""Writes the SavedModel of a run from its newest checkpoint.
+
+    python bin/export.py --logdir=runs/quickstart
+
+Training does this at its end; this is for a run that is still going or was
+stopped. The SavedModel loads with TensorFlow alone.
+"""
+
+import os
+
+from absl import flags
+import cli
+
+_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
+                              required=True)
+_OUT = flags.DEFINE_string(
+    'out', None, 'Where to write it; `saved_model` in the run folder if left '
+    'out.')
+
+
+def main(arguments: list[str]) -> dict:
+  """Restores the run and saves its averaged model."""
+  cli.no_arguments(arguments)
+  from air_tf import experiment  # Takes seconds: it imports TensorFlow.
+  from air_tf import export
+  trainer = experiment.restore(_LOGDIR.value)
+  out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
+  export.save(trainer.average, out)
+  return {'saved_model': out, 'step': int(trainer.iteration)}
+
+
+if __name__ == '__main__':
+  cli.run(main)

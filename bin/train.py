@@ -1,0 +1,28 @@
+"""Trains AIR, or goes on training it.
+
+    python bin/train.py --flagfile=bin/flags/quickstart.flags
+
+Everything is left in --logdir: metrics, TensorBoard events, checkpoints,
+figures and a SavedModel. The same command goes on after an interruption. The
+last line on standard output is the last held-out evaluation, as JSON.
+"""
+
+from absl import flags
+import cli
+
+_LOGDIR = flags.DEFINE_string(
+    'logdir', 'runs/air', 'Folder of the run; made if it is not there.')
+cli.define_config_flags()
+
+
+def main(arguments: list[str]) -> dict:
+  """Runs the experiment that the flags describe."""
+  cli.no_arguments(arguments)
+  config = cli.config_from_flags()
+  # TensorFlow takes seconds to import: after the flags are known to be good.
+  from air_tf import experiment
+  return experiment.run(config, _LOGDIR.value, started=cli.STARTED)
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,56 @@
+"""Composes a scene file from digits.
+
+    python data/make_scenes.py --out=three.npz --split=test --counts=3
+
+The format is described in data/README.md. The last line on standard output is
+one JSON object: where the file is and what it holds.
+"""
+
+import os
+import sys
+
+from absl import flags
+import numpy as np
+
+from air_tf import config as config_lib
+from air_tf import digits as digits_lib
+from air_tf import scene_files
+from air_tf import scenes as scenes_lib
+
+sys.path.insert(0, os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), '..', 'bin'))
+import cli  # noqa: E402
+
+_OUT = flags.DEFINE_string(
+    'out', None, 'Where to write the scene file (.npz).', required=True)
+_SPLIT = flags.DEFINE_enum(
+    'split', 'test', ['train', 'test'], 'Which digits to compose from: those '
+    'that models are trained on, or the others.')
+_NUM_SCENES = flags.DEFINE_integer(
+    'num_scenes', config_lib.Config.num_test_scenes, 'How many scenes to '
+    'compose.', lower_bound=1)
+cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
+                        'overlap', 'seed')
+# The file is for no particular model: allow what the largest one can count.
+_MAX_STEPS = 64
+
+
+def main(_) -> dict:
+  """Writes the file and returns what it holds."""
+  config = cli.config_from_flags(max_steps=_MAX_STEPS)
+  digits = digits_lib.load(config.digits)
+  images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
+  scenes = scenes_lib.compose(
+      images, labels, num_scenes=_NUM_SCENES.value,
+      canvas_size=config.canvas_size, counts=config.counts,
+      digit_scale=config.digit_scale, overlap=config.overlap, seed=config.seed)
+  scene_files.write(_OUT.value, scenes)
+  counts, frequencies = np.unique(scenes.counts, return_counts=True)
+  return dict(
+      path=_OUT.value, num_scenes=len(scenes.images),
+      counts=dict(zip(map(str, counts), frequencies.tolist(), strict=True)),
+      image_size=config.canvas_size)
+
+
+if __name__ == '__main__':
+  cli.run(main)

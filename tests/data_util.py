@@ -1,0 +1,68 @@
+"""Small digits and scenes, their files, and assertions about reading them."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from air_tf import digits as digits_lib
+from air_tf import errors
+from air_tf import scenes as scenes_lib
+
+IDX_FILES = ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte',
+             't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte')
+
+
+def assert_user_error(fragments, function, *args):
+  """Asserts a `UserError` of one line that holds all `fragments`."""
+  with pytest.raises(errors.UserError) as raised:
+    function(*args)
+  for fragment in fragments:
+    assert fragment in str(raised.value)
+  assert '\n' not in str(raised.value)
+
+
+def assert_same(left, right):
+  """Asserts that two NamedTuples hold equal arrays of equal types."""
+  assert type(left) is type(right)
+  for a, b in zip(left, right, strict=True):
+    assert (a is None) == (b is None)
+    if a is not None:
+      assert a.dtype == b.dtype
+      np.testing.assert_array_equal(a, b)
+
+
+def random_digits(num_train=7, num_test=3):
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, [num_train + num_test, 28, 28], np.uint8)
+  labels = rng.integers(0, 10, num_train + num_test, np.int32)
+  return digits_lib.Digits(images[:num_train], labels[:num_train],
+                           images[num_train:], labels[num_train:])
+
+
+def idx_bytes(array):
+  """Returns `array` as an IDX file, written out by hand."""
+  header = struct.pack('>HBB', 0, 8, array.ndim)
+  sizes = b''.join(struct.pack('>i', size) for size in array.shape)
+  return header + sizes + array.astype(np.uint8).tobytes()
+
+
+def write_idx(folder, digits, names=IDX_FILES):
+  for name, array in zip(names, digits, strict=True):
+    data = idx_bytes(array)
+    (folder / name).write_bytes(
+        gzip.compress(data) if name.endswith('.gz') else data)
+
+
+def some_scenes(num_scenes=20, max_count=2):
+  """Returns scenes whose every image is different."""
+  digits = random_digits()
+  return scenes_lib.compose(
+      digits.train_images, digits.train_labels, num_scenes=num_scenes,
+      canvas_size=40, counts=range(1, max_count + 1), digit_scale=(.5, .5),
+      seed=0)
+
+
+def hashes(images):
+  return {image.tobytes() for image in images}

@@ -1,0 +1,258 @@
+"""Tests of datasets.py: composed scenes, their cache, and the user's files."""
+
+import dataclasses
+import os
+
+import data_util
+import numpy as np
+import pytest
+
+from air_tf import config as config_lib
+from air_tf import datasets
+from air_tf import digits as digits_lib
+from air_tf import scene_files
+from air_tf import scenes as scenes_lib
+
+FULL = data_util.some_scenes()
+
+
+def load(config):
+  """Returns the first pool of training scenes, and the test scenes."""
+  pools, test = datasets.load(config)
+  return pools(0), test
+
+
+@pytest.fixture(name='path')
+def _path(tmp_path):
+  return str(tmp_path / 'scenes.npz')
+
+
+@pytest.fixture(name='config')
+def _config(tmp_path):
+  return config_lib.Config(cache_dir=str(tmp_path / 'cache'),
+                           num_train_scenes=40, num_test_scenes=30,
+                           refresh_every=0)
+
+
+@pytest.fixture(name='num_composed')
+def _num_composed(monkeypatch):
+  """Returns a list that grows by one with every call of `scenes.compose`."""
+  calls, compose = [], scenes_lib.compose
+  def counted(*args, **kwargs):
+    calls.append(1)
+    return compose(*args, **kwargs)
+  monkeypatch.setattr(scenes_lib, 'compose', counted)
+  return calls
+
+
+def test_composed_scenes_follow_the_flags(config):
+  config = dataclasses.replace(config, canvas_size=64, counts=(1, 3),
+                               digit_scale=(.5, .6))
+  train, test = load(config)
+  assert train.images.shape == (40, 64, 64)
+  assert test.images.shape == (30, 64, 64)
+  for scenes in (train, test):
+    assert set(scenes.counts) == {1, 3}
+    assert 9 <= np.nanmax(scenes.boxes[..., 2]) <= 12
+
+
+def test_scenes_hold_digits_of_their_own_split_only(config):
+  """Full-size digits are copied pixel by pixel, so they can be recognised."""
+  digits = digits_lib.load('embedded')
+  def cropped(images):
+    return {image[np.ix_(image.any(1), image.any(0))].tobytes()
+            for image in images}
+  def pasted(scenes):
+    return {image[y:y + height, x:x + width].tobytes()
+            for image, boxes in zip(scenes.images, scenes.boxes, strict=True)
+            for y, x, height, width in boxes[boxes[:, 0] >= 0].astype(int)}
+  train, test = load(dataclasses.replace(
+      config, num_train_scenes=400, num_test_scenes=300))
+  assert pasted(train) <= cropped(digits.train_images)
+  assert pasted(test) <= cropped(digits.test_images)
+  assert not pasted(train) & pasted(test)
+
+
+def test_splits_differ_in_more_than_their_digits(tmp_path, config):
+  # With the same digits in both splits, only the random draws can differ.
+  digits = data_util.random_digits()
+  digits = digits._replace(test_images=digits.train_images,
+                           test_labels=digits.train_labels)
+  data_util.write_idx(tmp_path, digits)
+  train, test = load(dataclasses.replace(
+      config, digits=str(tmp_path), num_test_scenes=40, canvas_size=70))
+  seen = train.counts > 0
+  train_hashes = data_util.hashes(train.images[seen])
+  assert not train_hashes & data_util.hashes(test.images)
+
+
+def test_seed_of_the_run_changes_nothing(config, num_composed):
+  first = load(config)
+  again = load(dataclasses.replace(config, seed=7))
+  assert len(num_composed) == 2
+  for left, right in zip(first, again, strict=True):
+    data_util.assert_same(left, right)
+
+
+def test_cache_returns_what_was_composed(config, num_composed):
+  first = load(config)
+  assert len(num_composed) == 2 and len(os.listdir(config.cache_dir)) == 2
+  again = load(config)
+  assert len(num_composed) == 2 and len(os.listdir(config.cache_dir)) == 2
+  for left, right in zip(first, again, strict=True):
+    data_util.assert_same(left, right)
+
+
+@pytest.mark.parametrize('changes, num_new', [
+    (dict(canvas_size=60), 2), (dict(counts=(0, 2)), 2),
+    (dict(counts=(2, 1, 0)), 2), (dict(digit_scale=(.9, 1.)), 2),
+    (dict(digit_scale=(1., 1.1)), 2), (dict(overlap=True), 2),
+    (dict(num_train_scenes=41), 1), (dict(num_test_scenes=31), 1),
+    (dict(learning_rate=.1, max_steps=4), 0)])
+def test_each_scene_flag_misses_the_cache(config, num_composed, changes,
+                                          num_new):
+  load(config)
+  config = dataclasses.replace(config, **changes)
+  cached = load(config)
+  assert len(num_composed) == 2 + num_new
+  fresh = load(dataclasses.replace(
+      config, cache_dir=config.cache_dir + '2'))
+  for left, right in zip(cached, fresh, strict=True):
+    data_util.assert_same(left, right)
+
+
+@pytest.mark.parametrize('field, num_new', [
+    ('train_images', 1), ('train_labels', 1), ('test_images', 1)])
+def test_changed_digits_miss_the_cache(tmp_path, config, num_composed, field,
+                                       num_new):
+  digits = data_util.random_digits()
+  source = tmp_path / 'digits'
+  source.mkdir()
+  data_util.write_idx(source, digits)
+  config = dataclasses.replace(config, digits=str(source), canvas_size=70)
+  load(config)
+  changed = getattr(digits, field).copy()
+  changed.flat[0] ^= 1
+  data_util.write_idx(source, digits._replace(**{field: changed}))
+  load(config)
+  assert len(num_composed) == 2 + num_new
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: data[:len(data) // 2], lambda data: b'',
+    lambda data: data[:500] + bytes([data[500] ^ 255]) + data[501:]])
+def test_damaged_cache_is_made_again(config, num_composed, damage):
+  first = load(config)
+  for name in os.listdir(config.cache_dir):
+    path = os.path.join(config.cache_dir, name)
+    with open(path, 'rb') as file:
+      data = file.read()
+    with open(path, 'wb') as file:
+      file.write(damage(data))
+  again = load(config)
+  assert len(num_composed) == 4
+  for left, right in zip(first, again, strict=True):
+    data_util.assert_same(left, right)
+  load(config)
+  assert len(num_composed) == 4
+
+
+def test_unwritable_cache_is_no_error(tmp_path, config, num_composed):
+  blocked = tmp_path / 'file'
+  blocked.write_text('not a folder')
+  config = dataclasses.replace(config, cache_dir=str(blocked / 'cache'))
+  train, test = load(config)
+  assert len(train.images) == 40 and len(test.images) == 30
+  assert len(num_composed) == 2
+
+
+def test_a_tenth_of_a_scene_file_is_held_out(path):
+  scene_files.write(path, FULL)
+  train, test = load(config_lib.Config(scenes=path))
+  assert (len(train.images), len(test.images)) == (18, 2)
+  whole = {image.tobytes(): i for i, image in enumerate(FULL.images)}
+  assert len(whole) == 20
+  order = [whole[image.tobytes()] for part in (train, test)
+           for image in part.images]
+  assert sorted(order) == list(range(20))
+  data_util.assert_same(
+      scenes_lib.Scenes(*(field[order[:18]] for field in FULL)), train)
+  data_util.assert_same(
+      scenes_lib.Scenes(*(field[order[18:]] for field in FULL)), test)
+  for left, right in zip((train, test), load(
+      config_lib.Config(scenes=path, seed=5)), strict=True):
+    data_util.assert_same(left, right)
+
+
+def test_two_images_without_anything_else_are_enough(path):
+  np.savez(path, images=FULL.images[:2])
+  train, test = load(config_lib.Config(scenes=path))
+  assert len(train.images) == len(test.images) == 1
+  assert train.counts is None and test.boxes is None
+
+
+def test_one_image_cannot_be_split(path):
+  np.savez(path, images=FULL.images[:1])
+  data_util.assert_user_error(
+      [path, 'at least 2', '--test_scenes'],
+      datasets.load, config_lib.Config(scenes=path))
+
+
+def test_test_scenes_are_taken_whole(tmp_path, path):
+  other = str(tmp_path / 'other.npz')
+  scene_files.write(path, FULL)
+  scene_files.write(other, data_util.some_scenes(5))
+  train, test = load(
+      config_lib.Config(scenes=path, test_scenes=other))
+  data_util.assert_same(train, FULL)
+  data_util.assert_same(test, data_util.some_scenes(5))
+
+
+def test_test_scenes_of_another_size_are_a_user_error(tmp_path, path):
+  other = str(tmp_path / 'other.npz')
+  scene_files.write(path, FULL)
+  np.savez(other, images=FULL.images[:, 1:, 1:])
+  data_util.assert_user_error(
+      [other, '39 x 39', '40 x 40', f'--scenes={path}'],
+      datasets.load, config_lib.Config(scenes=path, test_scenes=other))
+
+
+@pytest.mark.parametrize('which', ['scenes', 'test_scenes'])
+def test_more_objects_than_steps_are_a_user_error(tmp_path, path, which):
+  crowded = str(tmp_path / 'crowded.npz')
+  scene_files.write(path, FULL)
+  scene_files.write(crowded, data_util.some_scenes(max_count=3))
+  flags = {'scenes': path, 'test_scenes': path, which: crowded}
+  data_util.assert_user_error(
+      [crowded, 'up to 3', '--max_steps=2'],
+      datasets.load, config_lib.Config(max_steps=2, **flags))
+
+
+def test_one_fixed_set_serves_all_pools(config):
+  pools, _ = datasets.load(config)
+  assert pools(0) is pools(7)
+
+
+def test_pools_are_fresh_and_repeat_in_any_order(config):
+  config = dataclasses.replace(config, refresh_every=10)
+  pools, test = datasets.load(config)
+  first = [pools(k) for k in range(3)]
+  again, _ = datasets.load(config)
+  for k in 2, 0, 1:  # As after a resumption: no matter what came before.
+    data_util.assert_same(again(k), first[k])
+  everything = np.concatenate([x.images for x in first] + [test.images])
+  busy = everything[everything.any((1, 2))]  # Empty scenes are all alike.
+  assert len(np.unique(busy, axis=0)) == len(busy) > 80
+
+
+def test_pools_hold_training_digits_only(config, monkeypatch):
+  seen = []
+  compose = scenes_lib.compose
+  def noted(images, labels, **recipe):
+    seen.append(len(images))
+    return compose(images, labels, **recipe)
+  monkeypatch.setattr(scenes_lib, 'compose', noted)
+  load(dataclasses.replace(config, refresh_every=10))
+  digits = digits_lib.load('embedded')
+  assert seen[0] == len(digits.test_images)
+  assert set(seen[1:]) == {len(digits.train_images)}

@@ -1,0 +1,127 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from air_tf import errors
+from air_tf import export
+from air_tf import inference
+from air_tf import model as model_lib
+
+NAMES = {'num_steps', 'num_steps_probs', 'presence', 'where', 'boxes', 'what',
+         'glimpses', 'canvases', 'reconstruction'}
+
+
+@pytest.fixture(scope='module')
+def model():
+  model = model_lib.AIRModel(tiny.config())
+  model.infer(tiny.images())
+  tiny.fill(model.trainable_variables)
+  return model
+
+
+@pytest.fixture(scope='module')
+def saved(model, tmp_path_factory):
+  path = tmp_path_factory.mktemp('export') / 'saved_model'
+  export.save(model, path)
+  export.save(model, path)  # Replaces the first.
+  return path
+
+
+def test_explain_zeroes_absent_steps_and_keeps_present_ones(model):
+  # A bias makes some counts 0 and others not.
+  x = tf.concat([tf.zeros([1, 16, 16]), tiny.images(6)], axis=0)
+  inference_ = model.infer(x)
+  answer = export.explain(model, x)
+  assert set(answer) == NAMES
+  counts = answer['num_steps'].numpy()
+  np.testing.assert_array_equal(counts, inference_.num_steps.mode())
+  for i, count in enumerate(counts):
+    for name in 'where', 'boxes', 'what', 'glimpses':
+      value = answer[name][i].numpy()
+      assert np.all(value[count:] == 0.), name
+      assert np.all(np.any(value[:count].reshape(count, -1), axis=-1)), name
+    np.testing.assert_array_equal(
+        answer['what'][i, :count], inference_.what[i, :count])
+    np.testing.assert_array_equal(
+        answer['reconstruction'][i], inference_.canvases[i, count])
+  np.testing.assert_allclose(
+      np.sum(answer['num_steps_probs'], -1), 1., rtol=1e-5)
+
+
+_ALONE = '''
+import json, sys
+import numpy as np
+import tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+serve = loaded.signatures['serving_default']
+images = np.load(sys.argv[2])
+result = {str(n): {k: v.numpy().tolist()
+                   for k, v in serve(images=tf.constant(images[:n])).items()}
+          for n in (1, 3)}
+out = {k: tf.constant(v, tf.float32) for k, v in result['3'].items()}
+decoded = loaded.signatures['decode'](
+    what=out['what'], where=out['where'], presence=out['presence'])
+sampled = loaded.signatures['sample'](num_steps=tf.constant([0, 2]))
+result['decode'] = decoded['images'].numpy().tolist()
+result['sample'] = sampled['images'].numpy().tolist()
+foreign = {'air_tf', 'sonnet', 'tensorflow_probability'} & set(sys.modules)
+result['foreign'] = sorted(foreign)
+print(json.dumps(result))
+'''
+
+
+def test_loads_with_tensorflow_alone_and_agrees_with_the_model(
+    model, saved, tmp_path):
+  images = tiny.images(3)
+  np.save(tmp_path / 'images.npy', images.numpy())
+  printed = subprocess.run(
+      [sys.executable, '-c', _ALONE, saved, tmp_path / 'images.npy'],
+      check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+  found = json.loads(printed.splitlines()[-1])
+  assert found['foreign'] == []
+  expected = export.explain(model, images)
+  for name, value in expected.items():
+    np.testing.assert_allclose(
+        found['3'][name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(
+        found['1'][name], value[:1], rtol=1e-5, atol=1e-5, err_msg=name)
+  # What was explained, drawn again by `decode`, is the reconstruction.
+  np.testing.assert_allclose(
+      found['decode'], expected['reconstruction'], rtol=1e-4, atol=1e-5)
+  sample = np.array(found['sample'])
+  assert np.all(sample[0] == 0.) and np.any(sample[1] > 0.)
+
+
+def test_samples_differ_from_call_to_call(saved):
+  sample = tf.saved_model.load(str(saved)).signatures['sample']
+  draw = lambda: sample(num_steps=tf.constant([3]))['images'].numpy()
+  assert np.any(draw() != draw())
+
+
+def test_predictor_takes_bytes_and_knows_its_size(model, saved):
+  predictor = inference.Predictor(saved)
+  assert predictor.image_size == (16, 16)
+  images = tiny.scenes(3).images
+  answer = predictor(images)
+  expected = export.explain(model, model_lib.to_pixels(images))
+  for name in NAMES:
+    np.testing.assert_allclose(
+        answer[name], expected[name], rtol=1e-5, atol=1e-5)
+  again = predictor(images)
+  assert all(np.array_equal(answer[name], again[name]) for name in NAMES)
+
+
+def test_predictor_refuses_what_is_not_a_saved_model(tmp_path):
+  with pytest.raises(errors.UserError, match='not a SavedModel of AIR'):
+    inference.Predictor(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='file.*cannot be written'):
+    export.save(model, tmp_path / 'file' / 'saved_model')

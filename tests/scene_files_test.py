@@ -1,0 +1,159 @@
+"""Tests of scene_files.py, and of files.py through it."""
+
+import os
+
+import data_util
+import numpy as np
+import pytest
+
+from air_tf import errors
+from air_tf import scene_files
+from air_tf import scenes as scenes_lib
+
+
+@pytest.fixture(name='path')
+def _path(tmp_path):
+  return str(tmp_path / 'scenes.npz')
+
+
+@pytest.mark.parametrize('known', [
+    ('images', 'counts', 'boxes', 'labels'), ('images', 'counts'), ('images',)])
+def test_scene_file_round_trip(tmp_path, known):
+  scenes = data_util.some_scenes()._replace(**{
+      key: None for key in scenes_lib.Scenes._fields if key not in known})
+  path = tmp_path / 'new folder' / 'scenes.npz'
+  scene_files.write(str(path), scenes)
+  data_util.assert_same(scene_files.read(str(path)), scenes)
+  assert os.listdir(path.parent) == ['scenes.npz']  # No temporary file is left.
+  with np.load(path, allow_pickle=False) as archive:
+    assert set(archive.files) == set(known)
+
+
+def test_failed_write_leaves_the_old_file(path, monkeypatch):
+  scene_files.write(path, data_util.some_scenes())
+  def fail(file, **_):
+    file.write(b'half')
+    raise OSError('disk full')
+  monkeypatch.setattr(np, 'savez_compressed', fail)
+  data_util.assert_user_error(
+      [path, 'disk full'], scene_files.write, path, data_util.some_scenes(5))
+  data_util.assert_same(scene_files.read(path), data_util.some_scenes())
+  assert os.listdir(os.path.dirname(path)) == ['scenes.npz']
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
+def test_float_images_are_scaled(path, dtype):
+  levels = np.arange(256, dtype=np.uint8).reshape([1, 16, 16])
+  floats = np.maximum(levels - .4, 0.) / 255.  # To be rounded, not cut off.
+  np.savez(path, images=floats.astype(dtype))
+  found = scene_files.read(path).images
+  assert found.dtype == np.uint8
+  np.testing.assert_array_equal(found, levels)
+
+
+def test_other_integers_are_taken_and_unknown_keys_ignored(path):
+  scenes = data_util.some_scenes()
+  np.savez(path, images=scenes.images, counts=scenes.counts.astype(np.uint8),
+           boxes=scenes.boxes.astype(np.float64),
+           labels=scenes.labels.astype(np.int8), comment='mine')
+  data_util.assert_same(scene_files.read(path), scenes)
+
+
+def test_black_images_are_taken(path):
+  np.savez(path, images=np.zeros([2, 9, 9], np.uint8))
+  assert scene_files.read(path).images.shape == (2, 9, 9)
+
+
+def at(array, index, value):
+  array = array.copy()
+  array[index] = value
+  return array
+
+
+FULL = data_util.some_scenes()
+FLOATS = FULL.images / 255.
+BAD_ARRAYS = {
+    'float_255': ('images', FLOATS * 255,
+                  ['float64', '255', '0...1', 'divide']),
+    'negative': ('images', FLOATS - .5, ['-0.5', '0...1']),
+    'nan': ('images', at(FLOATS, (0, 0, 0), np.nan), ['nan', '0...1']),
+    'int64': ('images', FULL.images.astype(int),
+              ['int64 [20, 40, 40]', 'uint8']),
+    'bool': ('images', FULL.images > 0, ['bool', 'uint8']),
+    'zero_one': ('images', (FULL.images > 99).astype(np.uint8),
+                 ['0 to 1', 'multiply by 255']),
+    'one_image': ('images', FULL.images[0], ['[40, 40]', '[N, H, W]']),
+    'colour': ('images', np.zeros([20, 40, 40, 3], np.uint8),
+               ['[20, 40, 40, 3]', 'colour', 'average']),
+    'oblong': ('images', FULL.images[:, 1:], ['[20, 39, 40]', 'square']),
+    'empty': ('images', FULL.images[:0], ['[0, 40, 40]', 'at least one']),
+    'objects': ('images', np.array([[None]]), ['Python objects']),
+    'counts_rank': ('counts', FULL.counts[:, np.newaxis], ['[20, 1]', '[20]']),
+    'counts_size': ('counts', FULL.counts[:3], ['[3]', '[20]']),
+    'counts_float': ('counts', FULL.counts * 1., ['float64', 'int32']),
+    'counts_negative': ('counts', at(FULL.counts, 3, -1),
+                        ['out of range', '0 ...']),
+    'counts_huge': ('counts', at(FULL.counts.astype(int), 3, 2**32 + 1),
+                    ['out of range']),
+    'boxes_rank': ('boxes', FULL.boxes[0], ['[2, 4]', '[20, M, 4]']),
+    'boxes_size': ('boxes', FULL.boxes[:, :, :3], ['[20, 2, 3]', '[20, M, 4]']),
+    'boxes_num': ('boxes', FULL.boxes[:9], ['[9, 2, 4]', '[20, M, 4]']),
+    'boxes_int': ('boxes', np.zeros([20, 2, 4], int), ['int64', 'float32']),
+    'boxes_padding': ('boxes', np.zeros([20, 2, 4], np.float32),
+                      ['2 objects', 'NaN', '`counts`']),
+    'labels_rank': ('labels', FULL.labels[:, 0], ['[20]', '[20, 2]']),
+    'labels_slots': ('labels', FULL.labels[:, :1], ['[20, 1]', '[20, 2]']),
+    'labels_float': ('labels', FULL.labels * 1., ['float64', 'int32']),
+    'labels_padding': ('labels', np.zeros([20, 2], int), ['2 objects', '-1']),
+}
+
+
+@pytest.mark.parametrize('key, array, fragments', BAD_ARRAYS.values(),
+                         ids=BAD_ARRAYS.keys())
+def test_bad_array_is_a_user_error(path, key, array, fragments):
+  np.savez(path, **{**FULL._asdict(), key: array})
+  data_util.assert_user_error(
+      [f'{path}: {key}: found ', 'wanted', *fragments], scene_files.read, path)
+
+
+def test_file_without_images_is_a_user_error(path):
+  np.savez(path, image=FULL.images, counts=FULL.counts)
+  data_util.assert_user_error(
+      [path, 'images', 'counts, image;', 'wanted'], scene_files.read, path)
+
+
+def test_missing_file_is_a_user_error(path):
+  data_util.assert_user_error([path, 'no such file'], scene_files.read, path)
+
+
+@pytest.mark.parametrize('data', [
+    b'', b'images', b'PK\x03\x04 no more', b'\x93NUMPY\x01\0'])
+def test_file_of_another_kind_is_a_user_error(tmp_path, path, data):
+  (tmp_path / 'scenes.npz').write_bytes(data)
+  data_util.assert_user_error(
+      [path, 'not an .npz file'], scene_files.read, path)
+
+
+def test_single_array_is_a_user_error(path):
+  with open(path, 'wb') as file:
+    np.save(file, FULL.images)
+  data_util.assert_user_error([path, 'a single array'], scene_files.read, path)
+
+
+def test_damaged_bytes_raise_nothing_but_user_errors(tmp_path, path):
+  scene_files.write(path, FULL)
+  data = np.fromfile(path, np.uint8)
+  rng = np.random.default_rng(0)
+  num_refused = 0
+  for trial in range(300):
+    damaged = data.copy()
+    damaged[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
+    damaged[-1 - rng.integers(300)] = rng.integers(256)  # The zip directory.
+    if trial % 3 == 0:
+      damaged = damaged[:rng.integers(len(data))]
+    damaged.tofile(path)
+    try:
+      scene_files.read(path)
+    except errors.UserError:
+      num_refused += 1
+  assert num_refused > 250

@@ -1,0 +1,51 @@
+"""A model small enough for a test, and scenes for it."""
+
+import numpy as np
+import tensorflow as tf
+
+from air_tf import config as config_lib
+from air_tf import scenes as scenes_lib
+
+_SIZES = dict(
+    canvas_size=16, max_steps=3, what_size=4, glimpse_size=6, hidden_size=8,
+    lstm_size=8, batch_size=4, num_train_scenes=40, num_test_scenes=12,
+    digit_scale=(.3, .3), jit_compile=False, log_every=2, eval_every=4, checkpoint_every=4)
+
+
+def config(**changes):
+  return config_lib.Config(**(_SIZES | changes))
+
+
+def flags(**changes):
+  """The same as command-line flags."""
+  text = lambda v: ','.join(map(str, v)) if isinstance(v, tuple) else v
+  return [f'--{name}={text(value)}'
+          for name, value in (_SIZES | changes).items()]
+
+
+def images(batch_size=3, size=16, seed=0):
+  """Random blobs `[B, size, size]` in 0 ... 1."""
+  rng = np.random.default_rng(seed)
+  return tf.constant(rng.random([batch_size, size, size]) ** 3, tf.float32)
+
+
+def scenes(num_scenes=12, size=16, seed=0):
+  """Random bright squares: images, their counts and no more."""
+  rng = np.random.default_rng(seed)
+  pixels = np.zeros([num_scenes, size, size], np.uint8)
+  counts = rng.integers(0, 3, num_scenes).astype(np.int32)
+  for image, count in zip(pixels, counts):
+    for y, x in rng.integers(0, size - 4, [count, 2]):
+      image[y:y + 4, x:x + 4] = 255
+  return scenes_lib.Scenes(images=pixels, counts=counts, boxes=None,
+                           labels=None)
+
+
+def fill(variables):
+  """Gives variables known values that depend on nothing but their order."""
+  offset = 0
+  for variable in variables:
+    size = int(np.prod(variable.shape))
+    values = .3 * np.sin(.7 * np.arange(offset, offset + size) + 1.)
+    variable.assign(values.reshape(variable.shape))
+    offset += size

@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+import tiny
+
+from air_tf import config as config_lib
+from air_tf import optimizers
+from air_tf import training
+
+SCENES = tf.constant(tiny.scenes(40).images)
+
+
+def values(module):
+  return [v.numpy() for v in module.variables]
+
+
+def assert_equal(first, second):
+  for a, b in zip(first, second, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
+@pytest.mark.parametrize('optimizer', config_lib.OPTIMIZERS)
+def test_trains_and_reports(estimator, optimizer):
+  trainer = training.Trainer(tiny.config(
+      estimator=estimator, optimizer=optimizer, learning_rate=1e-4))
+  before = values(trainer.model)
+  means, last = trainer.train(SCENES, tf.constant(3))
+  assert trainer.iteration.numpy() == 3
+  assert np.all(np.isfinite(list(means.values())))
+  for a, b in zip(before, values(trainer.model)):
+    assert np.any(a != b)  # Every variable moves.
+  assert {'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
+          'num_steps', 'exploration', 'prior_log_success', 'learning_rate',
+          'gradient_norm'} <= set(last)
+  assert ('importance_weight/variance' in last) == (
+      estimator in ('reinforce', 'nvil'))
+  assert ('baseline_loss' in last) == (estimator == 'nvil')
+
+
+def test_baseline_of_nvil_is_trained():
+  trainer = training.Trainer(tiny.config(estimator='nvil'))
+  before = values(trainer.estimator)
+  trainer.train(SCENES, tf.constant(1))
+  for a, b in zip(before, values(trainer.estimator), strict=True):
+    assert np.any(a != b)
+
+
+@pytest.mark.parametrize('jit_compile', [False, True])
+def test_equal_seeds_are_bit_identical_and_others_differ(jit_compile):
+  run = lambda seed: training.Trainer(
+      tiny.config(seed=seed, jit_compile=jit_compile))
+  first, second, other = run(1), run(1), run(2)
+  for trainer in first, second, other:
+    trainer.train(SCENES, tf.constant(5))
+  assert_equal(values(first), values(second))
+  assert any(np.any(a != b) for a, b in zip(values(first), values(other)))
+
+
+def test_how_iterations_are_grouped_changes_nothing():
+  whole, parts = (training.Trainer(tiny.config()) for _ in range(2))
+  whole.train(SCENES, tf.constant(5))
+  for iterations in 1, 3, 1:
+    parts.train(SCENES, tf.constant(iterations))
+  assert_equal(values(whole), values(parts))
+  assert whole.train.experimental_get_tracing_count() == 1
+  assert parts.train.experimental_get_tracing_count() == 1
+
+
+def test_compiled_or_not_takes_the_same_step():
+  # Their random numbers differ (XLA's generator is another), so by means only.
+  def step(jit_compile):
+    trainer = training.Trainer(tiny.config(jit_compile=jit_compile))
+    return trainer.train(SCENES, tf.constant(1))[1]
+  compiled, plain = step(True), step(False)
+  np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
+  np.testing.assert_allclose(
+      compiled['kl_num_steps'], plain['kl_num_steps'], rtol=.05)
+
+
+def test_every_scene_is_drawn():
+  # A scene of 10 is missed by 200 draws with probability .9^200 < 1e-9.
+  trainer = training.Trainer(tiny.config())
+  seen = set()
+  for i in range(50):
+    trainer.iteration.assign(i)
+    seen |= set(trainer._draw(10).numpy())
+  assert seen == set(range(10))
+
+
+def test_learning_rate_acts():
+  def moved(rate):
+    trainer = training.Trainer(tiny.config(learning_rate=rate))
+    before = values(trainer.model)
+    trainer.train(SCENES, tf.constant(1))
+    return np.mean([np.mean(np.abs(a - b)) for a, b in zip(
+        before, values(trainer.model))])
+  np.testing.assert_allclose(moved(1e-3) / moved(1e-4), 10., rtol=.01)
+
+
+def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
+  trainer = training.Trainer(tiny.config())
+  variable = trainer.model.trainable_variables[0]
+  trainer.train(SCENES, tf.constant(2))
+  variable.assign(variable * np.nan)
+  _, last = trainer.train(SCENES, tf.constant(50))
+  assert trainer.iteration.numpy() == 3
+  assert not np.isfinite(last['elbo'])
+
+
+def test_average_follows_the_weights():
+  trainer = training.Trainer(tiny.config(average_decay=.5))
+  start = values(trainer.average)
+  assert_equal(start, values(trainer.model))
+  trainer.train(SCENES, tf.constant(1))
+  # In a young run (iteration 0) the average keeps 1 / 10.
+  for a, b, c in zip(start, values(trainer.model), values(trainer.average)):
+    np.testing.assert_allclose(c, .1 * a + .9 * b, rtol=1e-4, atol=1e-6)
+  trainer.iteration.assign(1000)
+  before = values(trainer.average)
+  trainer.train(SCENES, tf.constant(1))
+  for a, b, c in zip(before, values(trainer.model), values(trainer.average)):
+    np.testing.assert_allclose(c, .5 * a + .5 * b, rtol=1e-4, atol=1e-6)
+
+
+def test_cosine_decay():
+  rate = lambda i: optimizers.cosine_decay(tf.constant(i), 1., 100).numpy()
+  np.testing.assert_allclose(
+      [rate(0), rate(50), rate(100), rate(1000)], [1., .51, .02, .02],
+      rtol=1e-5)
+  assert optimizers.cosine_decay(tf.constant(7), .5, 0) == .5
+
+
+def optimizer(**changes):
+  config = tiny.config(decay_iterations=0, **changes)
+  return optimizers.Optimizer(config, config.learning_rate, name='test')
+
+
+def test_rmsprop_starts_as_tensorflow_1_did():
+  # By hand, for one gradient g: ms = .9 + .1 g^2, mg = .1 g, and the step is
+  # rate * g / sqrt(ms - mg^2 + 1e-10), as momentum starts at 0.
+  variable = tf.Variable([1., 1.])
+  rmsprop = optimizer(optimizer='rmsprop', learning_rate=.01, clip_norm=0.)
+  rmsprop.initialize([variable])
+  np.testing.assert_array_equal(variable, [1., 1.])
+  g = np.array([2., -.5])
+  rmsprop.apply([tf.constant(g, tf.float32)], [variable], tf.constant(0))
+  step = .01 * g / np.sqrt(.9 + .1 * g**2 - (.1 * g)**2 + 1e-10)
+  np.testing.assert_allclose(variable, 1. - step, rtol=1e-6)
+  # Second step: momentum .9 of the first.
+  rmsprop.apply([tf.constant(g, tf.float32)], [variable], tf.constant(1))
+  ms, mg = .81 + .19 * g**2, .19 * g
+  second = .9 * step + .01 * g / np.sqrt(ms - mg**2 + 1e-10)
+  np.testing.assert_allclose(variable, 1. - step - second, rtol=1e-5)
+
+
+def test_adam_takes_its_first_step_as_sonnets():
+  ours, theirs = tf.Variable([1., 1.]), tf.Variable([1., 1.])
+  adam = optimizer(learning_rate=.01, clip_norm=0.)
+  adam.initialize([ours])
+  reference = snt.optimizers.Adam(.01)
+  for i in range(3):
+    g = tf.constant([2., -.5]) * (i + 1.)
+    adam.apply([g], [ours], tf.constant(i))
+    reference.apply([g], [theirs])
+  np.testing.assert_array_equal(ours, theirs)
+
+
+def test_clipping_bounds_the_norm_and_reports_it_as_it_was():
+  rmsprop = optimizer(optimizer='rmsprop', learning_rate=.01, clip_norm=1.)
+  variable = tf.Variable([0., 0.])
+  rmsprop.initialize([variable])
+  norm, rate = rmsprop.apply([tf.constant([30., 40.])], [variable],
+                             tf.constant(0))
+  np.testing.assert_allclose([norm, rate], [50., .01])
+  g = np.array([.6, .8])
+  np.testing.assert_allclose(
+      variable, -.01 * g / np.sqrt(.9 + .1 * g**2 - (.1 * g)**2), rtol=1e-5)
