@@ -1,0 +1,264 @@
+"""The real `bin/train.py`, as a process, on tiny scenes."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing import event_accumulator
+import tensorflow as tf
+import tiny
+
+from air_tf import experiment
+from air_tf import run_folder
+from air_tf import scene_files
+
+ROOT = pathlib.Path(__file__).parent.parent
+ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
+                            'CUDA_VISIBLE_DEVICES': '-1'}
+
+
+def command(script, *arguments):
+  return [sys.executable, str(ROOT / 'bin' / script), *map(str, arguments)]
+
+
+def run(script, *arguments, code=0):
+  """Runs a script to its end; returns the process."""
+  process = subprocess.run(
+      command(script, *arguments), capture_output=True, text=True,
+      env=ENVIRONMENT, timeout=300)
+  assert process.returncode == code, process.stderr
+  assert 'Traceback' not in process.stderr
+  return process
+
+
+def train_flags(tmp_path, name='run', **changes):
+  return [f'--logdir={tmp_path / name}', *tiny.flags(**(dict(
+      cache_dir=tmp_path / 'cache', num_iterations=12, refresh_every=6,
+      jit_compile=True) | changes))]
+
+
+def metrics(folder):
+  return run_folder.RunFolder(folder).metrics()
+
+
+def parameters(folder):
+  """All that the newest checkpoint holds, by name."""
+  prefix = run_folder.RunFolder(folder)._saved()[-1][1]
+  reader = tf.train.load_checkpoint(str(prefix))
+  return {name: reader.get_tensor(name)
+          for name in reader.get_variable_to_shape_map()
+          if not name.startswith('_')}
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """A run of 12 iterations, never disturbed."""
+  folder = tmp_path_factory.mktemp('finished')
+  process = run('train.py', *train_flags(folder))
+  return folder / 'run', process
+
+
+def test_leaves_everything_in_its_folder(finished):
+  folder, process = finished
+  result = json.loads(process.stdout.splitlines()[-1])
+  assert result['step'] == 12 and 0. <= result['count_accuracy'] <= 1.
+  assert 'count accuracy' in process.stderr
+  for name in ('config.json', 'flags.txt', 'versions.json', 'metrics.jsonl',
+               'figures/progress.png', 'saved_model/saved_model.pb'):
+    assert (folder / name).stat().st_size > 0, name
+  lines = metrics(folder)
+  assert [(x['step'], x['split']) for x in lines] == [
+      (step, split) for step in (4, 8, 12) for split in ('train', 'test')]
+  assert {'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
+          'num_steps', 'count_accuracy', 'seconds'} <= set(lines[0])
+  for line in lines:
+    np.testing.assert_allclose(
+        line['elbo'], line['reconstruction'] - line['kl_what']
+        - line['kl_where'] - line['kl_num_steps'], rtol=1e-4)
+
+
+def test_events_read_back(finished):
+  folder, _ = finished
+  def read(split):
+    events = event_accumulator.EventAccumulator(
+        str(folder / split), size_guidance={'tensors': 0})
+    events.Reload()
+    return {tag: {e.step: tf.make_ndarray(e.tensor_proto)
+                  for e in events.Tensors(tag)}
+            for tag in events.Tags()['tensors']}
+  train, test = read('train'), read('test')
+  assert {f'training/{name}' for name in (
+      'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
+      'num_steps', 'prior_log_success', 'exploration', 'learning_rate',
+      'gradient_norm')} <= set(train)
+  assert set(train['training/elbo']) == {2, 4, 6, 8, 10, 12}
+  for split, found in (('train', train), ('test', test)):
+    for line in metrics(folder):
+      if line['split'] == split:
+        for name in ('elbo', 'count_accuracy', 'kl_what'):
+          np.testing.assert_allclose(
+              found[f'evaluation/{name}'][line['step']], line[name], rtol=1e-5)
+  # An image's entry is width, height and the PNG itself.
+  width, height, png = test['progress'][12]
+  decoded = tf.io.decode_png(png)
+  assert decoded.shape == [int(height), int(width), 3]
+  assert len(np.unique(decoded)) > 10
+
+
+def test_flags_of_the_folder_repeat_the_run(finished, tmp_path):
+  folder, _ = finished
+  run('train.py', f'--flagfile={folder}/flags.txt',
+      f'--logdir={tmp_path / "again"}')
+  for name, value in parameters(folder).items():
+    np.testing.assert_array_equal(
+        value, parameters(tmp_path / 'again')[name], err_msg=name)
+
+
+@pytest.mark.parametrize('checkpoint_every', [2])
+def test_killed_and_resumed_run_ends_with_the_same_bits(
+    finished, tmp_path, checkpoint_every):
+  folder, _ = finished
+  flags = train_flags(tmp_path, cache_dir=folder.parent / 'cache',
+                      checkpoint_every=checkpoint_every)
+  saved = tmp_path / 'run' / 'checkpoints'
+  process = subprocess.Popen(
+      command('train.py', *flags), env=ENVIRONMENT,
+      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+  while not list(saved.glob('*.index')):  # Killed after its first checkpoint.
+    assert process.poll() is None
+    time.sleep(.01)
+  process.kill()
+  process.wait()
+  reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
+  assert 2 <= reached < 12, 'the run ended before it could be killed'
+
+  resumed = run('train.py', *flags)
+  assert f'Resumed at iteration {reached}' in resumed.stderr
+  for name, value in parameters(folder).items():
+    np.testing.assert_array_equal(
+        value, parameters(tmp_path / 'run')[name], err_msg=name)
+  without_time = lambda lines: [
+      {k: v for k, v in x.items() if k != 'seconds'} for x in lines]
+  assert without_time(metrics(tmp_path / 'run')) == without_time(
+      metrics(folder))
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_and_says_so(finished, tmp_path, number):
+  folder, _ = finished
+  flags = train_flags(
+      tmp_path, cache_dir=folder.parent / 'cache', num_iterations=1_000_000,
+      eval_every=1_000_000, checkpoint_every=1_000_000)
+  process = subprocess.Popen(
+      command('train.py', *flags), env=ENVIRONMENT, text=True,
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  events = tmp_path / 'run' / 'train'
+  while not list(events.glob('*')):  # The loop is about to start.
+    assert process.poll() is None
+    time.sleep(.01)
+  time.sleep(3.)
+  process.send_signal(number)
+  output, error = process.communicate(timeout=120)
+  assert process.returncode == 128 + number, error
+  assert 'saved at iteration' in error and 'Traceback' not in error
+  assert output == ''
+  reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
+  assert f'iteration {reached}' in error and reached > 0
+
+
+def test_another_configuration_is_refused_with_the_difference(
+    finished, tmp_path):
+  folder, _ = finished
+  before = metrics(folder)
+  flags = train_flags(folder.parent, learning_rate=.5, seed=3)
+  error = run('train.py', *flags, code=2).stderr.splitlines()[-1]
+  assert '--learning_rate was 0.001 and is 0.5' in error
+  assert '--seed was 0 and is 3' in error
+  assert metrics(folder) == before
+
+
+def test_a_finished_run_goes_on_when_iterations_are_raised(finished, tmp_path):
+  folder, _ = finished
+  flags = train_flags(tmp_path, cache_dir=folder.parent / 'cache',
+                      num_iterations=8)
+  run('train.py', *flags)
+  longer = run('train.py', *flags, '--num_iterations=12')
+  assert 'Resumed at iteration 8' in longer.stderr
+  for name, value in parameters(folder).items():
+    np.testing.assert_array_equal(
+        value, parameters(tmp_path / 'run')[name], err_msg=name)
+
+
+def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(
+    finished, tmp_path):
+  folder, _ = finished
+  flags = train_flags(
+      tmp_path, cache_dir=folder.parent / 'cache', learning_rate=1e30,
+      clip_norm=0., checkpoint_every=1)
+  error = run('train.py', *flags, code=3).stderr.splitlines()[-1]
+  assert 'the first term that is not finite' in error
+  assert 'iteration' in error and 'checkpoints' in error
+  for value in parameters(tmp_path / 'run').values():
+    assert np.all(np.isfinite(value))
+
+
+def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):
+  path = tmp_path / 'own.npz'
+  scenes = tiny.scenes(30, size=18)
+  scene_files.write(str(path), scenes._replace(counts=None))
+  result = json.loads(run('train.py', *train_flags(
+      tmp_path, scenes=path, num_iterations=2)).stdout.splitlines()[-1])
+  assert 'count_accuracy' not in result and np.isfinite(result['elbo'])
+  counted = tmp_path / 'counted.npz'
+  scene_files.write(str(counted), scenes)
+  evaluated = experiment.evaluate(str(tmp_path / 'run'), str(counted))
+  assert evaluated['scenes'] == 30 and 'count_accuracy' in evaluated
+
+
+def test_evaluate_repeats_the_last_line(finished):
+  folder, process = finished
+  found = json.loads(
+      run('evaluate.py', f'--logdir={folder}').stdout.splitlines()[-1])
+  expected = json.loads(process.stdout.splitlines()[-1])
+  for name in ('step', 'count_accuracy', 'elbo', 'kl_what'):
+    assert found[name] == expected[name]
+
+
+def test_export_writes_what_training_wrote(finished, tmp_path):
+  folder, _ = finished
+  run('export.py', f'--logdir={folder}', f'--out={tmp_path / "model"}')
+  images = tiny.images(2)
+  serve = lambda path: tf.saved_model.load(str(path)).signatures[
+      'serving_default'](images=images)
+  ours, theirs = serve(tmp_path / 'model'), serve(folder / 'saved_model')
+  for name, value in ours.items():
+    np.testing.assert_array_equal(value, theirs[name])
+
+
+def test_infer_reads_pictures_and_scene_files_and_draws(finished, tmp_path):
+  from PIL import Image
+  folder, _ = finished
+  scenes = tiny.scenes(3)
+  scene_files.write(str(tmp_path / 'some.npz'), scenes)
+  Image.fromarray(scenes.images[1]).save(tmp_path / 'one.png')
+  output = run(
+      'infer.py', f'--saved_model={folder}/saved_model',
+      f'--overlay={tmp_path / "overlay"}', '--batch_size=2',
+      tmp_path / 'some.npz', tmp_path / 'one.png').stdout.splitlines()
+  lines = [json.loads(line) for line in output]
+  assert lines[-1]['images'] == 4 and len(lines) == 5
+  assert lines[1]['count'] == lines[3]['count']
+  assert lines[1]['boxes'] == lines[3]['boxes']
+  for line in lines[:-1]:
+    assert len(line['boxes']) == line['count']
+    np.testing.assert_allclose(sum(line['probabilities']), 1., atol=1e-5)
+  assert lines[-1]['objects'] == sum(line['count'] for line in lines[:-1])
+  pictures = sorted((tmp_path / 'overlay').iterdir())
+  assert len(pictures) == 4
+  assert tf.io.decode_png(pictures[0].read_bytes()).shape[0] > 100
