@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import files
 
 __all__ = ['RunFolder']
 
@@ -132,8 +133,8 @@ class RunFolder:
       try:
         checkpoint.read(str(prefix)).assert_consumed()
         return iteration
-      except (tf.errors.OpError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+      except Exception as error:  # Damage makes TensorFlow raise anything.
+        reason = files.one_line(error)
         logging.warning(
             'Checkpoint %s cannot be read (%s): trying the one before.',
             prefix, reason)

@@ -1,0 +1,139 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf import run_folder
+
+
+def folder_with_checkpoints(path, iterations):
+  """Returns a folder, and a checkpoint of a variable equal to the iteration."""
+  folder = run_folder.RunFolder(path)
+  folder.begin(tiny.config())
+  variable = tf.Variable(np.zeros(1000, np.float32))
+  checkpoint = tf.train.Checkpoint(variable=variable)
+  for iteration in iterations:
+    variable.assign(tf.fill([1000], float(iteration)))
+    folder.save(checkpoint, iteration)
+  variable.assign(tf.fill([1000], -1.))
+  return folder, checkpoint
+
+
+def data_file(path, iteration):
+  return path / 'checkpoints' / f'ckpt-{iteration}.data-00000-of-00001'
+
+
+def test_newest_checkpoint_is_restored_and_old_ones_are_dropped(tmp_path):
+  folder, checkpoint = folder_with_checkpoints(tmp_path, [5, 10, 100, 1000])
+  assert folder.restore(checkpoint) == 1000
+  assert np.all(checkpoint.variable == 1000.)
+  assert [i for i, _ in folder._saved()] == [10, 100, 1000]
+  assert not data_file(tmp_path, 5).exists()
+
+
+def test_no_checkpoint_is_iteration_0(tmp_path):
+  folder, checkpoint = folder_with_checkpoints(tmp_path, [])
+  assert folder.restore(checkpoint) == 0
+
+
+def truncate(file):
+  file.write_bytes(file.read_bytes()[:100])
+
+
+def flip(file):
+  data = bytearray(file.read_bytes())
+  data[len(data) // 2] ^= 1
+  file.write_bytes(data)
+
+
+def empty(file):
+  file.write_bytes(b'')
+
+
+@pytest.mark.parametrize('damage', [truncate, flip, empty,
+                                    lambda file: file.unlink()])
+def test_damaged_newest_checkpoint_falls_back_and_says_so(
+    tmp_path, damage, caplog):
+  folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20])
+  damage(data_file(tmp_path, 20))
+  assert folder.restore(checkpoint) == 10
+  assert np.all(checkpoint.variable == 10.)
+  assert 'ckpt-20 cannot be read' in caplog.text
+
+
+def test_damaged_index_falls_back(tmp_path):
+  folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20])
+  truncate(tmp_path / 'checkpoints' / 'ckpt-20.index')
+  assert folder.restore(checkpoint) == 10
+
+
+def test_no_readable_checkpoint_is_a_user_error(tmp_path):
+  folder, checkpoint = folder_with_checkpoints(tmp_path, [10])
+  empty(data_file(tmp_path, 10))
+  with pytest.raises(errors.UserError, match='none of the 1 checkpoints'):
+    folder.restore(checkpoint)
+
+
+def test_config_comes_back_as_it_was(tmp_path):
+  folder = run_folder.RunFolder(tmp_path)
+  config = tiny.config(counts=(0, 3), digits='somewhere', overlap=True)
+  folder.begin(config)
+  assert folder.config() == config
+
+
+def test_flags_repeat_every_field(tmp_path):
+  run_folder.RunFolder(tmp_path).begin(tiny.config(counts=(0, 3)))
+  flags = (tmp_path / 'flags.txt').read_text().splitlines()
+  assert len(flags) == len(dataclasses.fields(config_lib.Config))
+  assert '--counts=0,3' in flags and '--overlap=false' in flags
+
+
+@pytest.mark.parametrize('changes', [
+    dict(num_iterations=9), dict(log_every=7), dict(cache_dir='elsewhere')])
+def test_what_changes_no_parameter_may_change(tmp_path, changes):
+  run_folder.RunFolder(tmp_path).begin(tiny.config())
+  run_folder.RunFolder(tmp_path).begin(tiny.config(**changes))
+  assert run_folder.RunFolder(tmp_path).config() == tiny.config(**changes)
+
+
+def test_another_run_is_refused_and_left_as_it_was(tmp_path):
+  run_folder.RunFolder(tmp_path).begin(tiny.config())
+  with pytest.raises(errors.UserError) as raised:
+    run_folder.RunFolder(tmp_path).begin(
+        tiny.config(estimator='nvil', num_iterations=9))
+  text = str(raised.value)
+  assert '--estimator was marginal and is nvil' in text
+  assert 'num_iterations' not in text
+  assert run_folder.RunFolder(tmp_path).config() == tiny.config()
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='--logdir=.*file.*written'):
+    run_folder.RunFolder(tmp_path / 'file' / 'run').begin(tiny.config())
+
+
+@pytest.mark.parametrize('text, fragment', [
+    (None, 'no run here'), ('{', 'not JSON'), ('{"seed": 1}', 'missing'),
+    (json.dumps(dataclasses.asdict(tiny.config()) | {'new': 1}), "'new'")])
+def test_a_folder_without_a_usable_config_is_named(tmp_path, text, fragment):
+  if text is not None:
+    (tmp_path / 'config.json').write_text(text)
+  with pytest.raises(errors.UserError, match=fragment):
+    run_folder.RunFolder(tmp_path).config()
+
+
+def test_metrics_after_a_checkpoint_are_forgotten(tmp_path):
+  folder = run_folder.RunFolder(tmp_path)
+  folder.begin(tiny.config())
+  for step in 1, 2, 3:
+    folder.log_metrics({'step': step})
+  with open(tmp_path / 'metrics.jsonl', 'a') as file:
+    file.write('{"step": 4, "spl')  # As a kill may leave it.
+  folder.forget_metrics_after(2)
+  assert folder.metrics() == [{'step': 1}, {'step': 2}]
