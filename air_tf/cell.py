@@ -19,20 +19,18 @@ WHERE_SIZE = 3  # Scale, shift_x, shift_y.
 
 class State(NamedTuple):
   """What one step hands to the next."""
-  lstm: snt.LSTMState  # Two of [B, U].
-  where: tf.Tensor     # [B, 3], of the step before; zeros at first.
-  what: tf.Tensor      # [B, Z], likewise.
+  lstm: modules.LSTMState  # Two of [B, U].
+  where: tf.Tensor  # [B, 3], of the step before; zeros at first.
+  what: tf.Tensor   # [B, Z], likewise.
 
 
 class Step(NamedTuple):
   """What one step decided, as if it were present."""
-  step_logit: tf.Tensor  # [B], log-odds of going ahead, given we got here.
+  hidden: tf.Tensor      # [B, U], of the LSTM.
   where_posterior: modules.DiagonalGaussian  # Over [B, 3], before squashing.
   where: tf.Tensor       # [B, 3], (scale, shift_x, shift_y), squashed.
   what_posterior: modules.DiagonalGaussian   # Over [B, Z].
   what: tf.Tensor        # [B, Z]
-  glimpse: tf.Tensor     # [B, h, w], what the model thinks the object is.
-  written: tf.Tensor     # [B, H, W], the glimpse in its place, y_t.
 
 
 class AIRCell(snt.Module):
@@ -49,7 +47,7 @@ class AIRCell(snt.Module):
     self._what_size = config.what_size
     self._glimpse_size = config.glimpse_size
     self._image_encoder = modules.encoder(hidden, name='image_encoder')
-    self._lstm = snt.LSTM(config.lstm_size, name='lstm')
+    self._lstm = modules.LSTM(config.lstm_size, name='lstm')
     # Cell state and hidden state start at learnt values (blog).
     self._initial_hidden = tf.Variable(
         tf.zeros([config.lstm_size]), name='initial_hidden')
@@ -70,51 +68,66 @@ class AIRCell(snt.Module):
     """Returns the state before the first step, for `batch_size` examples."""
     tile = lambda x: tf.tile(x[tf.newaxis], [batch_size, 1])
     return State(
-        lstm=snt.LSTMState(hidden=tile(self._initial_hidden),
-                           cell=tile(self._initial_cell)),
+        lstm=modules.LSTMState(hidden=tile(self._initial_hidden),
+                               cell=tile(self._initial_cell)),
         where=tf.zeros([batch_size, WHERE_SIZE]),
         what=tf.zeros([batch_size, self._what_size]))
 
   def encode(self, images: tf.Tensor) -> tf.Tensor:
-    """Maps images `[B, H, W]` to features `[B, hidden_size]`."""
-    return self._image_encoder(snt.flatten(images))
+    """Maps images `[B, H, W]` to what drives the LSTM, `[B, 4 U]`."""
+    return self._lstm.drive(self._image_encoder(snt.flatten(images)))
 
-  def decode(self, what: tf.Tensor) -> tf.Tensor:
-    """Maps appearance codes `[B, Z]` to glimpses `[B, h, w]`."""
-    return self._decoder(what)
+  def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
+    """Maps hidden states `[B, U]` to log-odds `[B]` of taking their step."""
+    return self._steps_predictor(hidden)
 
-  def __call__(self, images: tf.Tensor, features: tf.Tensor, state: State,
+  def write(self, what: tf.Tensor, where: tf.Tensor, height: int,
+            width: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws objects.
+
+    Args:
+      what: `[B, Z]`.
+      where: `[B, 3]`, (scale, shift_x, shift_y).
+      height: `H`.
+      width: `W`.
+
+    Returns:
+      The glimpses `[B, h, w]`, and each in its place, y `[B, H, W]`.
+    """
+    glimpses = self._decoder(what)
+    return glimpses, modules.write(glimpses, where, height, width)
+
+  def __call__(self, images: tf.Tensor, drive: tf.Tensor, state: State,
                noise: tf.Tensor) -> tuple[Step, State]:
-    """Takes one step.
+    """Attends and infers.
+
+    `step_logits` and `write` are apart, for all steps at once.
 
     Args:
       images: `[B, H, W]`, what the glimpse is read from.
-      features: `[B, hidden_size]`, what `encode` made of the images. Apart,
-        because an image that stays the same need be encoded only once.
+      drive: `[B, 4 U]`, what `encode` made of the images. Apart, because an
+        image that stays the same need be encoded only once.
       state: what the step before left.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
 
     Returns:
       What the step decided, and the state after it.
     """
-    height, width = images.shape[1:]
     where_noise, what_noise = tf.split(
         noise, [WHERE_SIZE, self._what_size], axis=-1)
-    inputs = tf.concat([features, state.where, state.what], axis=-1)
-    hidden, lstm_state = self._lstm(inputs, state.lstm)
+    lstm_state = self._lstm(
+        drive, tf.concat([state.where, state.what], axis=-1), state.lstm)
+    hidden = lstm_state.hidden
 
     where_posterior = self._where_estimator(hidden)
     where = to_where(_reparameterise(where_posterior, where_noise))
     glimpse = modules.read(images, where, self._glimpse_size)
     what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
     what = _reparameterise(what_posterior, what_noise)
-    decoded = self.decode(what)
     step = Step(
-        step_logit=self._steps_predictor(hidden),
+        hidden=hidden,
         where_posterior=where_posterior, where=where,
-        what_posterior=what_posterior, what=what,
-        glimpse=decoded,
-        written=modules.write(decoded, where, height, width))
+        what_posterior=what_posterior, what=what)
     return step, State(lstm=lstm_state, where=where, what=what)
 
 

@@ -62,8 +62,8 @@ class Config:
       False, 'Whether digits may overlap. Without it their bounding boxes are '
       'disjoint.')
   num_train_scenes: int = _option(
-      20_000, 'How many training scenes are composed at a time: a few more than '
-      '--refresh_every iterations draw (blog: 60,000, once).', lower=1)
+      20_000, 'How many training scenes are composed at a time: about as many '
+      'as --refresh_every iterations draw (blog: 60,000, once).', lower=1)
   refresh_every: int = _option(
       250, 'Iterations after which all training scenes are composed anew, so '
       'that none is seen twice and the model cannot learn them by heart; 0 '
@@ -104,9 +104,6 @@ class Config:
       .2, 'Initial standard deviation of the posterior over place, before '
       'squashing: wide enough to try places, narrow enough to see one.',
       lower=_TINY)
-  difference: bool = _option(
-      False, 'Show each step what is left to explain, the image minus the '
-      'canvas so far, instead of the image (DAIR, paper section 3).')
   decoder_bias: float = _option(
       -2., 'Initial logit of every glimpse pixel: a first glimpse that is dark '
       '(.12) neither pays for existing nor drowns the image.')
@@ -135,7 +132,7 @@ class Config:
       .9, 'Exploration floor at the start: the weight of a uniform count mixed '
       'into q(n). Without it q(n) locks to one count.', lower=0., upper=1.)
   exploration_final: float = _option(
-      .1, 'Exploration floor at the end. Above 0 it keeps every prefix of the '
+      .03, 'Exploration floor at the end. Above 0 it keeps every prefix of the '
       'explanation good, so that one step goes on explaining one object.',
       lower=0., upper=1.)
   exploration_iterations: int = _option(
@@ -147,9 +144,10 @@ class Config:
       'adam', "Optimizer: 'adam', or 'rmsprop' (the blog's: momentum .9, "
       'centred, started as TensorFlow 1 did).', choices=OPTIMIZERS)
   learning_rate: float = _option(
-      1e-3, 'Learning rate at the start.', lower=_TINY)
+      5e-4, 'Learning rate at the start. At 1e-3 counts swing by points after '
+      'the exploration floor has fallen.', lower=_TINY)
   baseline_learning_rate: float = _option(
-      1e-2, 'Learning rate of the neural baseline, where there is one: ten '
+      5e-3, 'Learning rate of the neural baseline, where there is one: ten '
       'times the model\'s (blog).', lower=_TINY)
   decay_iterations: int = _option(
       5_000, 'The learning rate follows half a cosine down to a fiftieth over '
@@ -192,8 +190,7 @@ class Config:
     _require(self.scenes or max(self.counts) <= self.max_steps,
              '--counts', self.counts,
              f'no more than --max_steps={self.max_steps}, the most objects '
-             'the model may write; raise --max_steps or leave the larger counts '
-             'out')
+             'the model may write; raise that or leave the larger counts out')
     _require(self.scenes or not self.test_scenes, '--test_scenes',
              self.test_scenes, 'to stand beside --scenes; without that, test '
              'scenes are composed from test digits')

@@ -82,22 +82,26 @@ class AIRModel(snt.Module):
                        f'shape is {images.shape}.')
     num_steps = max_steps or self.config.max_steps
     state = self._cell.initial_state(tf.shape(images)[0])
-    features = self._cell.encode(images)
-    steps, canvases = [], [tf.zeros_like(images)]
+    drive = self._cell.encode(images)
+    steps = []
     for noise in self._noise(tf.shape(images)[0], num_steps, seed):
-      if self.config.difference and steps:
-        features = self._cell.encode(images - canvases[-1])
-      step, state = self._cell(images, features, state, noise)
+      step, state = self._cell(images, drive, state, noise)
       steps.append(step)
-      canvases.append(canvases[-1] + step.written)
-
-    stack = lambda *xs: tf.stack(xs, axis=1)
-    steps = tf.nest.map_structure(stack, *steps)
+    steps = tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
+    glimpses, written = self._write(
+        steps.what, steps.where, *images.shape[1:])
+    step_logits = tf.reshape(
+        self._cell.step_logits(snt.merge_leading_dims(steps.hidden, 2)),
+        [-1, num_steps])
+    # A running sum by hand: XLA's cumsum is a product with a triangle.
+    canvases = [tf.zeros_like(images)]
+    for y in tf.unstack(written, num=num_steps, axis=1):
+      canvases.append(canvases[-1] + y)
     return Inference(
-        num_steps=prior.NumStepsDistribution(steps.step_logit),
+        num_steps=prior.NumStepsDistribution(step_logits),
         where_posterior=steps.where_posterior, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
-        glimpses=steps.glimpse, canvases=tf.stack(canvases, axis=1))
+        glimpses=glimpses, canvases=tf.stack(canvases, axis=1))
 
   def elbo_terms(self, images: tf.Tensor, inference: Inference,
                  num_steps_prior: prior.NumStepsDistribution) -> ElboTerms:
@@ -147,13 +151,9 @@ class AIRModel(snt.Module):
     Returns:
       `[B, H, W]`.
     """
-    batch_size, steps = tf.shape(what)[0], tf.shape(what)[1]
-    glimpses = self._cell.decode(snt.merge_leading_dims(what, 2))
-    # An absent object may carry any place, also scale 0: write it nowhere odd.
-    present = snt.merge_leading_dims(presence, 2)[:, tf.newaxis] > 0.
-    place = tf.where(present, snt.merge_leading_dims(where, 2), .5)
-    written = modules.write(glimpses, place, height, width)
-    written = tf.reshape(written, [batch_size, steps, height, width])
+    # An absent object may carry any place, also scale 0: put it at a legal one.
+    place = tf.where(presence[..., tf.newaxis] > 0., where, .5)
+    _, written = self._write(what, place, height, width)
     return tf.reduce_sum(
         written * presence[..., tf.newaxis, tf.newaxis], axis=1)
 
@@ -177,6 +177,15 @@ class AIRModel(snt.Module):
     where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
     presence = count_presence(counts, config.max_steps)
     return self.draw(what, where, presence, height, width)
+
+  def _write(self, what, where, height, width):
+    """`AIRCell.write` of all steps at once, in larger products."""
+    merge = lambda x: tf.reshape(x, [-1, x.shape[-1]])
+    drawn = self._cell.write(merge(what), merge(where), height, width)
+    split = lambda x: tf.reshape(
+        x, tf.concat([tf.shape(what)[:2], x.shape[1:]], axis=0))
+    glimpses, written = map(split, drawn)
+    return glimpses, written
 
   def _noise(self, batch_size, num_steps: int, seed) -> list[tf.Tensor]:
     """Returns T tensors `[B, 3 + Z]`: standard normal, or zeros for means."""

@@ -15,6 +15,8 @@ __all__ = [
     'Decoder',
     'DiagonalGaussian',
     'GaussianEstimator',
+    'LSTM',
+    'LSTMState',
     'StepsPredictor',
     'boxes',
     'encoder',
@@ -71,6 +73,41 @@ class GaussianEstimator(snt.Module):
     return DiagonalGaussian(
         mean=self._mean(hidden) + self._mean_init,
         stddev=tf.nn.softplus(self._stddev(hidden) + self._stddev_init))
+
+
+class LSTMState(NamedTuple):
+  """State of an LSTM of U units."""
+  hidden: tf.Tensor  # [B, U]
+  cell: tf.Tensor    # [B, U]
+
+
+class LSTM(snt.Module):
+  """LSTM whose input is split into a fixed part and a part of each step.
+
+      gates = W_d drive + b  +  W_s [hidden, inputs]
+
+  The first half is computed once for all steps (`drive`), which saves a
+  third of the products of AIR's loop, where most of the input is the image.
+  Otherwise Jozefowicz et al. 2015, with the forget gate's bias at 1, as
+  `snt.LSTM`.
+  """
+
+  def __init__(self, size: int, name: str | None = None):
+    super().__init__(name=name)
+    self._fixed = snt.Linear(4 * size, name='fixed')
+    self._step = snt.Linear(4 * size, with_bias=False, name='step')
+
+  def drive(self, features: tf.Tensor) -> tf.Tensor:
+    """Maps the fixed input `[B, D]` to its share of the gates `[B, 4 U]`."""
+    return self._fixed(features)
+
+  def __call__(self, drive: tf.Tensor, inputs: tf.Tensor,
+               state: LSTMState) -> LSTMState:
+    """Takes one step; `inputs` is `[B, D']`. The output is `hidden`."""
+    gates = drive + self._step(tf.concat([state.hidden, inputs], axis=-1))
+    i, f, g, o = tf.split(gates, 4, axis=-1)
+    cell = (tf.sigmoid(f + 1.) * state.cell + tf.sigmoid(i) * tf.tanh(g))
+    return LSTMState(hidden=tf.sigmoid(o) * tf.tanh(cell), cell=cell)
 
 
 class StepsPredictor(snt.Module):

@@ -17,6 +17,7 @@ __all__ = ['Trainer']
 
 # What a seed is for: the third of (seed, iteration, purpose).
 _SCENES, _LATENTS, _COUNTS = range(3)
+_AVERAGE_EVERY = 10  # Iterations.
 
 
 class Trainer(snt.Module):
@@ -49,7 +50,9 @@ class Trainer(snt.Module):
       average.assign(variable)
     self._optimizer.initialize(self.model.trainable_variables)
     self._auxiliary_optimizer.initialize(self._auxiliary_variables())
-    self._step = tf.function(self._update, jit_compile=config.jit_compile)
+    self._step, self._average_step = (
+        tf.function(f, jit_compile=config.jit_compile)
+        for f in (self._update, self._update_average))
 
   def num_steps_prior(self) -> prior.NumStepsDistribution:
     """Returns p(n) at the present iteration, batch shape `[]`."""
@@ -92,7 +95,10 @@ class Trainer(snt.Module):
 
   def _draw_and_step(self, scenes):
     indices = self._draw(tf.shape(scenes)[0])
-    return self._step(model_lib.to_pixels(tf.gather(scenes, indices)))
+    metrics = self._step(model_lib.to_pixels(tf.gather(scenes, indices)))
+    if self.iteration % _AVERAGE_EVERY == 0:
+      self._average_step()
+    return metrics
 
   def _draw(self, num_scenes) -> tf.Tensor:
     """Indices `[B]` of the scenes of this iteration, with replacement."""
@@ -113,12 +119,6 @@ class Trainer(snt.Module):
         gradients[0], variables, self.iteration)
     if auxiliary:
       self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
-    # Weights of a young run count less: after t iterations, the last t / 10.
-    young = (1. + tf.cast(self.iteration, tf.float32)) / (
-        10. + tf.cast(self.iteration, tf.float32))
-    keep = tf.minimum(self.config.average_decay, young)
-    for average, variable in self._averages():
-      average.assign_add((1. - keep) * (variable - average))
     self.iteration.assign_add(1)
     return {
         **{name: tf.reduce_mean(value)
@@ -129,6 +129,17 @@ class Trainer(snt.Module):
         'gradient_norm': norm,
         'learning_rate': rate,
     }
+
+  def _update_average(self) -> None:
+    """Moves the average towards the weights: every tenth iteration is enough.
+
+    Young runs forget faster, so that the first weights do not linger.
+    """
+    passed = tf.cast(self.iteration, tf.float32)
+    keep = tf.minimum(self.config.average_decay**_AVERAGE_EVERY,
+                      passed / (passed + 9. * _AVERAGE_EVERY))
+    for average, variable in self._averages():
+      average.assign_add((1. - keep) * (variable - average))
 
   def _exploration(self):
     config = self.config

@@ -19,11 +19,12 @@ def make(batch_size=3, **changes):
 def test_shapes():
   cell, take = make()
   step, state = take(cell.initial_state(3))
-  assert step.step_logit.shape == [3]
+  assert step.hidden.shape == [3, 8]
+  assert cell.step_logits(step.hidden).shape == [3]
   assert step.where.shape == step.where_posterior.mean.shape == [3, 3]
   assert step.what.shape == step.what_posterior.stddev.shape == [3, 4]
-  assert step.glimpse.shape == [3, 6, 6]
-  assert step.written.shape == [3, 16, 16]
+  glimpses, written = cell.write(step.what, step.where, 16, 16)
+  assert glimpses.shape == [3, 6, 6] and written.shape == [3, 16, 16]
   assert state.where.shape == [3, 3] and state.lstm.hidden.shape == [3, 8]
 
 
@@ -54,8 +55,8 @@ def test_latents_of_the_step_before_feed_the_lstm(part):
   cell, take = make()
   _, state = take(cell.initial_state(3))
   other = state._replace(**{part: getattr(state, part) + .5})
-  assert np.all(np.abs(take(state)[0].step_logit - take(other)[0].step_logit)
-                > 1e-6)
+  first, second = take(state)[0].hidden, take(other)[0].hidden
+  assert np.all(np.any(np.abs(first - second) > 1e-6, axis=-1))
 
 
 def test_state_carries_the_latents():
@@ -79,9 +80,9 @@ def test_initial_state_is_trainable_and_the_same_for_all():
 def test_what_depends_on_the_image_inside_the_glimpse():
   cell, take = make()
   state = cell.initial_state(3)
-  features = cell.encode(tiny.images(3))
+  drive = cell.encode(tiny.images(3))
   zero = tf.zeros([3, 7])
-  seen, _ = cell(tiny.images(3), features, state, zero)
-  black, _ = cell(tf.zeros([3, 16, 16]), features, state, zero)
+  seen, _ = cell(tiny.images(3), drive, state, zero)
+  black, _ = cell(tf.zeros([3, 16, 16]), drive, state, zero)
   np.testing.assert_array_equal(seen.where, black.where)
   assert np.all(np.any(seen.what != black.what, axis=-1))

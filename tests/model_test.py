@@ -159,8 +159,8 @@ def test_inventory_of_variables():
   }
   expected = {
       'initial_hidden': (256,), 'initial_cell': (256,),
-      'lstm/w_i': (256 + 3 + 50, 1024), 'lstm/w_h': (256, 1024),
-      'lstm/b': (1024,),
+      'lstm/fixed/w': (256, 1024), 'lstm/fixed/b': (1024,),
+      'lstm/step/w': (256 + 3 + 50, 1024),
       'glimpse_decoder/pixels/w': (256, 400),
       'glimpse_decoder/pixels/b': (400,)}
   for name, shapes in layers.items():

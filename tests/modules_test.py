@@ -187,3 +187,27 @@ def test_one_trace_serves_every_batch_size(batch_size):
     return predictor(hidden)
   assert predict(tf.zeros([batch_size, 8])).shape == [batch_size]
   assert isinstance(predictor, snt.Module)
+
+
+def test_lstm_agrees_with_sonnets():
+  # Sonnet's input is the two parts side by side; its gates are i, f, g, o too.
+  ours, theirs = modules.LSTM(4), snt.LSTM(4)
+  fixed, inputs = (tf.constant(RNG.normal(size=[3, n]), tf.float32)
+                   for n in (5, 2))
+  hidden, cell = (tf.constant(RNG.normal(size=[3, 4]), tf.float32)
+                  for _ in range(2))
+  state = modules.LSTMState(hidden, cell)
+  ours(ours.drive(fixed), inputs, state)
+  for variable in ours.trainable_variables:
+    variable.assign(RNG.normal(size=variable.shape))
+  joined = tf.concat([fixed, inputs], axis=-1)
+  theirs(joined, snt.LSTMState(hidden, cell))
+  step = ours._step.w
+  theirs.input_to_hidden.assign(tf.concat([ours._fixed.w, step[4:]], axis=0))
+  theirs.hidden_to_hidden.assign(step[:4])
+  theirs.b.assign(  # Sonnet keeps the forget gate's 1 in its bias.
+      ours._fixed.b + tf.constant([0.] * 4 + [1.] * 4 + [0.] * 8))
+  found = ours(ours.drive(fixed), inputs, state)
+  output, expected = theirs(joined, snt.LSTMState(hidden, cell))
+  np.testing.assert_allclose(found.hidden, output, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(found.cell, expected.cell, rtol=1e-5, atol=1e-6)

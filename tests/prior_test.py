@@ -79,7 +79,8 @@ def test_finite_when_saturated(value):
   assert np.all(np.abs(jacobian) <= 1.)
   np.testing.assert_allclose(q.entropy(), 0., atol=1e-6)
   assert q.mode().numpy() == (3 if value > 0. else 0)
-  np.testing.assert_array_equal(q.sample(5, seed=[0, 0]), [3 if value > 0 else 0] * 5)
+  np.testing.assert_array_equal(
+      q.sample(5, seed=[0, 0]), [3 if value > 0 else 0] * 5)
 
 
 def test_samples_follow_the_pmf():
@@ -236,7 +237,8 @@ def test_annealing_holds_then_falls_in_log_space_then_stays():
 def test_annealing_over_no_iterations_is_a_switch():
   log_s = lambda i: prior.annealed_log_success(
       tf.constant(i), .5, 1e-5, hold=5, iterations=0).numpy()
-  np.testing.assert_allclose([log_s(5), log_s(6)], np.log([.5, 1e-5]), rtol=1e-6)
+  np.testing.assert_allclose(
+      [log_s(5), log_s(6)], np.log([.5, 1e-5]), rtol=1e-6)
 
 
 def test_linear_decay():

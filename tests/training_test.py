@@ -110,18 +110,22 @@ def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
 
 
 def test_average_follows_the_weights():
-  trainer = training.Trainer(tiny.config(average_decay=.5))
+  trainer = training.Trainer(tiny.config(average_decay=.99))
   start = values(trainer.average)
   assert_equal(start, values(trainer.model))
+  # It moves every tenth iteration; in a young run it then keeps 10 / 100.
+  trainer.train(SCENES, tf.constant(9))
+  assert_equal(start, values(trainer.average))
   trainer.train(SCENES, tf.constant(1))
-  # In a young run (iteration 0) the average keeps 1 / 10.
   for a, b, c in zip(start, values(trainer.model), values(trainer.average)):
     np.testing.assert_allclose(c, .1 * a + .9 * b, rtol=1e-4, atol=1e-6)
-  trainer.iteration.assign(1000)
-  before = values(trainer.average)
+  # Later it keeps the decay of ten iterations.
+  trainer.iteration.assign(99_999)
+  before, keep = values(trainer.average), .99**10
   trainer.train(SCENES, tf.constant(1))
   for a, b, c in zip(before, values(trainer.model), values(trainer.average)):
-    np.testing.assert_allclose(c, .5 * a + .5 * b, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        c, keep * a + (1. - keep) * b, rtol=1e-4, atol=1e-6)
 
 
 def test_cosine_decay():
