@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import stat_util
@@ -85,6 +87,35 @@ def test_mean_of_the_score_function_is_the_marginal_gradient(name, exploration):
   sampled = gradients(estimator, 200_000, exploration)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.06)
+
+
+@pytest.mark.parametrize('exploration', [0., .6])
+def test_responsibilities_by_hand(exploration):
+  # r(n) ~ p(n) exp(L(n) - KLs of the first n steps), normalised.
+  kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
+  r = np.exp(LOG_PRIOR.numpy() + LOG_LIKELIHOOD - kl)
+  r /= r.sum()
+  weights = (1. - exploration) * r + exploration / 4.
+  found = gradients(estimators.responsibilities, 1, exploration)
+  np.testing.assert_allclose(found['log_likelihood'][0], -weights, rtol=1e-4)
+  for name in 'kl_what', 'kl_where':  # Step t counts where n >= t.
+    np.testing.assert_allclose(
+        found[name][0], np.cumsum(weights[::-1])[::-1][1:], rtol=1e-4)
+  logits = tf.Variable([LOGITS])
+  with tf.GradientTape() as tape:
+    cross_entropy = -tf.reduce_sum(
+        r * prior.NumStepsDistribution(logits).log_pmf())
+  np.testing.assert_allclose(
+      found['logits'], tape.gradient(cross_entropy, logits), rtol=1e-4)
+
+
+def test_responsibilities_free_a_locked_count_and_marginal_does_not(
+    monkeypatch):
+  monkeypatch.setattr(
+      sys.modules[__name__], 'LOGITS', [30., 30., 30.])  # Locked to 3.
+  strength = lambda estimator: np.max(np.abs(gradients(estimator)['logits']))
+  assert strength(estimators.marginal) < 1e-6
+  assert strength(estimators.responsibilities) > .1
 
 
 def test_blogs_baseline_that_sees_n_is_biased():
