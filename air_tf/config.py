@@ -66,8 +66,8 @@ class Config:
       'as --refresh_every iterations draw (blog: 60,000, once).', lower=1)
   refresh_every: int = _option(
       250, 'Iterations after which all training scenes are composed anew, so '
-      'that none is seen twice and the model cannot learn them by heart; 0 '
-      'trains on one fixed set (blog). Costs 3 % of the time.', lower=0)
+      'that the model cannot learn them by heart; 0 trains on one fixed set '
+      '(blog). Costs 3 % of the time.', lower=0)
   num_test_scenes: int = _option(
       5_000, 'How many scenes to compose for evaluation: at 99 % right, the '
       'standard error is .14 points.', lower=1)
@@ -85,8 +85,8 @@ class Config:
   glimpse_size: int = _option(
       20, 'Side of the square glimpse, pixels (blog: 20).', lower=2)
   hidden_size: int = _option(
-      256, 'Units in each of the two hidden layers of every network (blog: '
-      '256).', lower=1)
+      256, 'Units in each of the two hidden layers of the encoders, the '
+      'decoder and the estimator of place (blog: 256).', lower=1)
   lstm_size: int = _option(256, 'Units of the LSTM (blog: 256).', lower=1)
   pixel_stddev: float = _option(
       .3, 'Standard deviation of a pixel given its reconstruction (blog: .3).',
@@ -151,8 +151,7 @@ class Config:
       'times the model\'s (blog).', lower=_TINY)
   decay_iterations: int = _option(
       5_000, 'The learning rate follows half a cosine down to a fiftieth over '
-      'this many iterations and stays there; 0 keeps it constant. Constant '
-      'rates drift: see BUILD_NOTES.', lower=0)
+      'this many iterations and stays there; 0 keeps it constant.', lower=0)
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient; 0 switches clipping off.',
       lower=0.)
@@ -167,7 +166,7 @@ class Config:
   # --- Bookkeeping ------------------------------------------------------------
   seed: int = _option(
       0, 'Seed of everything random. Two runs with one seed on one machine are '
-      'equal to the last bit.', lower=0, upper=2**31 - 1)
+      'equal to the last bit (on a processor).', lower=0, upper=700_000_000)
   log_every: int = _option(
       50, 'Iterations between training scalars; one compiled call.', lower=1)
   eval_every: int = _option(

@@ -64,12 +64,13 @@ class _FreshPools:
   def __init__(self, config, images, labels):
     self._config, self._images, self._labels = config, images, labels
     self._executor = futures.ThreadPoolExecutor(max_workers=1)
-    self._ahead = {}
+    self._futures = {}
 
   def __call__(self, pool: int) -> scenes_lib.Scenes:
-    future = self._ahead.pop(pool, None) or self._submit(pool)
-    self._ahead = {pool + 1: self._submit(pool + 1)}
-    return future.result()
+    self._futures = {
+        number: self._futures.get(number) or self._submit(number)
+        for number in (pool, pool + 1)}
+    return self._futures[pool].result()
 
   def _submit(self, pool: int) -> futures.Future:
     recipe = _recipe(

@@ -9,7 +9,8 @@ Its KL terms need no sampling of n. The estimators differ in the first sum: its
 gradient through q(n) is where AIR's troubles come from.
 
 An estimator is a function or a `snt.Module` (if it has variables) that maps a
-`Batch` to an `Estimate`; a new one is that, and a line in `_REGISTRY`.
+`Batch` to an `Estimate`; a new one is that, a line in `_REGISTRY` and its name
+in `config.ESTIMATORS`.
 
 Letters: `B` batch, `T` most steps, `n` number of objects, `q` and `p` its
 posterior and prior.
@@ -68,8 +69,8 @@ def marginal(batch: Batch) -> Estimate:
 
       sum_n q(n) L(n), all T + 1 likelihoods from one pass
 
-  Unbiased, without variance from n. Cost: T + 1 pixel likelihoods instead of
-  one; the pass itself is the same. With the exploration floor, q is
+  Unbiased, without variance from n. Cost: T + 1 pixel likelihoods; the pass
+  itself is that of a sampled n. With the exploration floor, q is
   (1 - eps) q + eps / (T + 1) in all three terms, still a valid posterior.
 
   Source: the design of this project; enumeration of AIR's counts is also in
@@ -120,7 +121,8 @@ def reinforce(batch: Batch) -> Estimate:
       n ~ q,   L(n) + stop_gradient(L(n)) log q(n)
 
   Unbiased, but its variance is that of the likelihood of a whole image,
-  hundreds of nats. Cost: one pixel likelihood.
+  hundreds of nats. Cost: as `marginal`, because the terms of all counts are
+  computed for every estimator; one pixel likelihood would do.
 
   Source: Williams 1992; the blog's first variant (variance 1e3 a parameter).
   """
@@ -142,7 +144,7 @@ class NVIL(snt.Module):
   on n. The blog's sees the latents of the sampled steps and the presence of
   each, hence n itself, and the term E[b(n) d log q(n)] need not vanish.
 
-  Cost: one pixel likelihood, one MLP of H * W + T (Z + 4) inputs.
+  Cost: as `marginal`, and one MLP of H * W + T (Z + 5) inputs.
 
   Source: the blog; Mnih and Gregor 2014, "Neural Variational Inference and
   Learning in Belief Networks".

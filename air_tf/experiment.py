@@ -128,7 +128,7 @@ class Experiment:
     self._pools = pools
     self._pool = None  # Number of the pool whose images are on the device.
     self._images = None
-    few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES]
+    few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._evaluators = {
         split: metrics.Evaluator(self.trainer.average, scenes)
@@ -136,7 +136,12 @@ class Experiment:
     self._writer = summaries.Writer(folder.path)
 
   def train(self) -> dict:
-    """Trains to the last iteration; returns the last held-out evaluation."""
+    """Trains to the last iteration; returns the last held-out evaluation.
+
+    Raises:
+      errors.Interrupted: on SIGINT or SIGTERM, once everything is saved.
+      errors.Diverged: if a term or a weight stops being finite.
+    """
     config, last = self._config, self._config.num_iterations
     bar = tqdm.tqdm(total=last, initial=min(self._iteration, last), unit='it',
                     disable=not sys.stderr.isatty())
@@ -148,15 +153,15 @@ class Experiment:
                    _next(self._iteration, config.refresh_every or last), last)
         self._advance(stop)
         bar.update(self._iteration - bar.n)
-        if self._due(config.eval_every) or self._iteration == last:
-          self._evaluate()
-        if (self._due(config.checkpoint_every) or self._iteration == last
-            or received):
+        if received:  # Before anything that takes time.
           self._save()
-        if received:
           raise errors.Interrupted(
               received[0], f'stopped and saved at iteration {self._iteration}; '
               'the same command goes on from there.')
+        if self._due(config.eval_every) or self._iteration == last:
+          self._evaluate()
+        if self._due(config.checkpoint_every) or self._iteration == last:
+          self._save()
     if self._result is None or self._result['step'] != self._iteration:
       self._evaluate()
     return self._result
@@ -179,7 +184,7 @@ class Experiment:
             f'iteration {self._iteration}: {name} is {float(value)}, the first '
             'term that is not finite. The last good checkpoint is kept in '
             f'{self._folder.path}/checkpoints; try a smaller --learning_rate '
-            'or --clip_norm.')
+            'or --clip_norm, in another --logdir.')
     self._writer.scalars('train', {
         f'training/{name}': value for name, value in means.items()},
         self._iteration)
@@ -215,6 +220,14 @@ class Experiment:
     self._writer.image('progress', figures.rgb(figure), self._iteration)
 
   def _save(self) -> None:
+    # The terms are those before the update; a checkpoint must be good after it.
+    for variable in self.trainer.model.trainable_variables:
+      if not tf.reduce_all(tf.math.is_finite(variable)):
+        raise errors.Diverged(
+            f'iteration {self._iteration}: the weights {variable.name} are not '
+            'finite, the first that are not. The last good checkpoint is kept '
+            f'in {self._folder.path}/checkpoints; try a smaller '
+            '--learning_rate or --clip_norm, in another --logdir.')
     self._writer.flush()
     self._folder.save(self._checkpoint, self._iteration)
 

@@ -94,19 +94,28 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path) -> None:
     path: of the folder; its parents are made.
 
   Raises:
-    errors.UserError: if the folder cannot be written.
+    errors.UserError: if the folder cannot be written, or holds something
+      other than a SavedModel.
   """
-  path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  path = pathlib.Path(path).resolve()
+  if path.exists() and not (path / 'saved_model.pb').exists():
+    raise errors.UserError(
+        f'{path}: is there already and holds no SavedModel; wanted a new '
+        'folder, or a SavedModel to replace.')
+  temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
+                    for kind in ('new', 'old'))
   exported = ExportedAIR(model)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     tf.saved_model.save(
         exported, str(temporary), signatures=exported.endpoints)
     if path.exists():
-      shutil.rmtree(path)
+      path.rename(old)
     temporary.rename(path)
   except (OSError, tf.errors.OpError) as error:
     raise errors.UserError(
         f'{path}: the SavedModel cannot be written ({error}); wanted a folder '
         'that can be made or replaced.') from error
+  finally:
+    for leftover in temporary, old:
+      shutil.rmtree(leftover, ignore_errors=True)

@@ -9,10 +9,10 @@ import pathlib
 
 import numpy as np
 from PIL import Image
-from PIL import UnidentifiedImageError
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf import files
 from air_tf import scene_files
 
 __all__ = ['Predictor', 'read_images']
@@ -35,13 +35,13 @@ class Predictor:
       self._loaded = tf.saved_model.load(os.fspath(path))
       self._serve = self._loaded.signatures['serving_default']
       spec = self._serve.structured_input_signature[1]['images']
+      self.image_size = tuple(spec.shape[1:])
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-      reason = str(error).splitlines()[0]
+      reason = files.one_line(error)[:200]
       raise errors.UserError(
           f'--saved_model={path}: not a SavedModel of AIR ({reason}); wanted '
           'the `saved_model` folder of a run, written by bin/train.py or '
           'bin/export.py.') from error
-    self.image_size = tuple(spec.shape[1:])
 
   def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
     """Explains uint8 `[B, H, W]`; see `export.explain` for the answer."""
@@ -73,15 +73,14 @@ def read_images(path: str, image_size: tuple[int, int]
 def _read_picture(path: str) -> np.ndarray:
   try:
     with Image.open(path) as picture:
-      if picture.mode.startswith(('I', 'F')):  # 16 bits and more a pixel.
+      if picture.mode.startswith('I'):  # 16 bits a pixel.
         pixels = np.asarray(picture, np.float64)
         return np.round(pixels / 257.).clip(0, 255).astype(np.uint8)
       with_alpha = picture.convert('RGBA')
       black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
       return np.asarray(Image.alpha_composite(black, with_alpha).convert('L'))
-  except (OSError, UnidentifiedImageError, SyntaxError,
-          Image.DecompressionBombError) as error:
-    reason = getattr(error, 'strerror', None) or str(error)
+  except Exception as error:  # Damaged bytes make Pillow raise nearly anything.
+    reason = getattr(error, 'strerror', None) or files.one_line(error)
     raise errors.UserError(
         f'{path}: cannot be read as an image ({reason}); wanted a picture '
         '(PNG, JPEG, ...) or a scene file (.npz).') from error

@@ -13,7 +13,8 @@ from air_tf import scenes as scenes_lib
 
 __all__ = ['Evaluator', 'count_metrics']
 
-_BATCH_SIZE = 500  # Bounds memory; results do not depend on it but by rounding.
+# Pixels of all canvases at a time: 500 scenes of 50 x 50 with 4 canvases each.
+_CANVAS_PIXELS = 500 * 4 * 50 * 50
 
 
 class Evaluator:
@@ -25,7 +26,7 @@ class Evaluator:
   """
 
   def __init__(self, model: model_lib.AIRModel, scenes: scenes_lib.Scenes):
-    """Prepares the evaluation of `model` on all of `scenes`."""
+    """Prepares the evaluation of `model` on all of `scenes`, uint8 images."""
     self._model = model
     self._scenes = scenes
     self._score = tf.function(self._score_batch, reduce_retracing=True)
@@ -42,10 +43,12 @@ class Evaluator:
       what `count_metrics` tells, where the scenes have counts.
     """
     images = self._scenes.images
+    pixels = (num_steps_prior.max_steps + 1) * images[0].size
+    batch_size = max(1, _CANVAS_PIXELS // pixels)  # Bounds the memory.
     parts = [
-        self._score(tf.constant(images[start:start + _BATCH_SIZE]),
+        self._score(tf.constant(images[start:start + batch_size]),
                     num_steps_prior.step_logits, start)
-        for start in tf.range(0, len(images), _BATCH_SIZE)]
+        for start in tf.range(0, len(images), batch_size)]
     scores = {name: np.concatenate([part[name] for part in parts])
               for name in parts[0]}
     counts = scores.pop('counts')

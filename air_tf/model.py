@@ -60,15 +60,14 @@ class AIRModel(snt.Module):
     self.config = config
     self._cell = cell_lib.AIRCell(config)
 
-  def infer(self, images: tf.Tensor, seed: tf.Tensor | None = None,
-            max_steps: int | None = None) -> Inference:
+  def infer(self, images: tf.Tensor,
+            seed: tf.Tensor | None = None) -> Inference:
     """Explains images object by object.
 
     Args:
       images: float `[B, H, W]`, pixels in 0 ... 1; H and W must be known.
       seed: int32 `[2]`, seed of the posterior samples; None takes posterior
         means, so that equal images give equal answers.
-      max_steps: steps to take, if not the configured T.
 
     Returns:
       The explanation by n objects for every n in 0 ... T.
@@ -80,7 +79,7 @@ class AIRModel(snt.Module):
     if images.shape.rank != 3 or None in images.shape[1:]:
       raise ValueError('`images` must be [B, H, W] with known H and W, but its '
                        f'shape is {images.shape}.')
-    num_steps = max_steps or self.config.max_steps
+    num_steps = self.config.max_steps
     state = self._cell.initial_state(tf.shape(images)[0])
     drive = self._cell.encode(images)
     steps = []

@@ -24,6 +24,8 @@ __all__ = [
     'write',
 ]
 
+_SMALLEST_SCALE = .01
+
 
 def encoder(hidden_size: int, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
   """Returns the blog's MLP: two hidden layers, ELU, also after the second.
@@ -234,7 +236,10 @@ def _to_image(size, scale, shift, image_size) -> tf.Tensor:
 
 def _to_glimpse(size, scale, shift, glimpse_size) -> tf.Tensor:
   """Positions `[B, size]` of image pixels on the glimpse's axis, in pixels."""
-  position = (_centres(size) - shift[:, tf.newaxis]) / scale[:, tf.newaxis]
+  # Below a hundredth of the image nothing is seen, and 1 / scale^2 in the
+  # gradient, times a weight of 0, would soon be NaN.
+  scale = tf.maximum(scale, _SMALLEST_SCALE)[:, tf.newaxis]
+  position = (_centres(size) - shift[:, tf.newaxis]) / scale
   return (position + 1.) * glimpse_size / 2. - .5
 
 

@@ -46,18 +46,18 @@ class RunFolder:
       errors.UserError: if the folder cannot be written to or holds a run with
         another configuration.
     """
+    if self._saved():
+      self._require_same_run(config)
     try:
       self._checkpoints.mkdir(parents=True, exist_ok=True)
       _write(self.path / 'versions.json', json.dumps(_versions(), indent=2))
+      _write(self.path / 'config.json',
+             json.dumps(dataclasses.asdict(config), indent=2))
+      _write(self.path / 'flags.txt', _flagfile(config))
     except OSError as error:
       raise errors.UserError(
           f'--logdir={self.path}: cannot be written to ({error.strerror}); '
           'wanted a folder that can be made or written.') from error
-    if (self.path / 'config.json').exists():
-      self._require_same_run(config)
-    _write(self.path / 'config.json',
-           json.dumps(dataclasses.asdict(config), indent=2))
-    _write(self.path / 'flags.txt', _flagfile(config))
 
   def config(self) -> config_lib.Config:
     """Returns the configuration of the run.
@@ -73,12 +73,13 @@ class RunFolder:
       raise errors.UserError(
           f'--logdir={self.path}: no run here ({file.name}: {error.strerror}); '
           'wanted a folder that bin/train.py wrote.') from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
       raise errors.UserError(
           f'{file}: not JSON ({error}); wanted what bin/train.py wrote. Remove '
           'the folder to start over.') from error
     known = {field.name for field in dataclasses.fields(config_lib.Config)}
-    if set(values) != known:
+    if not isinstance(values, dict) or set(values) != known:
+      values = values if isinstance(values, dict) else {}
       raise errors.UserError(
           f'{file}: the fields {sorted(set(values) ^ known)} are missing or '
           'unknown; the run was made by another version of air_tf.')
@@ -138,6 +139,9 @@ class RunFolder:
         logging.warning(
             'Checkpoint %s cannot be read (%s): trying the one before.',
             prefix, reason)
+        # Out of the way, so that it does not count as one of those kept.
+        (prefix.with_name(prefix.name + '.index')).rename(
+            prefix.with_name(prefix.name + '.damaged'))
     if saved:
       raise errors.UserError(
           f'{self._checkpoints}: none of the {len(saved)} checkpoints can be '
@@ -147,7 +151,7 @@ class RunFolder:
   def _saved(self) -> list[tuple[int, pathlib.Path]]:
     """Checkpoints as (iteration, prefix), oldest first."""
     found = [re.fullmatch(r'ckpt-(\d+)\.index', file.name)
-             for file in self._checkpoints.iterdir()]
+             for file in self._checkpoints.glob('ckpt-*.index')]
     iterations = sorted(int(match[1]) for match in found if match)
     return [(i, self._checkpoints / f'ckpt-{i}') for i in iterations]
 

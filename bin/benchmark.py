@@ -17,6 +17,7 @@ import cli
 
 _ROUNDS = flags.DEFINE_integer(
     'rounds', 9, 'Rounds of 50 iterations to time.', lower_bound=1)
+flags.DEFINE_string('logdir', None, 'Taken and ignored: flagfiles hold it.')
 cli.define_config_flags()
 _ITERATIONS = 50  # In one round, one compiled call.
 

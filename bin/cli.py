@@ -9,6 +9,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 
@@ -97,6 +98,8 @@ def run(main: Callable[[list[str]], dict | None]) -> None:
 
   try:
     app.run(guarded, flags_parser=_parse)
+  except KeyboardInterrupt:
+    _fail(errors.Interrupted(signal.SIGINT, 'stopped.'), 130)
   except BrokenPipeError:  # Nobody reads on: no more work, and no complaint.
     sys.exit(0)
   finally:  # On every way out, `SystemExit` too, whose code stays as it is.

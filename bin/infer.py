@@ -14,6 +14,7 @@ import pathlib
 
 from absl import flags
 import cli
+import numpy as np
 
 from air_tf import errors
 
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> dict:
       inference.read_images(path, predictor.image_size) for path in arguments)
   total = objects = 0
   while batch := list(itertools.islice(named, _BATCH_SIZE.value)):
-    answer = predictor([image for _, image in batch])
+    answer = predictor(np.stack([image for _, image in batch]))
     for i, (name, image) in enumerate(batch):
       count = int(answer['num_steps'][i])
       boxes = answer['boxes'][i, :count]

@@ -35,8 +35,9 @@ cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
 _MAX_STEPS = 64
 
 
-def main(_) -> dict:
+def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
+  cli.no_arguments(arguments)
   config = cli.config_from_flags(max_steps=_MAX_STEPS)
   digits = digits_lib.load(config.digits)
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]

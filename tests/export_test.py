@@ -129,6 +129,18 @@ def test_predictor_refuses_what_is_not_a_saved_model(tmp_path):
     inference.Predictor(tmp_path)
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(model, tmp_path):
+  (tmp_path / 'results').mkdir()
+  (tmp_path / 'results' / 'thesis.txt').write_text('years of work')
+  with pytest.raises(errors.UserError, match='holds no SavedModel'):
+    export.save(model, tmp_path / 'results')
+  assert (tmp_path / 'results' / 'thesis.txt').exists()
+
+
+def test_nothing_is_left_beside_the_saved_model(saved):
+  assert [path.name for path in saved.parent.iterdir()] == ['saved_model']
+
+
 def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='file.*cannot be written'):

@@ -26,9 +26,9 @@ def make(num_scenes):
 
 def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
   # Not only the first 64, as in code before this one.
-  model, scenes = make(10)
+  model, scenes = make(70)
   whole = metrics.Evaluator(model, scenes)(PRIOR)
-  monkeypatch.setattr(metrics, '_BATCH_SIZE', 3)
+  monkeypatch.setattr(metrics, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
   parts = metrics.Evaluator(model, scenes)(PRIOR)
   assert whole['count_accuracy'] == parts['count_accuracy']
   modes = model.infer(model_lib.to_pixels(scenes.images)).num_steps.mode()

@@ -110,6 +110,15 @@ def test_read_and_write_pass_gradients_to_place_and_pixels():
   assert np.all(gradients[0] != 0.) and np.any(gradients[1] != 0.)
 
 
+@pytest.mark.parametrize('scale', [1e-3, 1e-10, 1e-20, 1e-38])
+def test_gradients_are_finite_however_small_the_scale(scale):
+  # A weight of 0 times a slope of 1 / scale^2 = inf is NaN: it ended a run.
+  place = tf.Variable([[scale, .1, .2]])
+  with tf.GradientTape() as tape:
+    loss = tf.reduce_sum(modules.write(tf.ones([1, 5, 5]), place, 12, 12))
+  assert np.all(np.isfinite(tape.gradient(loss, place)))
+
+
 def test_boxes_in_pixels_by_hand():
   # Scale .4 of 50 is 20; centre x = (.5 + 1) * 25 = 37.5, y = 12.5.
   box = modules.boxes(tf.constant([.4, .5, -.5]), 50, 50)

@@ -102,7 +102,7 @@ def test_what_changes_no_parameter_may_change(tmp_path, changes):
 
 
 def test_another_run_is_refused_and_left_as_it_was(tmp_path):
-  run_folder.RunFolder(tmp_path).begin(tiny.config())
+  folder_with_checkpoints(tmp_path, [10])
   with pytest.raises(errors.UserError) as raised:
     run_folder.RunFolder(tmp_path).begin(
         tiny.config(estimator='nvil', num_iterations=9))
@@ -112,6 +112,26 @@ def test_another_run_is_refused_and_left_as_it_was(tmp_path):
   assert run_folder.RunFolder(tmp_path).config() == tiny.config()
 
 
+def test_a_run_without_a_checkpoint_gives_way(tmp_path):
+  run_folder.RunFolder(tmp_path).begin(tiny.config(learning_rate=5.))
+  run_folder.RunFolder(tmp_path).begin(tiny.config())
+  assert run_folder.RunFolder(tmp_path).config() == tiny.config()
+
+
+def test_damaged_checkpoints_do_not_push_out_good_ones(tmp_path):
+  folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20, 30])
+  for iteration in 20, 30:
+    empty(data_file(tmp_path, iteration))
+  assert folder.restore(checkpoint) == 10
+  folder.save(checkpoint, 15)
+  assert [i for i, _ in folder._saved()] == [10, 15]
+
+
+def test_a_folder_without_checkpoints_restores_nothing(tmp_path):
+  checkpoint = tf.train.Checkpoint(variable=tf.Variable(1.))
+  assert run_folder.RunFolder(tmp_path / 'none').restore(checkpoint) == 0
+
+
 def test_an_unwritable_folder_is_named(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='--logdir=.*file.*written'):
@@ -119,7 +139,8 @@ def test_an_unwritable_folder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('text, fragment', [
-    (None, 'no run here'), ('{', 'not JSON'), ('{"seed": 1}', 'missing'),
+    (None, 'no run here'), ('{', 'not JSON'), ('[1]', 'missing'),
+    ('{"seed": 1}', 'missing'),
     (json.dumps(dataclasses.asdict(tiny.config()) | {'new': 1}), "'new'")])
 def test_a_folder_without_a_usable_config_is_named(tmp_path, text, fragment):
   if text is not None:
