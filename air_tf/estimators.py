@@ -155,7 +155,7 @@ class NVIL(snt.Module):
     self._baseline = modules.Baseline(name='baseline')
 
   def __call__(self, batch: Batch) -> Estimate:
-    """Returns the estimate; see the class."""
+    """Returns the estimate; the baseline b is `[B]`, one an example."""
     sampled = _sample(batch)
     steps = batch.inference.num_steps
     presence = model_lib.count_presence(sampled.counts, steps.max_steps)

@@ -148,7 +148,7 @@ class AIRModel(snt.Module):
       width: `W`.
 
     Returns:
-      `[B, H, W]`.
+      `[B, H, W]`, 0 ... T: where objects overlap their pixels add up.
     """
     # An absent object may carry any place, also scale 0: put it at a legal one.
     place = tf.where(presence[..., tf.newaxis] > 0., where, .5)
@@ -167,7 +167,7 @@ class AIRModel(snt.Module):
       width: `W`.
 
     Returns:
-      `[B, H, W]`.
+      `[B, H, W]`, as `draw`. A count above T is taken as T, below 0 as 0.
     """
     config = self.config
     shape = [tf.shape(counts)[0], config.max_steps]

@@ -105,7 +105,10 @@ class LSTM(snt.Module):
 
   def __call__(self, drive: tf.Tensor, inputs: tf.Tensor,
                state: LSTMState) -> LSTMState:
-    """Takes one step; `inputs` is `[B, D']`. The output is `hidden`."""
+    """Takes one step: `drive` `[B, 4 U]`, `inputs` `[B, D']`, state of U.
+
+    The output of the LSTM is the new state's `hidden`.
+    """
     gates = drive + self._step(tf.concat([state.hidden, inputs], axis=-1))
     i, f, g, o = tf.split(gates, 4, axis=-1)
     cell = (tf.sigmoid(f + 1.) * state.cell + tf.sigmoid(i) * tf.tanh(g))

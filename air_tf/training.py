@@ -78,11 +78,14 @@ class Trainer(snt.Module):
 
     Args:
       scenes: uint8 `[N, H, W]`, on the device.
-      iterations: int `[]`, a Tensor, so that all values share one trace.
+      iterations: int `[]`, at least 1, a Tensor, so that all values share one
+        trace.
 
     Returns:
       Two dictionaries of float scalars, means over the iterations done and
-      values of the last one. If a value stops being finite, the loop ends at
+      values of the last one: the fields of `estimators.Elbo` (nats), the
+      estimator's own metrics, `exploration`, `prior_log_success` (nats),
+      `gradient_norm` before clipping and `learning_rate`. If a value stops being finite, the loop ends at
       that iteration.
     """
     total = last = self._draw_and_step(scenes)
