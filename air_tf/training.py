@@ -85,8 +85,8 @@ class Trainer(snt.Module):
       Two dictionaries of float scalars, means over the iterations done and
       values of the last one: the fields of `estimators.Elbo` (nats), the
       estimator's own metrics, `exploration`, `prior_log_success` (nats),
-      `gradient_norm` before clipping and `learning_rate`. If a value stops being finite, the loop ends at
-      that iteration.
+      `gradient_norm` before clipping and `learning_rate`. If a value stops
+      being finite, the loop ends at that iteration.
     """
     total = last = self._draw_and_step(scenes)
     done = tf.ones([])
