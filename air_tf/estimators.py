@@ -27,8 +27,8 @@ from air_tf import model as model_lib
 from air_tf import modules
 from air_tf import prior
 
-__all__ = ['Batch', 'Elbo', 'Estimate', 'NVIL', 'make', 'marginal',
-           'reinforce', 'responsibilities', 'weigh']
+__all__ = ['Batch', 'Elbo', 'Estimate', 'NVIL', 'expected_elbo', 'make',
+           'marginal', 'reinforce', 'responsibilities', 'weigh']
 
 
 class Batch(NamedTuple):
@@ -77,8 +77,7 @@ def marginal(batch: Batch) -> Estimate:
   Le et al. 2019, "Revisiting Reweighted Wake-Sleep" (as a reference gradient).
   """
   log_q = prior.explore(batch.terms.log_posterior, batch.exploration)
-  expected = tf.reduce_sum(tf.exp(log_q) * batch.terms.log_likelihood, axis=-1)
-  elbo = weigh(batch.terms, log_q, expected)
+  elbo = expected_elbo(batch.terms, log_q)
   return Estimate(elbo=elbo, loss=-tf.reduce_mean(elbo.elbo),
                   auxiliary_loss=tf.zeros([]), metrics={})
 
@@ -108,9 +107,7 @@ def responsibilities(batch: Batch) -> Estimate:
   weights = tf.exp(prior.explore(log_r, batch.exploration))
   objective = tf.reduce_sum(
       weights * score + tf.exp(log_r) * terms.log_posterior, axis=-1)
-  log_q = terms.log_posterior
-  expected = tf.reduce_sum(tf.exp(log_q) * terms.log_likelihood, axis=-1)
-  return Estimate(elbo=weigh(terms, log_q, expected),
+  return Estimate(elbo=expected_elbo(terms, terms.log_posterior),
                   loss=-tf.reduce_mean(objective),
                   auxiliary_loss=tf.zeros([]), metrics={})
 
@@ -213,6 +210,12 @@ def weigh(terms: model_lib.ElboTerms, log_q: tf.Tensor,
       elbo=reconstruction - kl_what - kl_where - kl_num_steps,
       reconstruction=reconstruction, kl_what=kl_what, kl_where=kl_where,
       kl_num_steps=kl_num_steps, num_steps=tf.reduce_sum(reached, axis=-1))
+
+
+def expected_elbo(terms: model_lib.ElboTerms, log_q: tf.Tensor) -> Elbo:
+  """`weigh` with the likelihood's exact expectation under `log_q`."""
+  return weigh(terms, log_q, tf.reduce_sum(
+      tf.exp(log_q) * terms.log_likelihood, axis=-1))
 
 
 class _Sampled(NamedTuple):

@@ -180,11 +180,8 @@ class Experiment:
     self._iteration = int(self.trainer.iteration)
     for name, value in last.items():
       if not tf.math.is_finite(value):
-        raise errors.Diverged(
-            f'iteration {self._iteration}: {name} is {float(value)}, the first '
-            'term that is not finite. The last good checkpoint is kept in '
-            f'{self._folder.path}/checkpoints; try a smaller --learning_rate '
-            'or --clip_norm, in another --logdir.')
+        raise self._diverged(
+            f'{name} is {float(value)}, the first term that is not finite')
     self._writer.scalars('train', {
         f'training/{name}': value for name, value in means.items()},
         self._iteration)
@@ -223,13 +220,16 @@ class Experiment:
     # The terms are those before the update; a checkpoint must be good after it.
     for variable in self.trainer.model.trainable_variables:
       if not tf.reduce_all(tf.math.is_finite(variable)):
-        raise errors.Diverged(
-            f'iteration {self._iteration}: the weights {variable.name} are not '
-            'finite, the first that are not. The last good checkpoint is kept '
-            f'in {self._folder.path}/checkpoints; try a smaller '
-            '--learning_rate or --clip_norm, in another --logdir.')
+        raise self._diverged(
+            f'the weights {variable.name} are the first that are not finite')
     self._writer.flush()
     self._folder.save(self._checkpoint, self._iteration)
+
+  def _diverged(self, what: str) -> errors.Diverged:
+    return errors.Diverged(
+        f'iteration {self._iteration}: {what}. The last good checkpoint is '
+        f'kept in {self._folder.path}/checkpoints; try a smaller '
+        '--learning_rate or --clip_norm, in another --logdir.')
 
 
 def _next(iteration: int, every: int) -> int:

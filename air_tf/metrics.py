@@ -65,9 +65,7 @@ class Evaluator:
     sample = self._model.infer(images, seed=tf.stack([0, start]))
     terms = self._model.elbo_terms(
         images, sample, prior.NumStepsDistribution(prior_logits))
-    reconstruction = tf.reduce_sum(
-        tf.exp(terms.log_posterior) * terms.log_likelihood, axis=-1)
-    elbo = estimators.weigh(terms, terms.log_posterior, reconstruction)
+    elbo = estimators.expected_elbo(terms, terms.log_posterior)
     return {'counts': means.num_steps.mode(), **elbo._asdict()}
 
 

@@ -3,7 +3,6 @@
 Letters: `B` batch, `N` scenes, `[H, W]` image.
 """
 
-
 import sonnet as snt
 import tensorflow as tf
 
