@@ -112,10 +112,12 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path) -> None:
     if path.exists():
       path.rename(old)
     temporary.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
   except (OSError, tf.errors.OpError) as error:
     raise errors.UserError(
         f'{path}: the SavedModel cannot be written ({error}); wanted a folder '
         'that can be made or replaced.') from error
   finally:
-    for leftover in temporary, old:
-      shutil.rmtree(leftover, ignore_errors=True)
+    if old.exists() and not path.exists():  # The new one did not get there.
+      old.rename(path)
+    shutil.rmtree(temporary, ignore_errors=True)
