@@ -46,7 +46,10 @@ class AIRCell(snt.Module):
     hidden = config.hidden_size
     self._what_size = config.what_size
     self._glimpse_size = config.glimpse_size
-    self._image_encoder = modules.encoder(hidden, name='image_encoder')
+    self._image_encoder = (
+        modules.ConvEncoder(hidden, name='image_encoder')
+        if config.image_encoder == 'conv' else snt.Sequential(
+            [snt.flatten, modules.encoder(hidden, name='image_encoder')]))
     self._lstm = modules.LSTM(config.lstm_size, name='lstm')
     # Cell state and hidden state start at learnt values (blog).
     self._initial_hidden = tf.Variable(
@@ -64,18 +67,20 @@ class AIRCell(snt.Module):
         config.glimpse_size, hidden, config.decoder_bias,
         name='glimpse_decoder')
 
-  def initial_state(self, batch_size) -> State:
-    """Returns the state before the first step, for `batch_size` examples."""
-    tile = lambda x: tf.tile(x[tf.newaxis], [batch_size, 1])
+  def initial_state(self) -> State:
+    """Returns the state before the first step, one for all examples.
+
+    Its batch of one broadcasts against the drive, so that the first step's
+    share of the LSTM is computed once, not for each example.
+    """
     return State(
-        lstm=modules.LSTMState(hidden=tile(self._initial_hidden),
-                               cell=tile(self._initial_cell)),
-        where=tf.zeros([batch_size, WHERE_SIZE]),
-        what=tf.zeros([batch_size, self._what_size]))
+        lstm=modules.LSTMState(hidden=self._initial_hidden[tf.newaxis],
+                               cell=self._initial_cell[tf.newaxis]),
+        where=tf.zeros([1, WHERE_SIZE]), what=tf.zeros([1, self._what_size]))
 
   def encode(self, images: tf.Tensor) -> tf.Tensor:
     """Maps images `[B, H, W]` to what drives the LSTM, `[B, 4 U]`."""
-    return self._lstm.drive(self._image_encoder(snt.flatten(images)))
+    return self._lstm.drive(self._image_encoder(images))
 
   def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
     """Maps hidden states `[B, U]` to log-odds `[B]` of taking their step."""
@@ -107,7 +112,7 @@ class AIRCell(snt.Module):
       images: `[B, H, W]`, what the glimpse is read from.
       drive: `[B, 4 U]`, what `encode` made of the images. Apart, because an
         image that stays the same need be encoded only once.
-      state: what the step before left.
+      state: what the step before left, for each example or one for all.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
 
     Returns:

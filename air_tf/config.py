@@ -14,8 +14,9 @@ from typing import Any
 
 from air_tf import errors
 
-__all__ = ['Config', 'ESTIMATORS', 'OPTIMIZERS']
+__all__ = ['Config', 'ESTIMATORS', 'IMAGE_ENCODERS', 'OPTIMIZERS']
 
+IMAGE_ENCODERS = ('conv', 'mlp')
 ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil')
 OPTIMIZERS = ('adam', 'rmsprop')
 
@@ -79,6 +80,10 @@ class Config:
       3, 'T, the most objects the model may write: one more than the scenes '
       'hold, so that counting too many is possible (blog: 3).',
       lower=1, upper=64)
+  image_encoder: str = _option(
+      'conv', "What the whole image goes through, once: 'conv' (two strided "
+      'convolutions and an MLP) or the blog\'s \'mlp\', which goes on taking '
+      'two digits that touch as one.', choices=IMAGE_ENCODERS)
   what_size: int = _option(
       50, 'Z, size of the appearance code of one object (blog and paper: 50).',
       lower=1)

@@ -80,7 +80,7 @@ class AIRModel(snt.Module):
       raise ValueError('`images` must be [B, H, W] with known H and W, but its '
                        f'shape is {images.shape}.')
     num_steps = self.config.max_steps
-    state = self._cell.initial_state(tf.shape(images)[0])
+    state = self._cell.initial_state()
     drive = self._cell.encode(images)
     steps = []
     for noise in self._noise(tf.shape(images)[0], num_steps, seed):

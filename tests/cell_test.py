@@ -18,7 +18,7 @@ def make(batch_size=3, **changes):
 
 def test_shapes():
   cell, take = make()
-  step, state = take(cell.initial_state(3))
+  step, state = take(cell.initial_state())
   assert step.hidden.shape == [3, 8]
   assert cell.step_logits(step.hidden).shape == [3]
   assert step.where.shape == step.where_posterior.mean.shape == [3, 3]
@@ -31,7 +31,7 @@ def test_shapes():
 def test_latents_are_mean_plus_stddev_times_noise():
   cell, take = make()
   noise = tf.random.stateless_normal([3, 7], seed=[5, 6])
-  step, _ = take(cell.initial_state(3), noise)
+  step, _ = take(cell.initial_state(), noise)
   mean, stddev = step.where_posterior
   logits = mean + stddev * noise[:, :3]
   np.testing.assert_allclose(step.where[:, 0], tf.sigmoid(logits[:, 0]),
@@ -46,14 +46,14 @@ def test_latents_are_mean_plus_stddev_times_noise():
 
 def test_zero_noise_gives_the_means():
   cell, take = make()
-  step, _ = take(cell.initial_state(3), tf.zeros([3, 7]))
+  step, _ = take(cell.initial_state(), tf.zeros([3, 7]))
   np.testing.assert_array_equal(step.what, step.what_posterior.mean)
 
 
 @pytest.mark.parametrize('part', ['where', 'what'])
 def test_latents_of_the_step_before_feed_the_lstm(part):
   cell, take = make()
-  _, state = take(cell.initial_state(3))
+  _, state = take(cell.initial_state())
   other = state._replace(**{part: getattr(state, part) + .5})
   first, second = take(state)[0].hidden, take(other)[0].hidden
   assert np.all(np.any(np.abs(first - second) > 1e-6, axis=-1))
@@ -61,25 +61,25 @@ def test_latents_of_the_step_before_feed_the_lstm(part):
 
 def test_state_carries_the_latents():
   cell, take = make()
-  step, state = take(cell.initial_state(3))
+  step, state = take(cell.initial_state())
   np.testing.assert_array_equal(state.where, step.where)
   np.testing.assert_array_equal(state.what, step.what)
 
 
 def test_initial_state_is_trainable_and_the_same_for_all():
   cell, take = make()
-  take(cell.initial_state(3))
+  take(cell.initial_state())
   names = [v.name for v in cell.trainable_variables]
   assert any('initial_hidden' in name for name in names)
   assert any('initial_cell' in name for name in names)
   cell._initial_hidden.assign(tf.range(8, dtype=tf.float32))
   np.testing.assert_array_equal(
-      cell.initial_state(2).lstm.hidden, [np.arange(8)] * 2)
+      cell.initial_state().lstm.hidden, [np.arange(8)])
 
 
 def test_what_depends_on_the_image_inside_the_glimpse():
   cell, take = make()
-  state = cell.initial_state(3)
+  state = cell.initial_state()
   drive = cell.encode(tiny.images(3))
   zero = tf.zeros([3, 7])
   seen, _ = cell(tiny.images(3), drive, state, zero)

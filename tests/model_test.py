@@ -138,19 +138,36 @@ def test_samples_of_the_prior_hold_what_was_asked_for():
   assert np.sum(drawn[1]) > 0.
 
 
-def test_inventory_of_variables():
-  model = model_lib.AIRModel(config_lib.Config())
+_ENCODERS = {
+    'mlp': {
+        'image_encoder/linear_0/w': (2500, 256),
+        'image_encoder/linear_0/b': (256,),
+        'image_encoder/linear_1/w': (256, 256),
+        'image_encoder/linear_1/b': (256,)},
+    'conv': {
+        'image_encoder/conv_0/w': (8, 8, 1, 16),
+        'image_encoder/conv_0/b': (16,),
+        'image_encoder/conv_1/w': (4, 4, 16, 16),
+        'image_encoder/conv_1/b': (16,),
+        'image_encoder/mlp/linear_0/w': (7 * 7 * 16, 256),
+        'image_encoder/mlp/linear_0/b': (256,),
+        'image_encoder/mlp/linear_1/w': (256, 256),
+        'image_encoder/mlp/linear_1/b': (256,)}}
+
+
+@pytest.mark.parametrize('image_encoder', config_lib.IMAGE_ENCODERS)
+def test_inventory_of_variables(image_encoder):
+  model = model_lib.AIRModel(config_lib.Config(image_encoder=image_encoder))
   model.infer(tf.zeros([1, 50, 50]))
   found = {v.name.removeprefix('air/air_cell/').removesuffix(':0'):
            tuple(v.shape) for v in model.trainable_variables}
   layers = {
-      'image_encoder': [(2500, 256), (256, 256)],
       'steps_predictor/mlp': [(256, 128), (128, 64), (64, 1)],
       'where_estimator/hidden': [(256, 256), (256, 256)],
       'glimpse_encoder/hidden': [(400, 256), (256, 256)],
       'glimpse_decoder/hidden': [(50, 256), (256, 256)],
   }
-  expected = {
+  expected = _ENCODERS[image_encoder] | {
       'initial_hidden': (256,), 'initial_cell': (256,),
       'lstm/fixed/w': (256, 1024), 'lstm/fixed/b': (1024,),
       'lstm/step/w': (256 + 3 + 50, 1024),
@@ -161,9 +178,8 @@ def test_inventory_of_variables():
       expected[f'{name}/linear_{i}/w'] = shape
       expected[f'{name}/linear_{i}/b'] = shape[1:]
   for name, size in ('where_estimator', 3), ('glimpse_encoder', 50):
-    for part in 'mean', 'stddev':
-      expected[f'{name}/{part}/w'] = (256, size)
-      expected[f'{name}/{part}/b'] = (size,)
+    expected[f'{name}/mean_and_stddev/w'] = (256, 2 * size)
+    expected[f'{name}/mean_and_stddev/b'] = (2 * size,)
   assert found == expected
 
 

@@ -167,13 +167,40 @@ def test_networks_have_the_blogs_layers():
   assert shapes(decoder, 50) == [(50, 256), (256, 256), (256, 400)]
   estimator = modules.GaussianEstimator(50, 256)
   assert sorted(shapes(estimator, 400)) == [
-      (256, 50), (256, 50), (256, 256), (400, 256)]
+      (256, 100), (256, 256), (400, 256)]
 
 
 def test_encoder_ends_in_an_activation():
   output = modules.encoder(64, name='encoder')(
       RNG.normal(size=[8, 10]).astype(np.float32) * 100.)
   assert np.min(output) >= -1. and np.max(output) > 1.  # ELU's range.
+
+
+@pytest.mark.parametrize('height, width', [(8, 20), (21, 50), (51, 64)])
+def test_conv_encoder_sees_every_pixel(height, width):
+  images = tf.constant(RNG.normal(size=[2, height, width]), tf.float32)
+  encoder = modules.ConvEncoder(16)
+  with tf.GradientTape() as tape:
+    tape.watch(images)
+    features = encoder(images)
+  assert features.shape == [2, 16]
+  assert np.all(tape.gradient(features, images) != 0.)
+
+
+def test_conv_encoder_knows_a_pattern_at_every_place():
+  # Its two layers stride by 8 pixels together: a pattern moved by 8 pixels
+  # has the same features one field on.
+  pattern = RNG.random([10, 10])
+  images = np.zeros([2, 60, 60], np.float32)
+  images[0, 22:32, 22:32] = images[1, 30:40, 22:32] = pattern
+  encoder = modules.ConvEncoder(16)
+  encoder(images)
+  x = images[..., np.newaxis]
+  for layer in encoder.submodules:
+    if isinstance(layer, snt.Conv2D):
+      x = tf.nn.relu(layer(x))
+  np.testing.assert_allclose(x[0, 1:-2], x[1, 2:-1], atol=1e-5)
+  assert np.max(np.abs(x[0, 1:-2] - x[1, 1:-2])) > .01
 
 
 def test_baseline_joins_all_its_inputs():
