@@ -50,7 +50,7 @@ class Trainer(snt.Module):
     self._optimizer.initialize(self.model.trainable_variables)
     self._auxiliary_optimizer.initialize(self._auxiliary_variables())
     self._step, self._average_step = (
-        tf.function(f, jit_compile=config.jit_compile)
+        tf.function(f, jit_compile=config.jit_compile, autograph=False)
         for f in (self._update, self._update_average))
 
   def num_steps_prior(self) -> prior.NumStepsDistribution:
