@@ -53,7 +53,9 @@ def run(config: config_lib.Config, logdir: str,
   folder.begin(config)
   experiment = Experiment(config, folder, pools, test_scenes, started)
   result = experiment.train()
-  export.save(experiment.trainer.average, folder.path / 'saved_model')
+  trainer = experiment.trainer
+  export.save(trainer.average, folder.path / 'saved_model',
+              trainer.num_steps_prior())
   return result | {'logdir': str(logdir)}
 
 
