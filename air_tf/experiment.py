@@ -18,12 +18,11 @@ from air_tf import figures
 from air_tf import metrics
 from air_tf import model as model_lib
 from air_tf import run_folder
-from air_tf import scene_files
 from air_tf import scenes as scenes_lib
 from air_tf import summaries
 from air_tf import training
 
-__all__ = ['Experiment', 'evaluate', 'restore', 'run']
+__all__ = ['Experiment', 'restore', 'run']
 
 _TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
 _PICTURED = 10  # Scenes in the progress figure.
@@ -73,36 +72,6 @@ def restore(logdir: str) -> training.Trainer:
         f'--logdir={logdir}: the run has no checkpoint yet; wanted one. Train '
         f'at least --checkpoint_every={config.checkpoint_every} iterations.')
   return trainer
-
-
-def evaluate(logdir: str, scenes: str | None = None) -> dict:
-  """Scores a run as its newest checkpoint left it.
-
-  Args:
-    logdir: folder of the run.
-    scenes: path of a scene file; the held-out scenes of the run, if None.
-
-  Returns:
-    As `metrics.Evaluator`, and `step`, the checkpoint's iteration.
-
-  Raises:
-    errors.UserError: if there is no such run, or the scenes do not suit it.
-  """
-  trainer = restore(logdir)
-  config = trainer.config
-  if scenes is None:
-    chosen = datasets.load(config)[1]
-  else:
-    chosen = scene_files.read(scenes)
-    found = chosen.images.shape[1]
-    if found != config.canvas_size:
-      raise errors.UserError(
-          f'--scenes={scenes}: images: found {found} x {found} pixels; wanted '
-          f'{config.canvas_size} x {config.canvas_size}, as the run was '
-          'trained on.')
-  evaluator = metrics.Evaluator(trainer.average, chosen)
-  return {'step': int(trainer.iteration), 'scenes': len(chosen.images),
-          **evaluator(trainer.num_steps_prior())}
 
 
 class Experiment:

@@ -78,25 +78,29 @@ class ExportedAIR(tf.Module):
     height = width = config.canvas_size
     spec = lambda shape, name, dtype=tf.float32: tf.TensorSpec(
         shape, dtype, name=name)
+    # Nothing here depends on a tensor's value in Python: rewriting all code, as
+    # AutoGraph does, would take seconds and change nothing.
+    function = lambda signature: tf.function(
+        input_signature=signature, autograph=False)
     steps = config.max_steps
 
-    @tf.function(input_signature=[spec([None, height, width], 'images')])
+    @function([spec([None, height, width], 'images')])
     def serve(images):
       return explain(model, images)
 
-    @tf.function(input_signature=[
+    @function([
         spec([None, steps, config.what_size], 'what'),
         spec([None, steps, 3], 'where'), spec([None, steps], 'presence')])
     def decode(what, where, presence):
       return {'images': model.draw(what, where, presence, height, width)}
 
-    @tf.function(input_signature=[spec([None], 'num_steps', tf.int32)])
+    @function([spec([None], 'num_steps', tf.int32)])
     def sample(num_steps):
       # A new seed at every call, from TensorFlow's own state.
       seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
       return {'images': model.sample_prior(num_steps, seed, height, width)}
 
-    @tf.function(input_signature=[
+    @function([
         spec([None, height, width], 'images'), spec([2], 'seed', tf.int32)])
     def score(images, seed):
       return likelihood.score(

@@ -32,7 +32,10 @@ class Evaluator:
     """Prepares the evaluation of `model` on all of `scenes`, uint8 images."""
     self._model = model
     self._scenes = scenes
-    self._score = tf.function(self._score_batch, reduce_retracing=True)
+    # Without AutoGraph, which would take seconds to rewrite code that has no
+    # control flow.
+    self._score = tf.function(
+        self._score_batch, reduce_retracing=True, autograph=False)
 
   def __call__(
       self, num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
