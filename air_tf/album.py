@@ -8,6 +8,7 @@ import pathlib
 
 from matplotlib import figure
 import numpy as np
+from PIL import Image
 import tensorflow as tf
 
 from air_tf import answers as answers_lib
@@ -24,7 +25,6 @@ from air_tf import run_folder
 from air_tf import scenes as scenes_lib
 from air_tf import stories
 from air_tf import summaries
-from air_tf import training
 
 __all__ = ['make']
 
@@ -52,36 +52,40 @@ def make(logdir: str, out: str | None = None) -> dict:
   step = int(trainer.iteration)
   target = pathlib.Path(out) if out else folder.path / 'figures'
   _, scenes = datasets.load(trainer.config)
+  model = export.ExportedAIR(
+      trainer.average, trainer.num_steps_prior()).endpoints
+  answers = answers_lib.collect(model, scenes.images)
   writer = summaries.Writer(folder.path)
   paths = []
-  for name, fig in _figures(trainer, scenes, folder.metrics()):
-    path = target / f'{name}.png'
-    try:
-      figures.save(fig, path)
-    except OSError as error:
-      raise errors.UserError(
-          f'{path}: cannot be written to ({error.strerror}); wanted a folder '
-          'that can be made or written.') from error
-    writer.image(f'figures/{name}', figures.rgb(fig), step)
-    paths.append(str(path))
+  try:
+    for name, fig in _figures(
+        trainer.average, model, answers, scenes, folder.metrics()):
+      paths.append(str(target / f'{name}.png'))
+      figures.save(fig, paths[-1])
+      writer.image(f'figures/{name}', figures.rgb(fig), step)
+    # The scene of the film strip as it is, for trying the model on.
+    paths.append(str(target / 'example.png'))
+    Image.fromarray(
+        scenes.images[_example(answers, scenes.counts)]).save(paths[-1])
+  except OSError as error:
+    raise errors.UserError(
+        f'{paths[-1]}: cannot be written to ({error.strerror}); wanted a '
+        'folder that can be made or written.') from error
   writer.flush()
   return {'step': step, 'figures': paths}
 
 
-def _figures(trainer: training.Trainer, scenes: scenes_lib.Scenes,
+def _figures(model: model_lib.AIRModel, signatures: answers_lib.Signatures,
+             answers: answers_lib.Answers, scenes: scenes_lib.Scenes,
              lines: list[dict]) -> Iterator[tuple[str, figure.Figure]]:
   """Yields the name and the figure of each picture that can be made."""
-  model = trainer.average
-  signatures = export.ExportedAIR(
-      model, trainer.num_steps_prior()).endpoints
-  answers = answers_lib.collect(signatures, scenes.images)
   explain = lambda chosen: _explain(signatures, scenes, chosen)
 
   yield 'progress', figures.progress(*explain(figures.spread(
       scenes.counts, len(scenes.images), _PICTURED)))
   yield 'policy', charts.policy(
       answers.boxes, answers.presence, scenes.images.shape[1:])
-  images, answer, _ = explain([_example(answers, scenes)])
+  images, answer, _ = explain([_example(answers, scenes.counts)])
   yield 'film_strip', stories.film_strip(
       images[0], _seen(model, images, answer),
       {name: value[0] for name, value in answer.items()})
@@ -105,10 +109,9 @@ def _explain(signatures, scenes: scenes_lib.Scenes, chosen):
           None if scenes.counts is None else scenes.counts[chosen])
 
 
-def _example(answers: answers_lib.Answers, scenes: scenes_lib.Scenes) -> int:
+def _example(answers: answers_lib.Answers, counts: np.ndarray | None) -> int:
   """The first scene with the most objects, of those that are counted right."""
-  right = (np.ones(len(scenes.images), bool) if scenes.counts is None
-           else answers.num_steps == scenes.counts)
+  right = counts is None or answers.num_steps == counts
   return int(np.argmax(np.where(right, answers.num_steps, -1)))
 
 
@@ -148,13 +151,15 @@ def _traversals(model: model_lib.AIRModel,
                 answers: answers_lib.Answers) -> figure.Figure:
   """Moves the code of one object along the directions that vary most."""
   codes = answers.what[answers.presence > 0.]
+  alone = answers.what[answers.num_steps == 1, 0]  # With nothing beside it.
+  found = alone[0] if len(alone) else codes[0]
   directions, shares = gallery.principal_directions(codes, _DIRECTIONS)
   moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
   size = model.config.glimpse_size
   count = moves.shape[0] * moves.shape[1]
   # At scale 1 in the middle of an image of its size, a glimpse is the image.
   images = model.draw(
-      tf.cast(tf.reshape(codes[0] + moves, [count, 1, -1]), tf.float32),
+      tf.cast(tf.reshape(found + moves, [count, 1, -1]), tf.float32),
       tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), size, size)
   return gallery.grid(
       tf.reshape(images, [*moves.shape[:2], size, size]).numpy(),

@@ -4,8 +4,8 @@ A *model* here is a mapping of signatures, as `export.ExportedAIR.endpoints` and
 as a loaded SavedModel has them, so that a run and its SavedModel are looked at
 by the same code.
 
-Letters: `N` scenes, `T` most steps, `Z` size of `what`, `[H, W]` image, `[h, w]`
-glimpse, `K` samples.
+Letters: `N` scenes, `T` most steps, `Z` size of `what`, `[H, W]` image,
+`[h, w]` glimpse, `K` samples.
 """
 
 from collections.abc import Callable

@@ -178,12 +178,13 @@ class Experiment:
     self._picture()
 
   def _picture(self) -> None:
-    images = model_lib.to_pixels(self._test_scenes.images[:_PICTURED])
+    scenes, counts = self._test_scenes.images, self._test_scenes.counts
+    chosen = figures.spread(counts, len(scenes), _PICTURED)
+    images = model_lib.to_pixels(scenes[chosen])
     answer = {name: value.numpy() for name, value in
               export.explain(self.trainer.average, images).items()}
-    counts = self._test_scenes.counts
     figure = figures.progress(
-        images.numpy(), answer, None if counts is None else counts[:_PICTURED])
+        images.numpy(), answer, None if counts is None else counts[chosen])
     figures.save(figure, self._folder.path / 'figures' / 'progress.png')
     self._writer.image('progress', figures.rgb(figure), self._iteration)
 
