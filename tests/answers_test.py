@@ -81,7 +81,7 @@ def test_scores_begin_with_the_sample_of_the_evaluator(exported):
   config = exported._model.config
   found = answers_lib.scores(exported.endpoints, scenes.images, num_samples=3)
   assert found['log_weight'].shape == (3, 6)
-  assert len(np.unique(found['log_weight'][:, 0])) == 3
+  assert np.any(np.ptp(found['log_weight'], axis=0) > 0.)  # Three samples.
   expected = metrics.Evaluator(exported._model, scenes)(
       prior.truncated_geometric(np.log(config.success_final), 3))
   for name in ('elbo', 'kl_what', 'kl_where', 'kl_num_steps'):
