@@ -108,6 +108,8 @@ def test_fitted_boxes_come_back_where_they_were(shape):
                   np.ptp(columns) + 1])
   np.testing.assert_allclose(
       place.boxes(box), [y, x, height, width], atol=1. / place.scale)
+  assert place[1:] == (  # In the middle.
+      (60 - shape[0] * place.scale) // 2, (60 - shape[1] * place.scale) // 2)
   np.testing.assert_allclose(  # Proportions are kept.
       box[2] / box[3], height / width, rtol=.15)
 
