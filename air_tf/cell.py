@@ -28,6 +28,7 @@ class Step(NamedTuple):
   """What one step decided, as if it were present."""
   hidden: tf.Tensor      # [B, U], of the LSTM.
   where_posterior: modules.DiagonalGaussian  # Over [B, 3], before squashing.
+  where_logits: tf.Tensor  # [B, 3], drawn from it.
   where: tf.Tensor       # [B, 3], (scale, shift_x, shift_y), squashed.
   what_posterior: modules.DiagonalGaussian   # Over [B, Z].
   what: tf.Tensor        # [B, Z]
@@ -125,13 +126,14 @@ class AIRCell(snt.Module):
     hidden = lstm_state.hidden
 
     where_posterior = self._where_estimator(hidden)
-    where = to_where(_reparameterise(where_posterior, where_noise))
+    where_logits = _reparameterise(where_posterior, where_noise)
+    where = to_where(where_logits)
     glimpse = modules.read(images, where, self._glimpse_size)
     what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
     what = _reparameterise(what_posterior, what_noise)
     step = Step(
         hidden=hidden,
-        where_posterior=where_posterior, where=where,
+        where_posterior=where_posterior, where_logits=where_logits, where=where,
         what_posterior=what_posterior, what=what)
     return step, State(lstm=lstm_state, where=where, what=what)
 

@@ -29,6 +29,7 @@ class Inference(NamedTuple):
   """
   num_steps: prior.NumStepsDistribution      # q(n | x), batch shape [B].
   where_posterior: modules.DiagonalGaussian  # Over [B, T, 3], unsquashed.
+  where_logits: tf.Tensor  # [B, T, 3], drawn from it, unsquashed.
   where: tf.Tensor      # [B, T, 3], (scale, shift_x, shift_y).
   what_posterior: modules.DiagonalGaussian   # Over [B, T, Z].
   what: tf.Tensor       # [B, T, Z]
@@ -98,7 +99,8 @@ class AIRModel(snt.Module):
       canvases.append(canvases[-1] + y)
     return Inference(
         num_steps=prior.NumStepsDistribution(step_logits),
-        where_posterior=steps.where_posterior, where=steps.where,
+        where_posterior=steps.where_posterior,
+        where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
         glimpses=glimpses, canvases=tf.stack(canvases, axis=1))
 

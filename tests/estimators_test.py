@@ -31,8 +31,9 @@ def batch(leaf, exploration=0., seed=(1, 2)):
   return estimators.Batch(
       images=tf.ones([copies, 4, 4]),
       inference=model_lib.Inference(
-          num_steps=posterior, where_posterior=None, where=what,
-          what_posterior=None, what=what, glimpses=None, canvases=None),
+          num_steps=posterior, where_posterior=None, where_logits=None,
+          where=what, what_posterior=None, what=what, glimpses=None,
+          canvases=None),
       terms=model_lib.ElboTerms(
           log_likelihood=tf.identity(leaf['log_likelihood']),
           kl_what=tf.identity(leaf['kl_what']),
