@@ -143,7 +143,7 @@ class Config:
   # --- Estimator of the gradient ----------------------------------------------
   estimator: str = _option(
       'marginal', 'How the gradient of the discrete count is estimated; see '
-      'air_tf/estimators.py.', choices=ESTIMATORS)
+      'air_tf/estimators/.', choices=ESTIMATORS)
   num_particles: int = _option(
       0, 'K, passes over each image for the importance-weighted bound, at K '
       'times the cost; 1 is the ELBO. 0 takes 1, or 5 for vimco and rws, which '

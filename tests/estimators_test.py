@@ -158,10 +158,11 @@ def test_vimco_has_less_variance_than_reinforce():
 
 
 def test_coupled_and_relaxed_estimators_have_less_variance_than_reinforce():
-  variance = lambda name: gradients(make(name), 20_000)['logits'].var(axis=0)
-  reference = variance('reinforce')
+  # Summed over the steps: REBAR keeps the scores of steps that are not reached.
+  variance = lambda name: np.sum(
+      gradients(make(name), 20_000)['logits'].var(axis=0))
   for name in 'mvd', 'rebar':
-    assert np.all(variance(name) < .5 * reference), name
+    assert variance(name) < .3 * variance('reinforce'), name
 
 
 def test_rebar_learns_its_control_variate():
