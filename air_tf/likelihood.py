@@ -6,15 +6,12 @@ samples of a bound, `z_t` = (where_t, what_t), `z` all T of them.
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from air_tf import estimators
 from air_tf import model as model_lib
 from air_tf import prior
 
 __all__ = ['importance_bound', 'log_weights', 'score']
-
-tfd = tfp.distributions
 
 
 def score(model: model_lib.AIRModel, images: tf.Tensor,
@@ -35,11 +32,10 @@ def score(model: model_lib.AIRModel, images: tf.Tensor,
   sample = model.infer(images, seed=seed)
   terms = model.elbo_terms(images, sample, num_steps_prior)
   elbo = estimators.expected_elbo(terms, terms.log_posterior)
-  return {**elbo._asdict(), 'log_weight': log_weights(model, sample, terms)}
+  return {**elbo._asdict(), 'log_weight': log_weights(terms)}
 
 
-def log_weights(model: model_lib.AIRModel, sample: model_lib.Inference,
-                terms: model_lib.ElboTerms) -> tf.Tensor:
+def log_weights(terms: model_lib.ElboTerms) -> tf.Tensor:
   """Log importance weights of posterior samples, n summed out exactly.
 
   The weight of a sampled (n, z) would be p(x, n, z) / q(n, z). Given z, its
@@ -57,25 +53,14 @@ def log_weights(model: model_lib.AIRModel, sample: model_lib.Inference,
   is the same above and below.
 
   Args:
-    model: which drew the sample.
-    sample: of B images, with a seed.
-    terms: its score.
+    terms: of a posterior sample for each of B images.
 
   Returns:
     `[B]`, log w.
   """
-  ratio = (_log_ratio(sample.what, sample.what_posterior, model.what_prior())
-           + _log_ratio(sample.where_logits, sample.where_posterior,
-                        model.where_prior()))  # [B, T], log p(z_t) / q(z_t)
-  upto = tf.pad(tf.cumsum(ratio, axis=-1), [[0, 0], [1, 0]])
+  upto = tf.pad(tf.cumsum(terms.log_ratio, axis=-1), [[0, 0], [1, 0]])
   return tf.reduce_logsumexp(
       terms.log_prior + terms.log_likelihood + upto, axis=-1)
-
-
-def _log_ratio(value, posterior, prior_: tfd.Normal) -> tf.Tensor:
-  """Log of prior over posterior density `[B, T]` at `value` `[B, T, Z]`."""
-  log_q = tfd.Normal(posterior.mean, posterior.stddev).log_prob(value)
-  return tf.reduce_sum(prior_.log_prob(value) - log_q, axis=-1)
 
 
 def importance_bound(weights: np.ndarray) -> np.ndarray:
