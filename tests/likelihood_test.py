@@ -56,8 +56,8 @@ def test_weights_are_the_sum_over_all_counts(model):
 def test_mean_weight_is_the_likelihood(model):
   # E[w] = p(x), and p(x) = sum_n p(n) E[p(x | n objects from the prior)]: two
   # routes that share only the decoder. Right code fails once in 1.7 million,
-  # and a p(x) off by 5 % is seen.
-  copies = 20_000
+  # and a p(x) off by 6 % is seen.
+  copies = 32_000
   image = tiny.images(1)
   _, found = weights(model, tf.repeat(image, copies, axis=0), (0, 1))
   counts = np.repeat(np.arange(4), copies)
@@ -68,7 +68,7 @@ def test_mean_weight_is_the_likelihood(model):
   expected = np.exp(density - offset).reshape([4, copies]).mean(axis=1)
   stat_util.assert_mean_matches(
       np.exp(found - offset) / (expected @ PRIOR.prob(range(4)).numpy()), 1.,
-      resolution=.05)
+      resolution=.06)
 
 
 def test_bound_by_hand_and_no_overflow():
