@@ -136,7 +136,8 @@ def test_report_by_hand(report):
   good, poor = report['recipes']['good'], report['recipes']['poor']
   assert (good['successes'], good['num_runs'], good['failed']) == (3, 3, 0)
   assert (poor['successes'], poor['num_runs'], poor['failed']) == (0, 3, 1)
-  assert good['count_accuracy'] == {'best': .99, 'worst': .99, 'mean': .99}
+  assert good['count_accuracy'] == pytest.approx(
+      {'best': .99, 'worst': .99, 'mean': .99})
   assert good['reached']['0.95']['iterations'] == [200, 200, 200]
   assert good['reached']['0.98']['seconds'] == [16., 18., 22.]
   assert poor['reached']['0.98']['iterations'] == []
