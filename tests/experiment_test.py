@@ -134,7 +134,8 @@ def test_killed_and_resumed_run_ends_with_the_same_bits(
   process = subprocess.Popen(
       command('train.py', *flags), env=ENVIRONMENT,
       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-  while not list(saved.glob('*.index')):  # Killed after its first checkpoint.
+  # Killed after its first checkpoint.
+  while not list(saved.glob('ckpt-*.index')):
     assert process.poll() is None
     time.sleep(.01)
   process.kill()

@@ -110,13 +110,13 @@ def test_a_stopped_sweep_takes_its_runs_along(script, tmp_path, number):
       stderr=subprocess.PIPE, text=True, cwd=ROOT)
   wait_for(tmp_path / 'seed-5' / 'ready')
   process.send_signal(number)
-  assert ('the same command goes on' in process.communicate(timeout=60)[1]
+  assert ('the same command goes on' in process.communicate(timeout=120)[1]
           ) == (number == signal.SIGINT)
   wait_for(tmp_path / 'seed-5' / 'saved')
 
 
 def wait_for(path):
-  deadline = time.time() + 60.
+  deadline = time.time() + 120.
   while not path.exists():
     assert time.time() < deadline, path
     time.sleep(.02)
