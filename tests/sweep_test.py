@@ -107,7 +107,9 @@ def test_a_stopped_sweep_takes_its_runs_along(script, tmp_path, number):
       [sys.executable, '-c', 'import pathlib, sys; from air_tf import sweep\n'
        f'sweep.run_all([sweep.Run(pathlib.Path({str(tmp_path)!r}) / "seed-5", '
        f'("--seed=5",))], pathlib.Path({str(script)!r}), 1)'],
-      stderr=subprocess.PIPE, text=True, cwd=ROOT)
+      stderr=subprocess.PIPE, text=True, cwd=ROOT,
+      # A shell lets what it starts in the background ignore SIGINT.
+      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
   wait_for(tmp_path / 'seed-5' / 'ready')
   process.send_signal(number)
   assert ('the same command goes on' in process.communicate(timeout=120)[1]
