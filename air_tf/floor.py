@@ -75,7 +75,7 @@ def products(config: config_lib.Config) -> list[Product]:
       *mlp(batch, units + where + what, 4 * units, times=steps - 1),
       *mlp(batch, units, hidden, hidden, 2 * where, times=steps),
       # `read`: images need no gradient.
-      Product(image, image, side, batch, steps, left_gradient=False),
+      Product(side, image, image, batch, steps, right_gradient=False),
       Product(side, image, side, batch, steps),
       *mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
       *mlp(batch * steps, what, hidden, hidden, glimpse),

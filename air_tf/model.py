@@ -200,8 +200,9 @@ class AIRModel(snt.Module):
     """Returns T tensors `[B, 3 + Z]`: standard normal, or zeros for means."""
     shape = [num_steps, batch_size,
              cell_lib.WHERE_SIZE + self.config.what_size]
+    # XLA takes ten times as long for the same numbers unless it is told how.
     noise = (tf.zeros(shape) if seed is None
-             else tf.random.stateless_normal(shape, seed))
+             else tf.random.stateless_normal(shape, seed, alg='philox'))
     return tf.unstack(noise, num=num_steps)
 
 
