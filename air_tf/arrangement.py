@@ -14,9 +14,9 @@ _CHUNK = 1_000
 _TRIES = 50  # Positions tried for one object before its scene starts over.
 # A chunk is given up when its scenes have started over this often together; as
 # a few take nearly as long as many, they count as `_FEW`. Hence a scene starts
-# over at least 100 times, and the last ones 2,000 times: in training a rare
-# scene that is hard to arrange must not end a run after hours.
-_RESTARTS, _FEW = 100_000, 50
+# over at least 100 times, and the last ones 1,000 times: a rare scene that is
+# hard to arrange must not end a run after hours.
+_RESTARTS, _FEW = 100_000, 100
 
 
 class NoRoomError(Exception):

@@ -116,6 +116,20 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
   assert 'count' not in evaluation.table(found)
 
 
+def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):
+  # The test characters of Omniglot are none of the training ones.
+  def objects(answers, scenes):
+    labels = scenes.labels[scenes.labels >= 0]
+    return np.eye(6)[labels], labels, np.arange(len(labels))
+  monkeypatch.setattr(probe, 'objects', objects)
+  scenes = boxed_scenes()
+  other = scenes._replace(
+      labels=np.where(scenes.labels < 0, -1, scenes.labels + 3))
+  for train, probed in ((scenes, True), (other, False)):
+    found = evaluation.evaluate(exported.endpoints, scenes, train)
+    assert ('probe_accuracy' in found) == probed
+
+
 def test_probe_takes_each_code_with_its_own_label():
   # Codes are labels, one hot and swapped in their order: a wrong pairing would
   # score at chance.
