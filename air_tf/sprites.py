@@ -1,6 +1,7 @@
 """Sprites: shapes of one bright colour each, drawn here.
 
-Shapes: D sprites of 28 x 28 pixels.
+Shapes: D sprites of 28 x 28 pixels. As MNIST's digits, they take at most 20 of
+them, so that as many fit into a scene.
 """
 
 import colorsys
@@ -13,22 +14,22 @@ _SIDE = 28  # Of MNIST's frame, so that --digit_scale means the same.
 
 
 def _disc(u, v):
-  return np.hypot(u, v) - 9.5
+  return np.hypot(u, v) - 9.
 
 
 def _square(u, v):
-  return np.maximum(np.abs(u), np.abs(v)) - 8.5
+  return np.maximum(np.abs(u), np.abs(v)) - 6.5
 
 
 def _triangle(u, v):
-  """Equilateral: 6.2 pixels from its middle to each of the three sides."""
+  """Equilateral: 4.7 pixels from its middle to each of the three sides."""
   angles = np.pi * np.array([1, 5, 9]) / 6
-  return np.max([u * np.cos(a) + v * np.sin(a) for a in angles], axis=0) - 6.2
+  return np.max([u * np.cos(a) + v * np.sin(a) for a in angles], axis=0) - 4.7
 
 
 def _cross(u, v):
   u, v = np.abs(u), np.abs(v)
-  return np.minimum(np.maximum(u - 10., v - 3.5), np.maximum(u - 3.5, v - 10.))
+  return np.minimum(np.maximum(u - 9., v - 3.), np.maximum(u - 3., v - 9.))
 
 
 # By label. From coordinates (pixels from the middle) to the distance from the

@@ -12,21 +12,22 @@ IMAGES, LABELS = sprites.draw(2_000, seed=0)
 def test_areas_are_those_of_geometry():
   """Of each shape, from its anti-aliased pixels, at all angles.
 
-  Disc: pi 9.5^2 = 283.5. Square: 17^2 = 289. Triangle with 6.2 from the middle
-  to a side: 3 sqrt(3) 6.2^2 = 199.7. Cross: 2 bars of 20 x 7, less the middle
-  that they share, 2 * 140 - 49 = 231.
+  Disc: pi 9^2 = 254.5. Square: 13^2 = 169. Triangle with 4.7 from the middle to
+  a side: 3 sqrt(3) 4.7^2 = 114.8. Cross: 2 bars of 18 x 6, less the middle that
+  they share, 2 * 108 - 36 = 180.
   """
   levels = IMAGES.max(axis=3)  # The colour's value times what is covered.
   coverage = levels / levels.max(axis=(1, 2), keepdims=True)
   areas = coverage.sum(axis=(1, 2))
-  for label, area in enumerate([283.5, 289., 199.7, 231.]):
+  for label, area in enumerate([254.5, 169., 114.8, 180.]):
     np.testing.assert_allclose(areas[LABELS == label], area, rtol=.02)
 
 
-def test_each_shape_lies_inside_its_frame_about_the_middle():
+def test_sprites_take_the_middle_20_pixels_and_fill_them():
   ink = IMAGES.any(axis=3)
-  assert not (ink[:, 0].any() or ink[:, -1].any()
-              or ink[:, :, 0].any() or ink[:, :, -1].any())
+  assert ink[:, 4:24, 4:24].sum() == ink.sum()
+  assert ink[:, 4].any() and ink[:, 23].any()
+  assert ink[:, :, 4].any() and ink[:, :, 23].any()
   weights = IMAGES.max(axis=3).astype(float)
   weights /= weights.sum(axis=(1, 2), keepdims=True)
   middles = np.stack([weights.sum(axis) @ np.arange(28) for axis in (1, 2)])
@@ -59,7 +60,7 @@ def test_hues_and_shapes_are_spread_evenly():
 def test_angles_differ():
   squares = IMAGES[LABELS == 1].any(axis=3)
   widths = squares.any(axis=1).sum(axis=1)
-  assert widths.min() <= 18 and widths.max() >= 24  # 17, and 17 sqrt(2).
+  assert widths.min() <= 14 and widths.max() >= 18  # 13, and 13 sqrt(2).
 
 
 def test_equal_seeds_equal_sprites():
