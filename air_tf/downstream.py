@@ -63,7 +63,6 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
         f'--logdir={logdir}: was trained on --scenes={config.scenes}; wanted a '
         'run on digits, of which scenes with two can be composed.')
   digits = digits_lib.load(config.digits)
-  datasets.require_grey(f'--digits={config.digits}', digits.train_images)
   train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
   test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
   model = export.ExportedAIR(

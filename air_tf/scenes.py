@@ -39,8 +39,8 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   `overlap`, each object's position is uniform over what the objects before it
   in the scene leave free. Where objects overlap each other or the backdrop, the
   brighter pixel is seen (of coloured ones, that with the brightest channel).
-  Backdrops have randomness of their own: scenes that differ in nothing else
-  hold the same objects at the same places.
+  Scenes that differ in nothing but the backdrop hold the same objects at the
+  same places.
 
   Args:
     digits: uint8 [D, 28, 28] or [D, 28, 28, 3], ink bright on black.
@@ -89,8 +89,8 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   scene_of_object, _ = np.nonzero(present)  # [K], in the order of `patches`.
   images = np.zeros(
       [num_scenes, canvas_size, canvas_size, *digits.shape[3:]], np.uint8)
-  # A child of `rng`: what that draws is the same with and without a backdrop.
-  backdrops.KINDS[backdrop](rng.spawn(1)[0], images, backdrop_level, digits)
+  # The last use of `rng`, so that objects are the same before any backdrop.
+  backdrops.KINDS[backdrop](rng, images, backdrop_level, digits)
   _paste(images, scene_of_object, corners[present], patches)
   return Scenes(images, scene_counts, boxes, scene_labels)
 
