@@ -77,3 +77,9 @@ def test_flags_of_the_backdrop_arrive(tmp_path):
   _, other = make_scenes(tmp_path / 'other.npz', '--backdrop=texture',
                          '--counts=0', '--num_scenes=5')
   assert other.images.max() == 102  # .4 * 255, by default.
+
+
+def test_more_objects_than_the_default_model_counts(tmp_path):
+  result, _ = make_scenes(tmp_path / 'five.npz', '--counts=5',
+                          '--num_scenes=3', '--canvas_size=100')
+  assert result['counts'] == {'5': 3}
