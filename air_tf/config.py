@@ -14,8 +14,10 @@ from typing import Any
 
 from air_tf import errors
 
-__all__ = ['Config', 'ESTIMATORS', 'IMAGE_ENCODERS', 'OPTIMIZERS']
+__all__ = ['BACKDROPS', 'Config', 'ESTIMATORS', 'IMAGE_ENCODERS',
+           'OPTIMIZERS']
 
+BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 IMAGE_ENCODERS = ('conv', 'mlp')
 ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil',
               'nvil_per_step', 'vimco', 'concrete', 'mvd', 'rebar', 'rws')
@@ -47,8 +49,9 @@ class Config:
   digits: str = _option(
       'embedded', "Where digits come from: 'embedded' (handwriting that ships "
       "with scikit-learn, no download), 'mnist' (by keras.datasets, downloaded "
-      'once), or a path: an `mnist.npz` in the Keras layout, or a folder with '
-      'the four IDX files, gzipped or not.')
+      "once), 'sprites' (no digits, but shapes in colour), or a path: an "
+      '`mnist.npz` in the Keras layout, a folder with the four IDX files, '
+      "gzipped or not, or one with Omniglot's two zip files.")
   scenes: str = _option(
       '', 'A scene file (.npz) to train on, instead of composing scenes from '
       'digits. See data/README.md for the format.')
@@ -67,6 +70,14 @@ class Config:
   overlap: bool = _option(
       False, 'Whether digits may overlap. Without it their bounding boxes are '
       'disjoint.')
+  backdrop: str = _option(
+      'black', 'What stands behind the digits: nothing, noise in each pixel, a '
+      'grid of lines, a cloudy texture, or a clutter of pieces of digits.',
+      choices=BACKDROPS)
+  backdrop_level: float = _option(
+      .4, 'Brightest value that a pixel of the backdrop can have, 1 is white: '
+      'well below the digits\' own, so that a person sees every digit at once.',
+      lower=0., upper=1.)
   num_train_scenes: int = _option(
       20_000, 'How many training scenes are composed at a time: about as many '
       'as --refresh_every iterations draw (blog: 60,000, once).', lower=1)

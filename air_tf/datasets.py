@@ -16,7 +16,7 @@ from air_tf import files
 from air_tf import scene_files
 from air_tf import scenes as scenes_lib
 
-__all__ = ['Pools', 'load']
+__all__ = ['Pools', 'load', 'recipe', 'require_grey']
 
 Pools = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
 
@@ -43,15 +43,37 @@ def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
     train, test = _load_files(config)
     return lambda pool: train, test
   digits = digits_lib.load(config.digits)
+  require_grey(f'--digits={config.digits}', digits.train_images)
   test = _load_composed(
-      config, 'test', _recipe(config, config.num_test_scenes, _TEST_SEED),
+      config, 'test', recipe(config, config.num_test_scenes, _TEST_SEED),
       digits.test_images, digits.test_labels)
   if config.refresh_every:
     return _FreshPools(config, digits.train_images, digits.train_labels), test
   train = _load_composed(
-      config, 'train', _recipe(config, config.num_train_scenes, _TRAIN_SEED),
+      config, 'train', recipe(config, config.num_train_scenes, _TRAIN_SEED),
       digits.train_images, digits.train_labels)
   return lambda pool: train, test
+
+
+def recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
+  """Returns what `scenes.compose` needs beside digits and their labels."""
+  return dict(
+      num_scenes=num_scenes, canvas_size=config.canvas_size,
+      counts=config.counts, digit_scale=config.digit_scale,
+      overlap=config.overlap, backdrop=config.backdrop,
+      backdrop_level=config.backdrop_level, seed=seed)
+
+
+def require_grey(source: str, images: np.ndarray) -> None:
+  """Refuses coloured images: the model does not take them yet.
+
+  Raises:
+    errors.UserError: about `source`, if `images` have an axis for colours.
+  """
+  files.require(
+      images.ndim == 3, source, 'images', files.describe(images),
+      'uint8 [N, H, W], 0...255: the model does not take colour; average the '
+      'channels of a scene file, images.mean(-1).astype(np.uint8)')
 
 
 class _FreshPools:
@@ -73,20 +95,18 @@ class _FreshPools:
     return self._futures[pool].result()
 
   def _submit(self, pool: int) -> futures.Future:
-    recipe = _recipe(
-        self._config, self._config.num_train_scenes, (_TRAIN_SEED, pool))
     return self._executor.submit(
-        scenes_lib.compose, self._images, self._labels, **recipe)
+        scenes_lib.compose, self._images, self._labels,
+        **recipe(self._config, self._config.num_train_scenes,
+                 (_TRAIN_SEED, pool)))
 
 
 def _load_files(config: config_lib.Config):
   """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
-  train = scene_files.read(config.scenes)
-  _check_counts(config.scenes, train, config.max_steps)
+  train = _read(config.scenes, config.max_steps)
   if not config.test_scenes:
     return _hold_out(config.scenes, train)
-  test = scene_files.read(config.test_scenes)
-  _check_counts(config.test_scenes, test, config.max_steps)
+  test = _read(config.test_scenes, config.max_steps)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
   files.require(found == wanted, config.test_scenes, 'images',
                 f'{found[0]} x {found[1]} pixels',
@@ -94,12 +114,16 @@ def _load_files(config: config_lib.Config):
   return train, test
 
 
-def _check_counts(path: str, scenes: scenes_lib.Scenes, max_steps: int) -> None:
+def _read(path: str, max_steps: int) -> scenes_lib.Scenes:
+  """Returns the scenes in a file, if the model can take them."""
+  scenes = scene_files.read(path)
+  require_grey(path, scenes.images)
   if scenes.counts is not None:
     most = scenes.counts.max()
     files.require(most <= max_steps, path, 'counts', f'up to {most} objects',
                   f'no more than --max_steps={max_steps}, the most objects the '
                   'model may write; raise --max_steps')
+  return scenes
 
 
 def _hold_out(path: str, scenes: scenes_lib.Scenes):
@@ -114,23 +138,16 @@ def _hold_out(path: str, scenes: scenes_lib.Scenes):
                           for field in scenes)) for part in (train, test))
 
 
-def _recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
-  return dict(
-      num_scenes=num_scenes, canvas_size=config.canvas_size,
-      counts=config.counts, digit_scale=config.digit_scale,
-      overlap=config.overlap, seed=seed)
-
-
-def _load_composed(config, split, recipe, images, labels):
+def _load_composed(config, split, ingredients, images, labels):
   """Returns the scenes of `split`, from the cache if they are there."""
   path = os.path.join(
-      config.cache_dir, f'{split}-{_digest(recipe, images, labels)}.npz')
+      config.cache_dir, f'{split}-{_digest(ingredients, images, labels)}.npz')
   if os.path.exists(path):
     try:
       return scene_files.read(path)
     except errors.UserError as error:
       logging.warning('Composing the scenes again: %s', error)
-  scenes = scenes_lib.compose(images, labels, **recipe)
+  scenes = scenes_lib.compose(images, labels, **ingredients)
   try:
     scene_files.write(path, scenes)
   except errors.UserError as error:
@@ -138,9 +155,10 @@ def _load_composed(config, split, recipe, images, labels):
   return scenes
 
 
-def _digest(recipe, images: np.ndarray, labels: np.ndarray) -> str:
+def _digest(ingredients, images: np.ndarray, labels: np.ndarray) -> str:
   """Returns 16 hex digits that change with anything the scenes depend on."""
-  text = json.dumps([_CACHE_VERSION, recipe, images.shape], sort_keys=True)
+  text = json.dumps(
+      [_CACHE_VERSION, ingredients, images.shape], sort_keys=True)
   digest = hashlib.sha256(text.encode())
   digest.update(np.ascontiguousarray(images))
   digest.update(np.ascontiguousarray(labels, np.int32))

@@ -1,6 +1,6 @@
-"""Single digits, the objects of composed scenes, from four kinds of sources.
+"""Single objects for composed scenes, digits and others, by their source.
 
-The sources are described in data/README.md.
+The sources are described in data/README.md. All objects are called digits.
 
 Shapes: D digit images of 28 x 28 pixels.
 """
@@ -17,17 +17,20 @@ from PIL import Image
 
 from air_tf import errors
 from air_tf import files
+from air_tf import omniglot
+from air_tf import sprites
 
 __all__ = ['Digits', 'load']
 
 _NUM_EMBEDDED_TEST = 360  # A fifth of the 1,797, rounded up.
+_NUM_SPRITES, _NUM_TEST_SPRITES = 6_000, 1_000  # The first ones are for tests.
 
 
 class Digits(NamedTuple):
   """Single digits, ink bright on black, split so that no image is in both."""
-  train_images: np.ndarray  # [D, 28, 28] uint8.
+  train_images: np.ndarray  # [D, 28, 28], or [D, 28, 28, 3] in colour; uint8.
   train_labels: np.ndarray  # [D] int32.
-  test_images: np.ndarray   # [D', 28, 28] uint8.
+  test_images: np.ndarray   # [D', 28, 28], or [D', 28, 28, 3]; uint8.
   test_labels: np.ndarray   # [D'] int32.
 
 
@@ -36,8 +39,9 @@ def load(source: str) -> Digits:
 
   Args:
     source: 'embedded' (scikit-learn's handwriting), 'mnist' (by keras.datasets,
-      downloaded once), or the path of an `mnist.npz` in the Keras layout or of
-      a folder with the four IDX files.
+      downloaded once), 'sprites' (coloured shapes, made here), or the path of
+      an `mnist.npz` in the Keras layout, or of a folder with the four IDX files
+      or with Omniglot's two zip files.
 
   Raises:
     errors.UserError: if there is no such source, or its files are damaged.
@@ -46,19 +50,28 @@ def load(source: str) -> Digits:
     return _embedded_digits()
   if source == 'mnist':
     return _downloaded_digits()
+  if source == 'sprites':
+    return _sprites()
+  if os.path.isdir(source) and omniglot.holds(source):
+    return _omniglot(source)
   if os.path.isdir(source):
     return _checked_digits(
         source, _read_idx(source, 'train-images', rank=3),
         _read_idx(source, 'train-labels', rank=1),
         _read_idx(source, 't10k-images', rank=3),
         _read_idx(source, 't10k-labels', rank=1))
+  if source.endswith('.zip'):
+    raise errors.UserError(
+        f'--digits={source}: a zip file; wanted the folder that holds '
+        f"Omniglot's {omniglot.TRAIN} and {omniglot.TEST}.")
   if os.path.isfile(source):
     keys = ('x_train', 'y_train', 'x_test', 'y_test')  # The Keras layout.
     arrays = files.read_npz(source, required=keys)
     return _checked_digits(source, *(arrays[key] for key in keys))
   raise errors.UserError(
       f"--digits={source}: no such file or folder; wanted 'embedded', 'mnist', "
-      'an `mnist.npz`, or a folder with the four IDX files.')
+      "'sprites', an `mnist.npz`, or a folder with the four IDX files or with "
+      "Omniglot's two zip files.")
 
 
 def _embedded_digits() -> Digits:
@@ -81,6 +94,21 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
   # left in, it would widen the box around the ink.
   large = np.where(large < 1., 0., np.minimum(large, 16.))
   return np.round(large * (255. / 16.)).astype(np.uint8)
+
+
+def _sprites() -> Digits:
+  images, labels = sprites.draw(_NUM_SPRITES, seed=0)
+  test, train = np.split(np.arange(_NUM_SPRITES), [_NUM_TEST_SPRITES])
+  return Digits(images[train], labels[train], images[test], labels[test])
+
+
+def _omniglot(folder: str) -> Digits:
+  train_images, train_labels = omniglot.read(
+      os.path.join(folder, omniglot.TRAIN))
+  test_images, test_labels = omniglot.read(os.path.join(folder, omniglot.TEST))
+  # Other characters than in training, so other labels too.
+  test_labels = test_labels + train_labels.max() + 1
+  return Digits(train_images, train_labels, test_images, test_labels)
 
 
 def _downloaded_digits() -> Digits:

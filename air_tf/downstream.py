@@ -9,6 +9,7 @@ classifier's input.
 """
 
 from collections.abc import Sequence
+import dataclasses
 import pathlib
 import warnings
 
@@ -18,6 +19,7 @@ import numpy as np
 from air_tf import answers as answers_lib
 from air_tf import charts
 from air_tf import config as config_lib
+from air_tf import datasets
 from air_tf import digits as digits_lib
 from air_tf import errors
 from air_tf import experiment
@@ -110,10 +112,9 @@ def latents(answers: answers_lib.Answers) -> np.ndarray:
 
 def _two_digits(config: config_lib.Config, images, labels, num_scenes: int,
                 seed: int) -> scenes_lib.Scenes:
+  config = dataclasses.replace(config, counts=(2,))
   return scenes_lib.compose(
-      images, labels, num_scenes=num_scenes, canvas_size=config.canvas_size,
-      counts=(2,), digit_scale=config.digit_scale, overlap=config.overlap,
-      seed=seed)
+      images, labels, **datasets.recipe(config, num_scenes, seed))
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

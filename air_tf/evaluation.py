@@ -152,6 +152,7 @@ def table(result: dict) -> str:
 
 def _read(path: str, size: tuple[int, int]) -> scenes_lib.Scenes:
   scenes = scene_files.read(path)
+  datasets.require_grey(path, scenes.images)
   found = scenes.images.shape[1:]
   if found != size:
     raise errors.UserError(
@@ -181,7 +182,7 @@ def _probe(model, answers, test, train) -> dict:
     fit = probe.objects(
         answers_lib.collect(model, train.images), train)[:2]
     score = codes, labels
-  if len(np.unique(fit[1])) < 2 or not len(score[1]):
+  if len(np.unique(fit[1])) < 2 or not np.isin(score[1], fit[1]).any():
     return {}
   return {'probe_accuracy': probe.linear_probe(fit, score),
           'probe_objects': len(score[1])}

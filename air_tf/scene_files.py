@@ -2,7 +2,8 @@
 
 The format is described in data/README.md.
 
-Shapes: N scenes of H x W pixels with at most M objects each.
+Shapes: N scenes of H x W pixels, grey or of 3 channels, with at most M objects
+each.
 """
 
 import os
@@ -72,12 +73,11 @@ def write(path: str, scenes: scenes_lib.Scenes) -> None:
 
 
 def _checked_images(path: str, images: np.ndarray) -> np.ndarray:
-  """Returns `images` as uint8 [N, H, W], or raises `UserError`."""
-  found, wanted = files.describe(images), 'uint8 [N, H, W], 0...255'
-  files.require(images.ndim != 4, path, 'images', found,
-                f'{wanted}: colour is not supported; average the channels, '
-                'images.mean(-1).astype(np.uint8)')
-  files.require(images.ndim == 3, path, 'images', found, wanted)
+  """Returns uint8 [N, H, W] or [N, H, W, 3], or raises `UserError`."""
+  found = files.describe(images)
+  wanted = 'uint8 [N, H, W] or [N, H, W, 3], 0...255'
+  files.require(images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3),
+                path, 'images', found, wanted)
   files.require(images.size, path, 'images', found, 'at least one image')
   files.require(images.shape[1] == images.shape[2], path, 'images', found,
                 'H = W: images must be square; pad them with black')

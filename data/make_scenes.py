@@ -1,6 +1,7 @@
-"""Composes a scene file from digits.
+"""Composes a scene file from digits, or from other objects.
 
     python data/make_scenes.py --out=three.npz --split=test --counts=3
+    python data/make_scenes.py --out=s.npz --flagfile=bin/flags/sprites.flags
 
 The format is described in data/README.md. The last line on standard output is
 one JSON object: where the file is and what it holds.
@@ -13,6 +14,7 @@ from absl import flags
 import numpy as np
 
 from air_tf import config as config_lib
+from air_tf import datasets
 from air_tf import digits as digits_lib
 from air_tf import scene_files
 from air_tf import scenes as scenes_lib
@@ -30,21 +32,21 @@ _NUM_SCENES = flags.DEFINE_integer(
     'num_scenes', config_lib.Config.num_test_scenes, 'How many scenes to '
     'compose.', lower_bound=1)
 cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
-                        'overlap', 'seed')
+                        'overlap', 'backdrop', 'backdrop_level', 'seed',
+                        'max_steps')
 # The file is for no particular model: allow what the largest one can count.
-_MAX_STEPS = 64
+flags.FLAGS.set_default('max_steps', 64)
 
 
 def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
   cli.no_arguments(arguments)
-  config = cli.config_from_flags(max_steps=_MAX_STEPS)
+  config = cli.config_from_flags()
   digits = digits_lib.load(config.digits)
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
   scenes = scenes_lib.compose(
-      images, labels, num_scenes=_NUM_SCENES.value,
-      canvas_size=config.canvas_size, counts=config.counts,
-      digit_scale=config.digit_scale, overlap=config.overlap, seed=config.seed)
+      images, labels,
+      **datasets.recipe(config, _NUM_SCENES.value, config.seed))
   scene_files.write(_OUT.value, scenes)
   counts, frequencies = np.unique(scenes.counts, return_counts=True)
   return dict(

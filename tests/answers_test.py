@@ -4,6 +4,7 @@ import tensorflow as tf
 import tiny
 
 from air_tf import answers as answers_lib
+from air_tf import errors
 from air_tf import evaluation
 from air_tf import export
 from air_tf import inference
@@ -114,6 +115,27 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
       'scenes', 'elbo', 'reconstruction', 'kl_what', 'kl_where',
       'kl_num_steps', 'num_steps', 'reconstruction_mse'}
   assert 'count' not in evaluation.table(found)
+
+
+def test_coloured_scenes_are_refused(tmp_path):
+  path = tmp_path / 'scenes.npz'
+  np.savez(path, images=np.zeros([2, 16, 16, 3], np.uint8))
+  with pytest.raises(errors.UserError, match='does not take colour'):
+    evaluation._read(str(path), (16, 16))
+
+
+def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):
+  # The test characters of Omniglot are none of the training ones.
+  def objects(answers, scenes):
+    labels = scenes.labels[scenes.labels >= 0]
+    return np.eye(6)[labels], labels, np.arange(len(labels))
+  monkeypatch.setattr(probe, 'objects', objects)
+  scenes = boxed_scenes()
+  other = scenes._replace(
+      labels=np.where(scenes.labels < 0, -1, scenes.labels + 3))
+  for train, probed in ((scenes, True), (other, False)):
+    found = evaluation.evaluate(exported.endpoints, scenes, train)
+    assert ('probe_accuracy' in found) == probed
 
 
 def test_probe_takes_each_code_with_its_own_label():

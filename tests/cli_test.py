@@ -52,6 +52,9 @@ def assert_refused(process, *fragments):
     ('--test_scenes=some.npz', 'to stand beside --scenes'),
     ('--batch_size=0', 'at least 1'),
     ('--exploration_init=2', 'at most 1'),
+    ('--backdrop=magic', 'one of black'),
+    ('--backdrop_level=1.5', 'at most 1'),
+    ('--digits=sprites', 'does not take colour'),
     ('--no_such_flag=1', 'no_such_flag'),
     ('stray', "'stray'"),
 ])
@@ -69,6 +72,7 @@ def damaged_scenes(path, kind):
       'shape': dict(images=images[0]), 'dtype': dict(images=images.astype(str)),
       'nan': dict(images=images / 255. * np.nan),
       'range': dict(images=images / 1.),
+      'colour': dict(images=np.stack([images] * 3, axis=-1)),
       'empty': dict(images=images[:0]), 'wide': dict(images=images[:, :8]),
       'counts': dict(images=images, counts=counts[:2]),
       'many': dict(images=images, counts=counts + 5)}[kind]
@@ -87,6 +91,7 @@ def test_train_refuses_scenes_that_are_not_there(tmp_path):
 @pytest.mark.parametrize('kind, wanted', [
     ('truncated', 'damaged'), ('key', 'images'), ('shape', 'images'),
     ('dtype', 'images'), ('nan', 'images'), ('range', 'images'),
+    ('colour', 'does not take colour'),
     ('empty', 'images'), ('wide', 'square'), ('counts', 'counts'),
     ('many', '--max_steps=3')])
 def test_train_refuses_damaged_scenes(kind, wanted, tmp_path):
@@ -184,6 +189,7 @@ def test_make_scenes_refuses(tmp_path):
   out = f'--out={tmp_path / "scenes.npz"}'
   assert_refused(run('data/make_scenes.py'), 'out')
   assert_refused(run('data/make_scenes.py', out, '--counts=0,60'), '--counts')
+  assert_refused(run('data/make_scenes.py', out, '--max_steps=1'), '--counts')
 
 
 def test_help_explains_every_flag_and_ends_quietly_in_a_pipe():

@@ -56,6 +56,37 @@ def test_composed_scenes_follow_the_flags(config):
     assert 9 <= np.nanmax(scenes.boxes[..., 2]) <= 12
 
 
+@pytest.mark.parametrize('refresh_every', [0, 10])
+def test_composed_scenes_have_their_backdrop(config, refresh_every):
+  config = dataclasses.replace(config, counts=(0,), backdrop='noise',
+                               backdrop_level=.2, refresh_every=refresh_every)
+  for scenes in load(config):
+    assert scenes.images.max() == 51  # .2 * 255.
+
+
+def test_sprites_are_split_and_refused():
+  digits = digits_lib.load('sprites')
+  assert digits.train_images.shape == (5000, 28, 28, 3)
+  assert digits.test_images.shape == (1000, 28, 28, 3)
+  train, test = (data_util.hashes(x) for x in digits[::2])
+  assert (len(train), len(test)) == (5000, 1000) and not train & test
+  data_util.assert_user_error(
+      ['--digits=sprites', '[5000, 28, 28, 3]', 'colour'],
+      datasets.load, config_lib.Config(digits='sprites'))
+
+
+@pytest.mark.parametrize('which', ['scenes', 'test_scenes'])
+def test_coloured_scene_files_are_refused(tmp_path, path, which):
+  coloured = str(tmp_path / 'coloured.npz')
+  scene_files.write(path, FULL)
+  scene_files.write(coloured, FULL._replace(
+      images=np.stack([FULL.images] * 3, axis=-1)))
+  flags = {'scenes': path, 'test_scenes': path, which: coloured}
+  data_util.assert_user_error(
+      [f'{coloured}: images: found uint8 [20, 40, 40, 3]', 'colour',
+       'average'], datasets.load, config_lib.Config(**flags))
+
+
 def test_scenes_hold_digits_of_their_own_split_only(config):
   """Full-size digits are copied pixel by pixel, so they can be recognised."""
   digits = digits_lib.load('embedded')
@@ -107,6 +138,8 @@ def test_cache_returns_what_was_composed(config, num_composed):
     (dict(canvas_size=60), 2), (dict(counts=(0, 2)), 2),
     (dict(counts=(2, 1, 0)), 2), (dict(digit_scale=(.9, 1.)), 2),
     (dict(digit_scale=(1., 1.1)), 2), (dict(overlap=True), 2),
+    (dict(backdrop='noise'), 2), (dict(backdrop='texture'), 2),
+    (dict(backdrop_level=.3), 2),
     (dict(num_train_scenes=41), 1), (dict(num_test_scenes=31), 1),
     (dict(learning_rate=.1, max_steps=4), 0)])
 def test_each_scene_flag_misses_the_cache(config, num_composed, changes,

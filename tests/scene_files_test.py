@@ -29,6 +29,16 @@ def test_scene_file_round_trip(tmp_path, known):
     assert set(archive.files) == set(known)
 
 
+def test_coloured_scenes_round_trip(path):
+  grey = data_util.some_scenes()
+  colours = np.stack([grey.images, grey.images // 2, 255 - grey.images], -1)
+  scenes = grey._replace(images=colours)
+  scene_files.write(path, scenes)
+  data_util.assert_same(scene_files.read(path), scenes)
+  np.savez(path, images=colours / 255.)
+  np.testing.assert_array_equal(scene_files.read(path).images, colours)
+
+
 def test_failed_write_leaves_the_old_file(path, monkeypatch):
   scene_files.write(path, data_util.some_scenes())
   def fail(file, **_):
@@ -83,8 +93,12 @@ BAD_ARRAYS = {
     'zero_one': ('images', (FULL.images > 99).astype(np.uint8),
                  ['0 to 1', 'multiply by 255']),
     'one_image': ('images', FULL.images[0], ['[40, 40]', '[N, H, W]']),
-    'colour': ('images', np.zeros([20, 40, 40, 3], np.uint8),
-               ['[20, 40, 40, 3]', 'colour', 'average']),
+    'transparent': ('images', np.zeros([20, 40, 40, 4], np.uint8),
+                    ['[20, 40, 40, 4]', '[N, H, W, 3]']),
+    'five_axes': ('images', np.zeros([20, 40, 40, 3, 1], np.uint8),
+                  ['[20, 40, 40, 3, 1]', '[N, H, W, 3]']),
+    'oblong_colour': ('images', np.zeros([20, 39, 40, 3], np.uint8),
+                      ['[20, 39, 40, 3]', 'square']),
     'oblong': ('images', FULL.images[:, 1:], ['[20, 39, 40]', 'square']),
     'empty': ('images', FULL.images[:0], ['[0, 40, 40]', 'at least one']),
     'objects': ('images', np.array([[None]]), ['Python objects']),

@@ -1,9 +1,12 @@
 """Tests of scenes.py: objects to scenes."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from air_tf import backdrops
 from air_tf import errors
 from air_tf import scenes
 
@@ -226,6 +229,87 @@ def test_equal_seeds_equal_scenes():
   for field, same in zip(first, again, strict=True):
     np.testing.assert_array_equal(field, same)
   assert (first.images != other.images).any((1, 2)).mean() > .5
+
+
+@pytest.mark.parametrize('options, expected', [
+    (dict(), 'a45aa766db2ebbe5'),
+    (dict(digit_scale=(.4, 1.)), '3a47469d19171563'),
+    (dict(overlap=True), '6eed3fc1fe208d2d'),
+    (dict(counts=range(10), canvas_size=100, digit_scale=(.6, .6)),
+     '7df01ac6e06d62b9')])
+def test_scenes_never_change(options, expected):
+  # Whoever changes these values changes what all runs are trained and tested
+  # on, and has to raise `datasets._CACHE_VERSION`.
+  made = scenes.compose(*ragged(), **{**dict(
+      num_scenes=200, canvas_size=50, counts=(0, 1, 2), seed=(1, 3)),
+      **options})
+  digest = hashlib.sha256(b''.join(field.tobytes() for field in made))
+  assert digest.hexdigest()[:16] == expected
+
+
+@pytest.mark.parametrize('kind', backdrops.KINDS)
+def test_objects_are_the_same_before_any_backdrop(kind):
+  def make(kind):
+    return scenes.compose(*ragged(), num_scenes=100, canvas_size=50,
+                          counts=(0, 1, 2), digit_scale=(.5, 1.), seed=0,
+                          backdrop=kind, backdrop_level=.5)
+  black, other = make('black'), make(kind)
+  for field in 'counts', 'boxes', 'labels':
+    np.testing.assert_array_equal(
+        getattr(other, field), getattr(black, field))
+  # Everywhere the brighter one of the object and of what is behind it.
+  assert (other.images >= black.images).all()
+  behind = other.images > black.images
+  assert behind.any() == (kind != 'black')
+  assert not (other.images[behind] > 128).any()  # .5 * 255.
+  # And not only where there are no objects.
+  assert kind == 'black' or (behind & (black.images > 0)).any()
+
+
+@pytest.mark.parametrize('options', [
+    dict(), dict(overlap=True), dict(digit_scale=(.3, 1.3)),
+    *(dict(backdrop=kind, backdrop_level=.7) for kind in backdrops.KINDS)])
+def test_grey_objects_in_colour_make_grey_scenes_in_colour(options):
+  digits, labels = ragged()
+  options = dict(num_scenes=100, canvas_size=60, counts=(0, 2, 3), seed=0
+                 ) | options
+  grey = scenes.compose(digits, labels, **options)
+  colour = scenes.compose(np.stack([digits] * 3, axis=-1), labels, **options)
+  np.testing.assert_array_equal(colour.images,
+                                np.stack([grey.images] * 3, axis=-1))
+  for left, right in zip(colour[1:], grey[1:], strict=True):
+    np.testing.assert_array_equal(left, right)
+
+
+def test_channels_stay_apart():
+  """Each channel of an object is resized by itself, and box and ink agree."""
+  digits = np.zeros([3, 28, 28, 3], np.uint8)
+  for channel in range(3):
+    digits[channel, 4:24, 8:20, channel] = 255
+  made = scenes.compose(digits, np.arange(3), num_scenes=60, canvas_size=40,
+                        counts=(1,), digit_scale=(.5, .5), seed=0)
+  assert made.images.shape == (60, 40, 40, 3)
+  for image, [box], [label] in zip(
+      made.images, made.boxes.astype(int), made.labels, strict=True):
+    y, x, height, width = box
+    expected = np.zeros([40, 40, 3], np.uint8)
+    expected[y:y + height, x:x + width, label] = 255
+    assert (height, width) == (10, 6)
+    np.testing.assert_array_equal(image, expected)
+  assert set(made.labels[:, 0]) == {0, 1, 2}
+
+
+def test_of_coloured_pixels_the_brighter_one_is_seen():
+  """Colours do not mix: (200, 10, 0) hides (40, 150, 90), whoever is first."""
+  digits = np.zeros([2, 28, 28, 3], np.uint8)
+  digits[0, :12, :12] = 200, 10, 0
+  digits[1, :12, :12] = 40, 150, 90
+  made = scenes.compose(digits, [0, 1], num_scenes=50, canvas_size=12,
+                        counts=(2,), overlap=True, seed=0)
+  assert len(np.unique(made.labels, axis=0)) == 4
+  for image, labels in zip(made.images, made.labels, strict=True):
+    expected = digits[0 if 0 in labels else 1, 0, 0]
+    assert (image == expected).all()
 
 
 @pytest.mark.parametrize('changes, fragments', [

@@ -1,0 +1,85 @@
+"""Tests of data/make_scenes.py and of the flagfiles, which describe scenes."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from air_tf import scene_files
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGFILES = sorted(path.stem for path in ROOT.glob('bin/flags/*.flags'))
+# What bin/train.py does with its flags, without TensorFlow.
+PARSE = '''
+import dataclasses, json, sys
+from absl import flags
+import cli
+flags.DEFINE_string('logdir', None, '')
+cli.define_config_flags()
+flags.FLAGS(sys.argv)
+print(json.dumps(dataclasses.asdict(cli.config_from_flags())))
+'''
+
+
+def run(*arguments, **options):
+  """Returns the JSON object that a Python program prints last."""
+  process = subprocess.run(
+      [sys.executable, *map(str, arguments)], capture_output=True, text=True,
+      timeout=120, **options)
+  assert process.returncode == 0, process.stderr
+  return json.loads(process.stdout.splitlines()[-1])
+
+
+def make_scenes(path, *flags):
+  """Returns what the script prints, and the scenes that it wrote."""
+  result = run(ROOT / 'data/make_scenes.py', f'--out={path}', *flags)
+  return result, scene_files.read(str(path))
+
+
+def flagfile(name):
+  return f'--flagfile={ROOT / "bin/flags" / name}.flags'
+
+
+@pytest.mark.parametrize('name', FLAGFILES)
+def test_flagfile_is_a_valid_configuration(name):
+  config = run('-c', PARSE, flagfile(name), cwd=ROOT / 'bin')
+  # One step more than the scenes hold, so that counting too many is possible.
+  assert config['max_steps'] == max(config['counts']) + 1
+
+
+@pytest.mark.parametrize('name, size, most, heights', [
+    ('small_digits', 50, 2, (11, 12)), ('mixed_digits', 50, 2, (8, 20)),
+    ('many_digits', 50, 4, (11, 12)), ('crowd', 100, 9, (11, 12)),
+    ('noise', 50, 2, (19, 20)), ('grid', 50, 2, (19, 20)),
+    ('sprites', 50, 3, (14, 20))])
+def test_scenes_of_a_flagfile(tmp_path, name, size, most, heights):
+  # The last --digits counts: no test needs MNIST.
+  digits = [] if name == 'sprites' else ['--digits=embedded']
+  result, scenes = make_scenes(
+      tmp_path / 'scenes.npz', flagfile(name), *digits, '--num_scenes=200')
+  assert result['image_size'] == size and result['num_scenes'] == 200
+  assert set(result['counts']) == set(map(str, range(most + 1)))
+  colours = (3,) if name == 'sprites' else ()
+  assert scenes.images.shape == (200, size, size, *colours)
+  found = scenes.boxes[..., 2][scenes.labels >= 0]
+  np.testing.assert_allclose([found.min(), found.max()], heights, atol=1)
+  empty = scenes.images[scenes.counts == 0]
+  assert empty.any() == (name in ('noise', 'grid'))
+
+
+def test_flags_of_the_backdrop_arrive(tmp_path):
+  _, dim = make_scenes(tmp_path / 'dim.npz', '--backdrop=noise', '--counts=0',
+                       '--num_scenes=5', '--backdrop_level=.2')
+  assert dim.images.max() == 51  # .2 * 255.
+  _, other = make_scenes(tmp_path / 'other.npz', '--backdrop=texture',
+                         '--counts=0', '--num_scenes=5')
+  assert other.images.max() == 102  # .4 * 255, by default.
+
+
+def test_more_objects_than_the_default_model_counts(tmp_path):
+  result, _ = make_scenes(tmp_path / 'five.npz', '--counts=5',
+                          '--num_scenes=3', '--canvas_size=100')
+  assert result['counts'] == {'5': 3}
