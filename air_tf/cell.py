@@ -28,6 +28,7 @@ class Step(NamedTuple):
   """What one step decided, as if it were present."""
   hidden: tf.Tensor      # [B, U], of the LSTM.
   where_posterior: modules.DiagonalGaussian  # Over [B, 3], before squashing.
+  where_logits: tf.Tensor  # [B, 3], sampled, before squashing.
   where: tf.Tensor       # [B, 3], (scale, shift_x, shift_y), squashed.
   what_posterior: modules.DiagonalGaussian   # Over [B, Z].
   what: tf.Tensor        # [B, Z]
@@ -103,7 +104,8 @@ class AIRCell(snt.Module):
     return glimpses, modules.write(glimpses, where, height, width)
 
   def __call__(self, images: tf.Tensor, drive: tf.Tensor, state: State,
-               noise: tf.Tensor) -> tuple[Step, State]:
+               noise: tf.Tensor,
+               reparameterise: bool = True) -> tuple[Step, State]:
     """Attends and infers.
 
     `step_logits` and `write` are apart, for all steps at once.
@@ -114,6 +116,8 @@ class AIRCell(snt.Module):
         image that stays the same need be encoded only once.
       state: what the step before left, for each example or one for all.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
+      reparameterise: whether gradients flow through the samples; without it
+        they are constants.
 
     Returns:
       What the step decided, and the state after it.
@@ -125,13 +129,16 @@ class AIRCell(snt.Module):
     hidden = lstm_state.hidden
 
     where_posterior = self._where_estimator(hidden)
-    where = to_where(_reparameterise(where_posterior, where_noise))
+    sample = lambda posterior, noise: _sample(posterior, noise, reparameterise)
+    where_logits = sample(where_posterior, where_noise)
+    where = to_where(where_logits)
     glimpse = modules.read(images, where, self._glimpse_size)
     what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
-    what = _reparameterise(what_posterior, what_noise)
+    what = sample(what_posterior, what_noise)
     step = Step(
         hidden=hidden,
-        where_posterior=where_posterior, where=where,
+        where_posterior=where_posterior, where_logits=where_logits,
+        where=where,
         what_posterior=what_posterior, what=what)
     return step, State(lstm=lstm_state, where=where, what=what)
 
@@ -147,6 +154,7 @@ def to_where(logits: tf.Tensor) -> tf.Tensor:
   return tf.concat([tf.sigmoid(scale), tf.tanh(shift)], axis=-1)
 
 
-def _reparameterise(posterior: modules.DiagonalGaussian,
-                    noise: tf.Tensor) -> tf.Tensor:
-  return posterior.mean + posterior.stddev * noise
+def _sample(posterior: modules.DiagonalGaussian, noise: tf.Tensor,
+            reparameterise: bool) -> tf.Tensor:
+  sample = posterior.mean + posterior.stddev * noise
+  return sample if reparameterise else tf.stop_gradient(sample)

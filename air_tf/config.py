@@ -17,7 +17,12 @@ from air_tf import errors
 __all__ = ['Config', 'ESTIMATORS', 'IMAGE_ENCODERS', 'OPTIMIZERS']
 
 IMAGE_ENCODERS = ('conv', 'mlp')
-ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil')
+ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil',
+              'nvil_per_step', 'vimco', 'concrete', 'mvd', 'rebar', 'rws')
+# Those with an importance-weighted bound, by their fewest and usual particles.
+_PARTICLES = {'marginal': (1, 1), 'reinforce': (1, 1), 'nvil': (1, 1),
+              'nvil_per_step': (1, 1), 'vimco': (2, 5), 'rws': (2, 5)}
+_MOST_WAYS = 4_096  # In which the particles of `marginal` can count.
 OPTIMIZERS = ('adam', 'rmsprop')
 
 
@@ -115,6 +120,17 @@ class Config:
   steps_bias: float = _option(
       .75, 'Initial log-odds of taking a further step: above 0, so that the '
       'first iterations write objects at all.')
+  decoder_scale: float = _option(
+      1., 'Factor on the initial weights of the decoder\'s output layer; see '
+      'bin/sensitivity.py for this and the next two (blog: about .5).',
+      lower=_TINY)
+  where_scale: float = _option(
+      1., 'Factor on the initial weights of the output layers for place, whose '
+      'standard deviation is .01 (blog: about 6, the usual 1 / sqrt(256)).',
+      lower=_TINY)
+  steps_scale: float = _option(
+      1., 'Factor on the initial weights of the steps predictor\'s output '
+      'layer (blog: 1).', lower=_TINY)
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
@@ -132,7 +148,18 @@ class Config:
   # --- Estimator of the gradient ----------------------------------------------
   estimator: str = _option(
       'marginal', 'How the gradient of the discrete count is estimated; see '
-      'air_tf/estimators.py.', choices=ESTIMATORS)
+      'air_tf/estimators/.', choices=ESTIMATORS)
+  num_particles: int = _option(
+      0, 'K, passes over each image for the importance-weighted bound, at K '
+      'times the cost; 1 is the ELBO. 0 takes 1, or 5 for vimco and rws, which '
+      'need several.', lower=0, upper=1_000)
+  moving_signal: bool = _option(
+      False, 'With --estimator=nvil: centre the learning signal by its moving '
+      'mean and divide it by its moving standard deviation where that is above '
+      '1 (Mnih and Gregor 2014; not in the blog).')
+  concrete_temperature: float = _option(
+      1., 'With --estimator=concrete: temperature of the relaxed presences (1 '
+      'in the public Concrete AIR).', lower=_TINY)
   exploration_init: float = _option(
       .9, 'Exploration floor at the start: the weight of a uniform count mixed '
       'into q(n). Without it q(n) locks to one count.', lower=0., upper=1.)
@@ -178,6 +205,10 @@ class Config:
       500, 'Iterations between evaluations on all held-out scenes.', lower=1)
   checkpoint_every: int = _option(
       500, 'Iterations between checkpoints.', lower=1)
+  gradient_variance_every: int = _option(
+      0, 'Iterations between measurements of the variance of the gradient, for '
+      'TensorBoard; 0 measures none. Each takes as long as about four '
+      'iterations: at 100 it costs 4 %.', lower=0)
   jit_compile: bool = _option(
       True, 'Compile the training step with XLA.')
 
@@ -198,6 +229,28 @@ class Config:
     _require(self.scenes or not self.test_scenes, '--test_scenes',
              self.test_scenes, 'to stand beside --scenes; without that, test '
              'scenes are composed from test digits')
+    self._check_particles()
+
+  @property
+  def particles(self) -> int:
+    """K: `num_particles`, with 0 resolved for the estimator."""
+    usual = _PARTICLES.get(self.estimator, (1, 1))[1]
+    return self.num_particles or usual
+
+  def _check_particles(self) -> None:
+    flag, estimator = '--num_particles', f'--estimator={self.estimator}'
+    if self.num_particles > 1:
+      _require(self.estimator in _PARTICLES, flag, self.num_particles,
+               f'1, because {estimator} has no importance-weighted bound; '
+               f"those that have one are {', '.join(_PARTICLES)}")
+    fewest = _PARTICLES.get(self.estimator, (1, 1))[0]
+    _require(self.particles >= fewest, flag, self.num_particles,
+             f'at least {fewest} for {estimator}')
+    if self.estimator == 'marginal':
+      _require((self.max_steps + 1)**self.particles <= _MOST_WAYS
+               or self.particles == 1, flag, self.num_particles,
+               f'fewer: {estimator} sums over all (T + 1)^K counts of K '
+               f'particles, at most {_MOST_WAYS:,}; vimco samples them')
 
 
 def _check_bounds(field: dataclasses.Field, value) -> None:

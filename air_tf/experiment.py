@@ -17,6 +17,7 @@ from air_tf import export
 from air_tf import figures
 from air_tf import metrics
 from air_tf import model as model_lib
+from air_tf import monitor
 from air_tf import run_folder
 from air_tf import scene_files
 from air_tf import scenes as scenes_lib
@@ -134,6 +135,7 @@ class Experiment:
         split: metrics.Evaluator(self.trainer.average, scenes)
         for split, scenes in (('train', few), ('test', test_scenes))}
     self._writer = summaries.Writer(folder.path)
+    self._monitor = monitor.Monitor(self.trainer)
 
   def train(self) -> dict:
     """Trains to the last iteration; returns the last held-out evaluation.
@@ -150,7 +152,9 @@ class Experiment:
         stop = min(_next(self._iteration, config.log_every),
                    _next(self._iteration, config.eval_every),
                    _next(self._iteration, config.checkpoint_every),
-                   _next(self._iteration, config.refresh_every or last), last)
+                   _next(self._iteration, config.refresh_every or last),
+                   _next(self._iteration,
+                         config.gradient_variance_every or last), last)
         self._advance(stop)
         bar.update(self._iteration - bar.n)
         if received:  # Before anything that takes time.
@@ -158,6 +162,10 @@ class Experiment:
           raise errors.Interrupted(
               received[0], f'stopped and saved at iteration {self._iteration}; '
               'the same command goes on from there.')
+        every = config.gradient_variance_every
+        if every and self._due(every):
+          self._writer.scalars(
+              'train', self._monitor(self._images), self._iteration)
         if self._due(config.eval_every) or self._iteration == last:
           self._evaluate()
         if self._due(config.checkpoint_every) or self._iteration == last:

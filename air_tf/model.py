@@ -29,6 +29,7 @@ class Inference(NamedTuple):
   """
   num_steps: prior.NumStepsDistribution      # q(n | x), batch shape [B].
   where_posterior: modules.DiagonalGaussian  # Over [B, T, 3], unsquashed.
+  where_logits: tf.Tensor  # [B, T, 3], sampled, before squashing.
   where: tf.Tensor      # [B, T, 3], (scale, shift_x, shift_y).
   what_posterior: modules.DiagonalGaussian   # Over [B, T, Z].
   what: tf.Tensor       # [B, T, Z]
@@ -41,6 +42,7 @@ class ElboTerms(NamedTuple):
   log_likelihood: tf.Tensor  # [B, T + 1], log p(x | first n objects).
   kl_what: tf.Tensor         # [B, T], of each step, if present.
   kl_where: tf.Tensor        # [B, T], likewise.
+  log_ratio: tf.Tensor       # [B, T], log p / q of each step's where and what.
   log_posterior: tf.Tensor   # [B, T + 1], log q(n | x).
   log_prior: tf.Tensor       # [T + 1], log p(n).
 
@@ -61,13 +63,16 @@ class AIRModel(snt.Module):
     self._cell = cell_lib.AIRCell(config)
 
   def infer(self, images: tf.Tensor,
-            seed: tf.Tensor | None = None) -> Inference:
+            seed: tf.Tensor | None = None,
+            reparameterise: bool = True) -> Inference:
     """Explains images object by object.
 
     Args:
       images: float `[B, H, W]`, pixels in 0 ... 1; H and W must be known.
       seed: int32 `[2]`, seed of the posterior samples; None takes posterior
         means, so that equal images give equal answers.
+      reparameterise: whether gradients flow through the samples; without it
+        they are constants, as a score function wants them.
 
     Returns:
       The explanation by n objects for every n in 0 ... T.
@@ -84,7 +89,7 @@ class AIRModel(snt.Module):
     drive = self._cell.encode(images)
     steps = []
     for noise in self._noise(tf.shape(images)[0], num_steps, seed):
-      step, state = self._cell(images, drive, state, noise)
+      step, state = self._cell(images, drive, state, noise, reparameterise)
       steps.append(step)
     steps = tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
     glimpses, written = self._write(
@@ -98,7 +103,8 @@ class AIRModel(snt.Module):
       canvases.append(canvases[-1] + y)
     return Inference(
         num_steps=prior.NumStepsDistribution(step_logits),
-        where_posterior=steps.where_posterior, where=steps.where,
+        where_posterior=steps.where_posterior,
+        where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
         glimpses=glimpses, canvases=tf.stack(canvases, axis=1))
 
@@ -122,6 +128,10 @@ class AIRModel(snt.Module):
             pixels.log_prob(images[:, tf.newaxis]), axis=[2, 3]),
         kl_what=_kl(inference.what_posterior, self.what_prior()),
         kl_where=_kl(inference.where_posterior, self.where_prior()),
+        log_ratio=_log_ratio(
+            inference.what, inference.what_posterior, self.what_prior())
+        + _log_ratio(inference.where_logits, inference.where_posterior,
+                     self.where_prior()),
         log_posterior=inference.num_steps.log_pmf(),
         log_prior=num_steps_prior.log_pmf())
 
@@ -227,3 +237,10 @@ def _kl(posterior: modules.DiagonalGaussian, prior_: tfd.Normal) -> tf.Tensor:
   """KL `[B, T]` of a diagonal Gaussian over `[B, T, Z]` against a prior."""
   return tf.reduce_sum(tfd.kl_divergence(
       tfd.Normal(posterior.mean, posterior.stddev), prior_), axis=-1)
+
+
+def _log_ratio(sample: tf.Tensor, posterior: modules.DiagonalGaussian,
+               prior_: tfd.Normal) -> tf.Tensor:
+  """log p - log q `[B, T]` of samples `[B, T, Z]`."""
+  log_q = tfd.Normal(posterior.mean, posterior.stddev).log_prob(sample)
+  return tf.reduce_sum(prior_.log_prob(sample) - log_q, axis=-1)

@@ -29,7 +29,7 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
              'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
 # A run may be resumed with other values of these: none changes a parameter.
 _FREE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
-         'cache_dir')
+         'cache_dir', 'gradient_variance_every')
 
 
 class RunFolder:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import estimators
+from air_tf import initialisation
 from air_tf import model as model_lib
 from air_tf import optimizers
 from air_tf import prior
@@ -36,7 +37,7 @@ class Trainer(snt.Module):
                                  dtype=tf.int64)
     self.model = model_lib.AIRModel(config)
     self.average = model_lib.AIRModel(config, name='average')
-    self.estimator = estimators.make(config.estimator)
+    self.estimator = estimators.make(config.estimator, config)
     self._optimizer = optimizers.Optimizer(
         config, config.learning_rate, name='optimizer')
     self._auxiliary_optimizer = optimizers.Optimizer(
@@ -45,6 +46,7 @@ class Trainer(snt.Module):
     images = tf.zeros([1, config.canvas_size, config.canvas_size])
     self.estimate(images)
     self.average.infer(images)
+    initialisation.scale_outputs(self.model.trainable_variables, config)
     for average, variable in self._averages():
       average.assign(variable)
     self._optimizer.initialize(self.model.trainable_variables)
@@ -58,18 +60,60 @@ class Trainer(snt.Module):
     return prior.truncated_geometric(
         self._log_success(), self.config.max_steps)
 
-  def estimate(self, images: tf.Tensor) -> estimators.Estimate:
+  def estimate(self, images: tf.Tensor,
+               repeat: tf.Tensor | None = None) -> estimators.Estimate:
     """Estimates the ELBO and its gradient at the present iteration.
 
     Args:
       images: float `[B, H, W]`, pixels in 0 ... 1.
+      repeat: int `[]`, which of many independent estimates; None is the one
+        that training uses.
     """
-    inference = self.model.infer(images, seed=self._seed(_LATENTS))
-    return self.estimator(estimators.Batch(
-        images=images, inference=inference,
-        terms=self.model.elbo_terms(
-            images, inference, self.num_steps_prior()),
-        exploration=self._exploration(), seed=self._seed(_COUNTS)))
+    seeds = [self._seed(_LATENTS), self._seed(_COUNTS)]
+    if repeat is not None:
+      seeds = [tf.random.fold_in(seed, repeat) for seed in seeds]
+    return self.estimator(estimators.draw(
+        self.model, images, self.num_steps_prior(), self._exploration(), *seeds,
+        num_particles=self.config.particles,
+        reparameterise=getattr(self.estimator, 'reparameterise', True)))
+
+  @tf.function
+  def train_auxiliary(self, scenes: tf.Tensor, iterations: tf.Tensor) -> None:
+    """Trains the estimator alone, if it learns, with the model held still.
+
+    The learning rate stays at that of iteration 0.
+
+    Args:
+      scenes: uint8 `[N, H, W]`, on the device.
+      iterations: int `[]`.
+    """
+    variables = self._auxiliary_variables()
+    if not variables:
+      return
+    for i in tf.range(iterations):
+      indices = tf.random.stateless_uniform(
+          [self.config.batch_size], tf.random.fold_in(self._seed(_SCENES), i),
+          maxval=tf.shape(scenes)[0], dtype=tf.int32)
+      images = model_lib.to_pixels(tf.gather(scenes, indices))
+      with tf.GradientTape() as tape:
+        estimate = self.estimate(images, repeat=-1 - i)
+      self._auxiliary_optimizer.apply(
+          tape.gradient(estimate.auxiliary_loss, variables), variables,
+          tf.constant(0))
+      if hasattr(self.estimator, 'observe'):
+        self.estimator.observe(estimate)
+
+  def next_images(self, scenes: tf.Tensor) -> tf.Tensor:
+    """Returns what the next iteration is going to train on.
+
+    Args:
+      scenes: uint8 `[N, H, W]`.
+
+    Returns:
+      float `[B, H, W]`, pixels in 0 ... 1.
+    """
+    indices = self._draw(tf.shape(scenes)[0])
+    return model_lib.to_pixels(tf.gather(scenes, indices))
 
   @tf.function
   def train(self, scenes: tf.Tensor, iterations: tf.Tensor):
@@ -96,8 +140,7 @@ class Trainer(snt.Module):
     return tf.nest.map_structure(lambda x: x / done, total), last
 
   def _draw_and_step(self, scenes):
-    indices = self._draw(tf.shape(scenes)[0])
-    metrics = self._step(model_lib.to_pixels(tf.gather(scenes, indices)))
+    metrics = self._step(self.next_images(scenes))
     if self.iteration % _AVERAGE_EVERY == 0:
       self._average_step()
     return metrics
@@ -121,6 +164,8 @@ class Trainer(snt.Module):
         gradients[0], variables, self.iteration)
     if auxiliary:
       self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
+    if hasattr(self.estimator, 'observe'):
+      self.estimator.observe(estimate)
     self.iteration.assign_add(1)
     return {
         **{name: tf.reduce_mean(value)

@@ -9,6 +9,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -33,10 +34,11 @@ from absl import logging  # noqa: E402
 from air_tf import config as config_lib  # noqa: E402
 from air_tf import errors  # noqa: E402
 
-__all__ = ['STARTED', 'config_from_flags', 'define_config_flags',
-           'no_arguments', 'run']
+__all__ = ['STARTED', 'TRAIN', 'config_from_flags', 'define_config_flags',
+           'no_arguments', 'parse_known', 'run', 'seeds', 'train_flags']
 
 STARTED = time.time()  # As near to the return key as a script can tell.
+TRAIN = pathlib.Path(__file__).with_name('train.py')
 
 flags.disclaim_key_flags()  # `--help` of a script lists the flags made here.
 
@@ -75,7 +77,55 @@ def no_arguments(arguments: list[str]) -> None:
         '--name=value.')
 
 
-def run(main: Callable[[list[str]], dict | None]) -> None:
+def parse_known(argv: list[str]) -> list[str]:
+  """Parses the script's own flags, and leaves all others and flagfiles.
+
+  For `run`, of scripts that hand flags on to bin/train.py.
+  """
+  is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
+  own = [x for x in argv if not is_file(x)]
+  try:
+    left = flags.FLAGS(own, known_only=True)
+  except flags.Error as error:
+    _fail(error, errors.UserError.exit_code)
+  return [*left, *filter(is_file, argv)]
+
+
+def train_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+  """Sorts what `parse_known` left into flags of bin/train.py and flagfiles.
+
+  Raises:
+    errors.UserError: if something is not --name=value (or --name).
+  """
+  for argument in arguments:
+    if not argument.startswith('-') or argument in ('--flagfile', '--'):
+      raise errors.UserError(
+          f'found {argument!r}; wanted flags only, as --name=value.')
+  files = [x.partition('=')[2] for x in arguments if 'flagfile=' in x]
+  return [x for x in arguments if 'flagfile=' not in x], files
+
+
+def seeds(text: str) -> list[int]:
+  """Returns the seeds of `first:last` (the last left out) or of `3,1,4`.
+
+  Raises:
+    errors.UserError: if `text` is neither, or there are none.
+  """
+  try:
+    first, colon, last = text.partition(':')
+    found = (list(range(int(first or 0), int(last))) if colon
+             else [int(part) for part in text.split(',')])
+  except ValueError:
+    found = []
+  if not found or min(found) < 0 or len(set(found)) < len(found):
+    raise errors.UserError(
+        f'--seeds={text}: wanted first:last or numbers with commas between '
+        'them, each once, for example --seeds=0:20.')
+  return found
+
+
+def run(main: Callable[[list[str]], dict | None],
+        parse: Callable[[list[str]], list[str]] | None = None) -> None:
   """Parses flags, calls `main` and prints its result as one JSON line.
 
   What `errors` lists is one line on standard error and its exit code. A reader
@@ -84,6 +134,7 @@ def run(main: Callable[[list[str]], dict | None]) -> None:
   Args:
     main: takes the arguments that are not flags; returns what `json.dumps`
       accepts, or None to print nothing.
+    parse: of the command line; `parse_known`, or None to know every flag.
   """
   logging.set_verbosity(logging.INFO)
   logging.get_absl_handler().setFormatter(None)  # Plain lines.
@@ -97,7 +148,7 @@ def run(main: Callable[[list[str]], dict | None]) -> None:
       print(json.dumps(result), flush=True)
 
   try:
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=parse or _parse)
   except KeyboardInterrupt:
     _fail(errors.Interrupted(signal.SIGINT, 'stopped.'), 130)
   except BrokenPipeError:  # Nobody reads on: no more work, and no complaint.

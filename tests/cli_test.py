@@ -41,6 +41,9 @@ def assert_refused(process, *fragments):
     ('--learning_rate=nan', 'a finite number'),
     ('--estimator=magic', 'one of marginal'),
     ('--optimizer=sgd', 'one of adam'),
+    ('--num_particles=2 --estimator=mvd', 'has no importance-weighted bound'),
+    ('--num_particles=1 --estimator=rws', 'at least 2 for --estimator=rws'),
+    ('--num_particles=7', 'fewer: --estimator=marginal sums over all'),
     ('--counts=0,1,7', 'no more than --max_steps=3'),
     ('--counts=', 'at least one number'),
     ('--counts=one', 'int numbers with commas'),
@@ -53,7 +56,7 @@ def assert_refused(process, *fragments):
     ('stray', "'stray'"),
 ])
 def test_train_refuses(flag, wanted, tmp_path):
-  assert_refused(run('bin/train.py', f'--logdir={tmp_path}', flag),
+  assert_refused(run('bin/train.py', f'--logdir={tmp_path}', *flag.split()),
                  flag.split('=')[0].strip('-'), wanted)
   assert list(tmp_path.iterdir()) == []
 
@@ -107,6 +110,29 @@ def test_scripts_without_their_required_flag_say_which():
   for script, flag in (('evaluate', 'logdir'), ('export', 'logdir'),
                        ('infer', 'saved_model')):
     assert_refused(run(f'bin/{script}.py'), flag)
+
+
+@pytest.mark.parametrize('flag, wanted', [
+    ('--seeds=none', '--seeds=none: wanted first:last'),
+    ('--vary=estimator', 'wanted FLAG=V1,V2'),
+    ('stray', "'stray'"),
+    ('--jobs=0', 'jobs')])
+def test_sweep_refuses(flag, wanted, tmp_path):
+  assert_refused(run('bin/sweep.py', f'--logdir={tmp_path}', flag), wanted)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_sweep_hands_on_what_training_says_of_its_flags(tmp_path):
+  assert_refused(
+      run('bin/sweep.py', f'--logdir={tmp_path}', '--seeds=0:2', '--no_flag=1'),
+      'no_flag', 'seed-0')
+
+
+def test_gradient_variance_refuses(tmp_path):
+  logdir = f'--logdir={tmp_path}'
+  assert_refused(run('bin/gradient_variance.py', logdir), 'no run here')
+  assert_refused(run('bin/gradient_variance.py', logdir, '--estimators=magic'),
+                 '--estimators=magic', 'marginal')
 
 
 def test_evaluate_and_export_refuse_a_folder_without_a_run(tmp_path):

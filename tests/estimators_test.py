@@ -5,52 +5,85 @@ import pytest
 import stat_util
 import tensorflow as tf
 
+from air_tf import config as config_lib
 from air_tf import estimators
 from air_tf import model as model_lib
 from air_tf import prior
+from air_tf.estimators import base
 
+# A white image of 1 x 4 pixels, and what its three objects add to each pixel.
+IMAGE = np.ones([1, 4], np.float32)
+OBJECTS = np.array([[[.9, .1, 0., .2]], [[0., .6, .3, 0.]],
+                    [[.1, .1, .3, .4]]], np.float32)
+STDDEV = .5
 # Likelihoods of 0 ... 3 objects, and KLs of steps 1 ... 3, in nats.
-LOG_LIKELIHOOD = [-3., 1., 2., .5]
+LOG_LIKELIHOOD = np.float32([
+    np.sum(-.5 * ((IMAGE - OBJECTS[:n].sum(axis=0)) / STDDEV)**2
+           - np.log(STDDEV) - .5 * np.log(2. * np.pi)) for n in range(4)])
 KL_WHAT = [.3, .6, .2]
 KL_WHERE = [.4, .1, .7]
+LOG_RATIO = [-.9, -.4, -1.1]  # At one sample, log p / q of where and what.
 LOGITS = [.4, -.3, .2]
 LOG_PRIOR = prior.truncated_geometric(np.log(.3), 3).log_pmf()
 
 
-def leaves(copies):
-  """What a gradient can reach, once for each of `copies` equal examples."""
-  tile = lambda x: tf.Variable(tf.tile(tf.constant([x]), [copies, 1]))
-  return {'logits': tile(LOGITS), 'log_likelihood': tile(LOG_LIKELIHOOD),
-          'kl_what': tile(KL_WHAT), 'kl_where': tile(KL_WHERE)}
+def make(name):
+  return estimators.make(name, config_lib.Config(pixel_stddev=STDDEV))
 
 
-def batch(leaf, exploration=0., seed=(1, 2)):
-  copies = leaf['logits'].shape[0]
+def leaves(copies, particles=1):
+  """What a gradient can reach, once for each of `copies` equal examples.
+
+  The particles of an example differ, in their likelihoods and log ratios.
+  """
+  def tile(x, spread=0.):
+    rows = [tf.tile(tf.constant([x], tf.float32) + k * spread, [copies, 1])
+            for k in range(particles)]
+    return tf.Variable(tf.concat(rows, axis=0))
+  return {'logits': tile(LOGITS, .1),
+          'log_likelihood': tile(LOG_LIKELIHOOD, np.array([0., .7, -.4, .3])),
+          'log_ratio': tile(LOG_RATIO, .2), 'kl_what': tile(KL_WHAT),
+          'kl_where': tile(KL_WHERE)}
+
+
+def batch(leaf, exploration=0., seed=(1, 2), particles=1):
+  rows = leaf['logits'].shape[0]
   posterior = prior.NumStepsDistribution(leaf['logits'])
-  what = tf.ones([copies, 3, 2])
+  tile = lambda x: tf.tile(x[np.newaxis], [rows] + x.ndim * [1])
+  what = tf.ones([rows, 3, 2])
+  canvases = np.cumsum(np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
   return estimators.Batch(
-      images=tf.ones([copies, 4, 4]),
+      images=tile(IMAGE),
       inference=model_lib.Inference(
           num_steps=posterior, where_posterior=None, where=what,
-          what_posterior=None, what=what, glimpses=None, canvases=None),
+          where_logits=None, what_posterior=None, what=what, glimpses=None,
+          canvases=tile(canvases)),
       terms=model_lib.ElboTerms(
           log_likelihood=tf.identity(leaf['log_likelihood']),
           kl_what=tf.identity(leaf['kl_what']),
           kl_where=tf.identity(leaf['kl_where']),
+          log_ratio=tf.identity(leaf['log_ratio']),
           log_posterior=posterior.log_pmf(), log_prior=LOG_PRIOR),
-      exploration=tf.constant(exploration), seed=tf.constant(seed))
+      exploration=tf.constant(exploration), seed=tf.constant(seed),
+      num_particles=particles)
 
 
-def gradients(estimator, copies=1, exploration=0., seed=(1, 2)):
-  """Gradients of the loss of each copy: a dictionary of `[copies, ...]`."""
-  leaf = leaves(copies)
+def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1):
+  """Gradients of the loss of each copy: a dictionary of `[copies, K, ...]`.
+
+  Without the axis of particles if there is one.
+  """
+  leaf = leaves(copies, particles)
   with tf.GradientTape() as tape:
-    loss = estimator(batch(leaf, exploration, seed)).loss
+    loss = estimator(batch(leaf, exploration, seed, particles)).loss
   found = tape.gradient(loss, leaf)
-  # The loss is a mean over copies; an unused leaf has gradient 0.
-  return {name: np.zeros(leaf[name].shape) if g is None
-          else tf.convert_to_tensor(g).numpy() * copies
-          for name, g in found.items()}
+  def each(name, gradient):
+    # The loss is a mean over copies; an unused leaf has gradient 0.
+    gradient = (np.zeros(leaf[name].shape) if gradient is None
+                else tf.convert_to_tensor(gradient).numpy() * copies)
+    gradient = gradient.reshape(particles, copies, -1).swapaxes(0, 1)
+    return gradient[:, 0] if particles == 1 else gradient
+  return {name: each(name, gradient) for name, gradient in found.items()}
 
 
 @pytest.mark.parametrize('exploration', [0., .6])
@@ -74,19 +107,152 @@ def test_terms_add_up_to_the_elbo():
 
 
 @pytest.mark.parametrize('exploration', [0., .6])
-@pytest.mark.parametrize('name', ['reinforce', 'nvil'])
-def test_mean_of_the_score_function_is_the_marginal_gradient(name, exploration):
-  # 200,000 independent samples of n; sees a bias of .06 in any of the 13
-  # entries, of gradients between .1 and 1; see `stat_util` for false alarms.
-  # NVIL: of its untrained baseline, the same for all n but for its inputs,
-  # which are made equal here, so it is unbiased.
-  estimator = estimators.make(name)
-  if name == 'nvil':
-    estimator._baseline = lambda *inputs: tf.fill([200_000], .8)
+@pytest.mark.parametrize(
+    'name', ['reinforce', 'nvil_per_step', 'mvd', 'rebar'])
+def test_mean_gradient_is_the_sum_over_all_counts(name, exploration):
+  # 200,000 independent samples of n; sees a bias of .1 in any of the 13
+  # entries, of gradients between .1 and 2; see `stat_util` for false alarms.
   exact = gradients(estimators.marginal, 1, exploration)
-  sampled = gradients(estimator, 200_000, exploration)
+  sampled = gradients(make(name), 200_000, exploration)
   for leaf, expected in exact.items():
-    stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.06)
+    stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
+
+
+@pytest.mark.parametrize('name', ['reinforce', 'nvil_per_step', 'vimco'])
+@pytest.mark.parametrize('exploration', [0., .6])
+def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
+    name, exploration):
+  # As above, of the importance-weighted bound: 26 entries and 6 log ratios.
+  exact = gradients(estimators.marginal, 1, exploration, particles=2)
+  sampled = gradients(make(name), 200_000, exploration, particles=2)
+  for leaf, expected in exact.items():
+    stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
+
+
+def test_two_particles_by_hand():
+  # sum over n_1, n_2 of q_1(n_1) q_2(n_2) log((w_1(n_1) + w_2(n_2)) / 2).
+  leaf = leaves(1, 2)
+  estimate = estimators.marginal(batch(leaf, .3, particles=2))
+  total = 0.
+  q, w = [], []
+  for k in range(2):
+    log_q = prior.NumStepsDistribution(leaf['logits'][k]).log_pmf().numpy()
+    q.append(.7 * np.exp(log_q) + .3 / 4.)
+    ratio = np.cumsum(np.append(0., leaf['log_ratio'][k].numpy()))
+    w.append(np.exp(leaf['log_likelihood'][k].numpy() + ratio
+                    + LOG_PRIOR.numpy()) / q[k])
+  for first in range(4):
+    for second in range(4):
+      total += q[0][first] * q[1][second] * np.log(
+          .5 * (w[0][first] + w[1][second]))
+  np.testing.assert_allclose(estimate.loss, -total, rtol=1e-5)
+  np.testing.assert_allclose(
+      estimate.metrics['importance_weighted_bound'], total, rtol=1e-5)
+
+
+def test_vimco_has_less_variance_than_reinforce():
+  variance = lambda estimator: gradients(
+      estimator, 20_000, particles=2)['logits'].var(axis=0)
+  assert np.all(variance(estimators.vimco) < .5 * variance(
+      estimators.reinforce))
+
+
+def test_coupled_and_relaxed_estimators_have_less_variance_than_reinforce():
+  # Summed over the steps: REBAR keeps the scores of steps that are not reached.
+  variance = lambda name: np.sum(
+      gradients(make(name), 20_000)['logits'].var(axis=0))
+  for name in 'mvd', 'rebar':
+    assert variance(name) < .3 * variance('reinforce'), name
+
+
+def test_rebar_learns_its_control_variate():
+  # From eta = 0, plain REINFORCE, towards less variance.
+  rebar = estimators.relaxed.Rebar(STDDEV)
+  rebar._eta.assign([0.])
+  variance = lambda: gradients(rebar, 20_000)['logits'].var(axis=0).sum()
+  before = variance()
+  for i in range(60):
+    with tf.GradientTape() as tape:
+      loss = rebar(batch(leaves(500), seed=(3, i))).auxiliary_loss
+    for variable, gradient in zip(
+        rebar.trainable_variables,
+        tape.gradient(loss, rebar.trainable_variables)):
+      variable.assign_sub(.05 * tf.sign(gradient))
+  assert rebar._eta.numpy()[0] > .3
+  assert variance() < .7 * before
+
+
+def test_quadratic_likelihood_is_that_of_the_canvas():
+  likelihood = estimators.relaxed.quadratic_likelihood(
+      batch(leaves(2)), STDDEV)
+  s = np.array([[1., 1., 0.], [.3, .9, .2]], np.float32)
+  canvases = np.einsum('rt,thw->rhw', s, OBJECTS)
+  expected = np.sum(-.5 * ((IMAGE - canvases) / STDDEV)**2 - np.log(STDDEV)
+                    - .5 * np.log(2. * np.pi), axis=(1, 2))
+  np.testing.assert_allclose(likelihood(tf.constant(s)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('exploration', [0., .6])
+def test_concrete_is_binary_at_low_temperature(exploration):
+  # Then its reconstruction has the mean of L(n) under q: sees a bias of .1.
+  concrete = estimators.relaxed.Concrete(STDDEV, temperature=1e-4)
+  estimate = concrete(batch(leaves(100_000), exploration))
+  exact = estimators.marginal(batch(leaves(1), exploration))
+  stat_util.assert_mean_matches(
+      estimate.elbo.reconstruction, exact.elbo.reconstruction[0], .1)
+
+
+def test_concrete_follows_its_own_relaxed_function():
+  # One row, its noise fixed: by finite differences of its value. Biased
+  # against `marginal`, as its docstring says.
+  concrete = estimators.relaxed.Concrete(STDDEV, temperature=1.)
+  def loss(logits):
+    leaf = leaves(1)
+    leaf['logits'].assign(logits)
+    return float(concrete(batch(leaf, .1, seed=(1, 4))).loss)
+  found = gradients(concrete, 1, .1, seed=(1, 4))['logits'][0]
+  for t in range(3):
+    step = 1e-2 * np.eye(3)[t:t + 1]
+    difference = (loss(LOGITS + step) - loss(LOGITS - step)) / 2e-2
+    np.testing.assert_allclose(found[t], difference, atol=2e-3)
+  bias = gradients(concrete, 50_000)['logits'].mean(axis=0) - gradients(
+      estimators.marginal)['logits'][0]
+  assert np.max(np.abs(bias)) > .1
+
+
+def test_concrete_stops_where_absences_add_up_to_one():
+  concrete = estimators.relaxed.Concrete(STDDEV, temperature=1e-4)
+  leaf = leaves(1)
+  leaf['logits'].assign([[-20., 20., 20.]])  # Nothing after a first stop.
+  np.testing.assert_allclose(
+      concrete(batch(leaf)).elbo.reconstruction, [LOG_LIKELIHOOD[0]], rtol=1e-5)
+
+
+def test_wake_wake_by_hand():
+  # v_k = w_k / sum_j w_j; d loss / d log-likelihood of the counts drawn is
+  # -v_k, and the logits follow -v_k log q(n_k).
+  particles = 3
+  leaf = leaves(1, particles)
+  counts = base.sample_counts(batch(leaf, .3, particles=particles)).counts
+  found = gradients(estimators.rws, 1, .3, particles=particles)
+  log_w = []
+  for k, n in enumerate(counts.numpy()):
+    log_q = prior.explore(
+        prior.NumStepsDistribution(leaf['logits'][k]).log_pmf(), .3).numpy()
+    log_w.append(
+        leaf['log_likelihood'][k, n] + np.sum(leaf['log_ratio'][k, :n])
+        + LOG_PRIOR[n] - log_q[n])
+  v = np.exp(log_w) / np.sum(np.exp(log_w))
+  for k, n in enumerate(counts.numpy()):
+    np.testing.assert_allclose(
+        found['log_likelihood'][0, k], -v[k] * np.eye(4)[n], atol=1e-5)
+    np.testing.assert_allclose(  # Of -log q(z), up to what is constant.
+        found['log_ratio'][0, k], v[k] * (np.arange(3) < n), atol=1e-5)
+    logits = tf.Variable(leaf['logits'][k])
+    with tf.GradientTape() as tape:
+      log_q = prior.NumStepsDistribution(logits).log_pmf()[n]
+    np.testing.assert_allclose(
+        found['logits'][0, k], -v[k] * tape.gradient(log_q, logits), atol=1e-5)
 
 
 @pytest.mark.parametrize('exploration', [0., .6])
@@ -132,6 +298,62 @@ def test_blogs_baseline_that_sees_n_is_biased():
   assert np.max(np.abs(sampled - exact)) > .2
 
 
+def test_baseline_of_a_step_cannot_see_its_decision():
+  # Of two batches that differ in the latents of step 2 and in the counts, the
+  # baselines of decisions 1 and 2 are equal, and that of decision 3 is not.
+  per_step = estimators.NVILPerStep()
+  def baselines(change, seed):
+    rows = batch(leaves(4), seed=seed)
+    what = rows.inference.what + change * np.eye(3)[1][:, np.newaxis]
+    seen = []
+    network = per_step._baseline
+    def spy(*inputs):
+      seen.append(network(*inputs))
+      return seen[-1]
+    per_step._baseline = spy
+    per_step(rows._replace(inference=rows.inference._replace(
+        what=tf.cast(what, tf.float32))))
+    per_step._baseline = network
+    return np.stack(seen)
+  first, second = baselines(0., (1, 2)), baselines(1., (5, 6))
+  np.testing.assert_array_equal(first[:2], second[:2])
+  assert np.all(first[2] != second[2])
+
+
+def test_moving_signal_centres_and_scales():
+  # Signals are L(n) - b; after the statistics are moved fully, the score is
+  # multiplied by (signal - mean) / max(1, stddev).
+  nvil, plain = estimators.NVIL(moving=True), estimators.NVIL()
+  for one in nvil, plain:
+    one._baseline = lambda *inputs: tf.zeros([inputs[0].shape[0]])
+  nvil._mean.assign(-3.)
+  nvil._variance.assign(4.)
+  rows = batch(leaves(1_000))
+  sampled = base.sample_counts(rows)
+  np.testing.assert_allclose(nvil(rows).score_loss, -np.mean(
+      (sampled.log_likelihood + 3.) / 2. * sampled.log_prob), rtol=1e-4)
+  nvil._variance.assign(.25)  # Never enlarged.
+  np.testing.assert_allclose(nvil(rows).score_loss, -np.mean(
+      (sampled.log_likelihood + 3.) * sampled.log_prob), rtol=1e-4)
+  nvil.observe(nvil(rows))
+  signal = np.asarray(sampled.log_likelihood)
+  np.testing.assert_allclose(
+      nvil._mean, .8 * -3. + .2 * signal.mean(), rtol=1e-4)
+  np.testing.assert_allclose(
+      nvil._variance, .8 * .25 + .2 * signal.var(), rtol=1e-3)
+  plain.observe(plain(rows))  # Nothing to move.
+
+
+def test_decisions_multiply_to_the_distribution():
+  log_q = prior.explore(
+      prior.NumStepsDistribution([[40., -35., .2]]).log_pmf(), 0.)
+  log_go, log_stop = base.decisions(log_q)
+  np.testing.assert_allclose(log_go + 0. * log_stop, tf.math.log_sigmoid(
+      [[40., -35., .2]]), rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(log_stop, tf.math.log_sigmoid(
+      [[-40., 35., -.2]]), rtol=1e-4, atol=1e-6)
+
+
 def test_trained_baseline_lowers_the_variance():
   nvil = estimators.NVIL()
   nvil(batch(leaves(1)))
@@ -170,7 +392,7 @@ def test_baseline_trains_on_its_own_loss_only():
 
 def test_importance_weight_is_what_the_score_is_multiplied_by():
   metrics = estimators.reinforce(batch(leaves(1000))).metrics
-  counts = estimators._sample(batch(leaves(1000))).counts.numpy()
+  counts = base.sample_counts(batch(leaves(1000))).counts.numpy()
   weights = np.asarray(LOG_LIKELIHOOD)[counts]
   np.testing.assert_allclose(
       metrics['importance_weight/mean'], weights.mean(), rtol=1e-4)
@@ -181,7 +403,7 @@ def test_importance_weight_is_what_the_score_is_multiplied_by():
 def test_sampled_counts_follow_the_explored_posterior():
   # Sees a probability that is off by .01.
   leaf = leaves(300_000)
-  counts = estimators._sample(batch(leaf, exploration=.5)).counts.numpy()
+  counts = base.sample_counts(batch(leaf, exploration=.5)).counts.numpy()
   q = np.exp(prior.NumStepsDistribution(LOGITS).log_pmf())
   stat_util.assert_mean_matches(
       counts[:, np.newaxis] == np.arange(4), .5 * q + .125, .01)

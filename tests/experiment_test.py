@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,7 +61,8 @@ def parameters(folder):
 def finished(tmp_path_factory):
   """A run of 12 iterations, never disturbed."""
   folder = tmp_path_factory.mktemp('finished')
-  process = run('train.py', *train_flags(folder))
+  # Measuring changes nothing: the runs compared with this one do without.
+  process = run('train.py', *train_flags(folder, gradient_variance_every=4))
   return folder / 'run', process
 
 
@@ -98,6 +100,7 @@ def test_events_read_back(finished):
       'num_steps', 'prior_log_success', 'exploration', 'learning_rate',
       'gradient_norm')} <= set(train)
   assert set(train['training/elbo']) == {2, 4, 6, 8, 10, 12}
+  assert set(train['gradient_variance/encoder']) == {4, 8, 12}
   for split, found in (('train', train), ('test', test)):
     for line in metrics(folder):
       if line['split'] == split:
@@ -262,3 +265,33 @@ def test_infer_reads_pictures_and_scene_files_and_draws(finished, tmp_path):
   pictures = sorted((tmp_path / 'overlay').iterdir())
   assert len(pictures) == 4
   assert tf.io.decode_png(pictures[0].read_bytes()).shape[0] > 100
+
+
+def test_gradient_variance_is_left_in_the_folder(finished, tmp_path):
+  folder = tmp_path / 'run'
+  shutil.copytree(finished[0], folder)
+  result = json.loads(run(
+      'gradient_variance.py', f'--logdir={folder}', '--repeats=3',
+      '--warm_up=2', '--estimators=marginal,nvil').stdout.splitlines()[-1])
+  assert result['step'] == 12 and result['repeats'] == 3
+  assert list(result['estimators']) == ['marginal', 'nvil']
+  assert json.loads((folder / 'gradient_variance.json').read_text()) == result
+  assert (folder / 'gradient_variance.md').read_text().count('\n') == 8
+  assert (folder / 'figures' / 'gradient_variance.png').stat().st_size > 5_000
+
+
+def test_sweep_compares_recipes_and_goes_on(tmp_path):
+  flags = train_flags(tmp_path, num_iterations=2, jit_compile=False)[1:]
+  (tmp_path / 'a.flags').write_text('\n'.join(flags))
+  arguments = [f'--logdir={tmp_path / "sweep"}', '--seeds=0:1', '--threshold=0',
+               f'--flagfile={tmp_path / "a.flags"}', '--num_iterations=1',
+               '--vary=estimator=marginal,mvd']
+  first = run('sweep.py', *arguments)
+  result = json.loads(first.stdout.splitlines()[-1])
+  assert list(result['recipes']) == ['a,estimator=marginal', 'a,estimator=mvd']
+  for found in result['recipes'].values():
+    assert found['successes'] == found['num_runs'] == 1
+  assert (tmp_path / 'sweep' / 'report.md').exists()
+  again = run('sweep.py', *arguments)
+  assert '2 runs, 2 of them finished before.' in again.stderr
+  assert again.stdout == first.stdout

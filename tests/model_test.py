@@ -187,11 +187,10 @@ def test_inventory_of_variables(image_encoder):
 def test_every_variable_gets_a_gradient(name):
   model, estimator, x = make(), estimators.make(name), tiny.images(8)
   with tf.GradientTape() as tape:
-    inference = model.infer(x, seed=tf.constant([1, 2]))
-    estimate = estimator(estimators.Batch(
-        images=x, inference=inference,
-        terms=model.elbo_terms(x, inference, PRIOR),
-        exploration=tf.constant(.5), seed=tf.constant([3, 4])))
+    estimate = estimator(estimators.draw(
+        model, x, PRIOR, tf.constant(.5), tf.constant([1, 2]),
+        tf.constant([3, 4]), tiny.config(estimator=name).particles,
+        getattr(estimator, 'reparameterise', True)))
     loss = estimate.loss + estimate.auxiliary_loss
   variables = model.trainable_variables + tuple(
       getattr(estimator, 'trainable_variables', ()))

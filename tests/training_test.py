@@ -35,8 +35,8 @@ def test_trains_and_reports(estimator, optimizer):
           'num_steps', 'exploration', 'prior_log_success', 'learning_rate',
           'gradient_norm'} <= set(last)
   assert ('importance_weight/variance' in last) == (
-      estimator in ('reinforce', 'nvil'))
-  assert ('baseline_loss' in last) == (estimator == 'nvil')
+      estimator in ('reinforce', 'nvil', 'nvil_per_step', 'vimco'))
+  assert ('baseline_loss' in last) == estimator.startswith('nvil')
 
 
 def test_baseline_of_nvil_is_trained():
@@ -45,6 +45,69 @@ def test_baseline_of_nvil_is_trained():
   trainer.train(SCENES, tf.constant(1))
   for a, b in zip(before, values(trainer.estimator), strict=True):
     assert np.any(a != b)
+
+
+@pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
+def test_auxiliary_training_moves_the_estimator_alone(estimator):
+  trainer = training.Trainer(tiny.config(estimator=estimator))
+  model, own = values(trainer.model), trainer._auxiliary_variables()
+  before = [v.numpy() for v in own]
+  trainer.train_auxiliary(SCENES, tf.constant(2))
+  assert_equal(model, values(trainer.model))
+  assert all(np.any(a != b) for a, b in zip(before, own))
+  assert bool(own) == (estimator in ('nvil', 'nvil_per_step', 'rebar'))
+
+
+@pytest.mark.parametrize('options', [
+    dict(estimator='vimco'), dict(estimator='rws'), dict(estimator='rebar'),
+    dict(estimator='concrete'), dict(estimator='marginal', num_particles=2),
+    dict(estimator='nvil', moving_signal=True)])
+def test_step_compiles(options):
+  trainer = training.Trainer(tiny.config(jit_compile=True, **options))
+  _, last = trainer.train(SCENES, tf.constant(1))
+  assert np.all(np.isfinite(list(last.values())))
+
+
+def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
+  # In the mean; here of 40 batches of 4, and by nats.
+  bounds = []
+  for particles in 2, 6:
+    trainer = training.Trainer(tiny.config(num_particles=particles))
+    estimates = [trainer.estimate(tiny.images(4), tf.constant(i))
+                 for i in range(40)]
+    bounds.append(np.mean([-x.loss for x in estimates]))
+    elbo = np.mean([np.mean(x.elbo.elbo) for x in estimates])
+    assert bounds[-1] > elbo + 1.
+  assert bounds[1] > bounds[0] + 1.
+
+
+def test_wake_wake_samples_are_constants():
+  # What and where reach the decoder, and no gradient comes back through them:
+  # the likelihood alone trains only the decoder.
+  trainer = training.Trainer(tiny.config(estimator='rws'))
+  x = tiny.images()
+  variables = trainer.model.trainable_variables
+  with tf.GradientTape() as tape:
+    inference = trainer.model.infer(
+        x, seed=tf.constant([1, 2]), reparameterise=False)
+    total = tf.reduce_sum(trainer.model.elbo_terms(
+        x, inference, trainer.num_steps_prior()).log_likelihood)
+  for variable, gradient in zip(variables, tape.gradient(total, variables)):
+    assert (gradient is not None) == ('glimpse_decoder' in variable.name)
+
+
+@pytest.mark.parametrize('option, names', [
+    ('decoder_scale', ['glimpse_decoder/pixels/w']),
+    ('where_scale', ['where_estimator/mean/w', 'where_estimator/stddev/w']),
+    ('steps_scale', ['steps_predictor/mlp/linear_2/w'])])
+def test_scales_of_the_outputs_act_at_the_start(option, names):
+  plain = training.Trainer(tiny.config())
+  scaled = training.Trainer(tiny.config(**{option: 10.}))
+  for module in 'model', 'average':
+    for a, b in zip(getattr(plain, module).trainable_variables,
+                    getattr(scaled, module).trainable_variables):
+      factor = 10. if any(name in a.name for name in names) else 1.
+      np.testing.assert_allclose(b, factor * a, rtol=1e-6)
 
 
 @pytest.mark.parametrize('jit_compile', [False, True])

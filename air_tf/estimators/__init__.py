@@ -1,0 +1,82 @@
+"""Estimators of the gradient through the number of steps.
+
+The ELBO of one image, given reparameterised samples of `where` and `what`, is
+
+    sum_n q(n) L(n) - sum_t q(n >= t) (KL_what[t] + KL_where[t]) - KL(q || p)
+    L(n) = log p(x | first n objects)
+
+Its KL terms need no sampling of n. The estimators differ in the first sum: its
+gradient through q(n) is where AIR's troubles come from. With K particles
+(`--num_particles`), K passes over each image give importance weights
+
+    w_k(n) = p(x, n, z_k) / q(n, z_k),   z_k the what and where of n steps
+
+and the bound E log mean_k w_k(n_k), which is tighter than the ELBO (Burda et
+al. 2016, "Importance Weighted Autoencoders").
+
+The exploration floor replaces q by q_eps, mixed with a uniform count, wherever
+n is sampled or summed; it is still a valid posterior, so nothing else changes.
+
+An estimator is a function or a `snt.Module` (if it has variables) that maps a
+`Batch` to an `Estimate`; a new one is that, a line in `_REGISTRY` and its name
+in `config.ESTIMATORS`.
+
+Letters: `B` images, `K` particles, `R = K B` rows of a batch, `T` most steps,
+`n` number of objects, `q` and `p` its posterior and prior.
+"""
+
+from collections.abc import Callable
+
+from air_tf import config as config_lib
+from air_tf.estimators import relaxed
+from air_tf.estimators.base import Batch
+from air_tf.estimators.base import Elbo
+from air_tf.estimators.base import Estimate
+from air_tf.estimators.base import draw
+from air_tf.estimators.base import expected_elbo
+from air_tf.estimators.base import weigh
+from air_tf.estimators.exact import marginal
+from air_tf.estimators.exact import responsibilities
+from air_tf.estimators.measure_valued import mvd
+from air_tf.estimators.score_function import NVIL
+from air_tf.estimators.score_function import NVILPerStep
+from air_tf.estimators.score_function import reinforce
+from air_tf.estimators.score_function import vimco
+from air_tf.estimators.wake_wake import rws
+
+__all__ = ['Batch', 'Elbo', 'Estimate', 'Estimator', 'NVIL', 'NVILPerStep',
+           'draw', 'expected_elbo', 'make', 'marginal', 'mvd', 'reinforce',
+           'relaxed', 'responsibilities', 'rws', 'vimco', 'weigh']
+
+Estimator = Callable[[Batch], Estimate]
+
+_REGISTRY: dict[str, Callable[[config_lib.Config], Estimator]] = {
+    'marginal': lambda config: marginal,
+    'responsibilities': lambda config: responsibilities,
+    'reinforce': lambda config: reinforce,
+    'nvil': lambda config: NVIL(config.moving_signal),
+    'nvil_per_step': lambda config: NVILPerStep(),
+    'vimco': lambda config: vimco,
+    'concrete': lambda config: relaxed.Concrete(
+        config.pixel_stddev, config.concrete_temperature),
+    'mvd': lambda config: mvd,
+    'rebar': lambda config: relaxed.Rebar(config.pixel_stddev),
+    'rws': lambda config: rws,
+}
+assert tuple(_REGISTRY) == config_lib.ESTIMATORS
+
+
+def make(name: str, config: config_lib.Config | None = None) -> Estimator:
+  """Returns a new estimator by its name in the registry.
+
+  Args:
+    name: one of `config.ESTIMATORS`.
+    config: gives the options of those that have some; the defaults, if None.
+
+  Raises:
+    ValueError: if there is none of that name.
+  """
+  if name not in _REGISTRY:
+    raise ValueError(f'No estimator is called {name!r}; there are '
+                     f"{', '.join(_REGISTRY)}.")
+  return _REGISTRY[name](config or config_lib.Config())

@@ -1,0 +1,87 @@
+"""Estimators that sum over all counts and draw none.
+
+Letters as in the package's docstring.
+"""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from air_tf import prior
+from air_tf.estimators import base
+
+__all__ = ['marginal', 'responsibilities']
+
+
+def marginal(batch: base.Batch) -> base.Estimate:
+  """Sums n out exactly: plain backpropagation, no score function.
+
+      sum_n q(n) L(n), all T + 1 likelihoods from one pass
+
+  Unbiased, without variance from n. Cost: T + 1 pixel likelihoods; the pass
+  itself is that of a sampled n. With the exploration floor, q is
+  (1 - eps) q + eps / (T + 1) in all three terms, still a valid posterior.
+
+  With K particles, the sum runs over all (T + 1)^K ways in which the particles
+  can count: sum_{n_1 ... n_K} prod_k q_k(n_k) log mean_k w_k(n_k). Cost: K
+  passes; the sum itself is of numbers, not of images, and so next to nothing.
+
+  Source: the design of this project; enumeration of AIR's counts is also in
+  Le et al. 2019, "Revisiting Reweighted Wake-Sleep" (as a reference gradient).
+  """
+  log_q = base.explored(batch)
+  elbo = base.expected_elbo(batch.terms, log_q)
+  if batch.num_particles == 1:
+    objective, metrics = elbo.elbo, {}
+  else:
+    objective = _expected_bound(batch, log_q)
+    metrics = {'importance_weighted_bound': tf.reduce_mean(objective)}
+  return base.Estimate(
+      elbo=elbo, pathwise_loss=-tf.reduce_mean(objective),
+      score_loss=tf.zeros([]), auxiliary_loss=tf.zeros([]), metrics=metrics)
+
+
+def responsibilities(batch: base.Batch) -> base.Estimate:
+  """Trains q(n) towards the exact posterior over counts, by cross-entropy.
+
+  Given the samples of one pass, the best posterior over n is known:
+
+      r(n) ~ p(n) exp(L(n) - sum_{t <= n} (KL_what[t] + KL_where[t]))
+
+  The continuous parts climb sum_n r_eps(n) (L(n) - KLs), with r held constant
+  and under the exploration floor; q(n) climbs sum_n r(n) log q(n). Its gradient
+  r - q does not vanish when q has locked to a wrong count, as that of
+  `marginal` does.
+
+  Biased: where `marginal` follows the ELBO, q(n) follows the mean of r over
+  samples, which is broader than the ELBO's optimum. Cost: as `marginal`.
+
+  Source: the design of this project; a wake-phase update of q (Bornschein and
+  Bengio 2015, "Reweighted Wake-Sleep") with the counts enumerated.
+  """
+  terms = batch.terms
+  kl = tf.cumsum(terms.kl_what + terms.kl_where, axis=-1)
+  score = terms.log_likelihood - tf.pad(kl, [[0, 0], [1, 0]])
+  log_r = tf.stop_gradient(tf.nn.log_softmax(terms.log_prior + score))
+  weights = tf.exp(prior.explore(log_r, batch.exploration))
+  objective = tf.reduce_sum(
+      weights * score + tf.exp(log_r) * terms.log_posterior, axis=-1)
+  return base.Estimate(
+      elbo=base.expected_elbo(terms, terms.log_posterior),
+      pathwise_loss=-tf.reduce_mean(objective), score_loss=tf.zeros([]),
+      auxiliary_loss=tf.zeros([]), metrics={})
+
+
+def _expected_bound(batch: base.Batch, log_q: tf.Tensor) -> tf.Tensor:
+  """E log mean_k w_k(n_k) over independent counts, exactly, `[B]`."""
+  num_counts = log_q.shape[-1]
+  ways = np.array(list(itertools.product(
+      range(num_counts), repeat=batch.num_particles)))  # [ways, K]
+  def spread(x):  # [R, T + 1] to [K, B, ways].
+    return tf.stack([
+        tf.gather(x_k, ways[:, k], axis=-1)
+        for k, x_k in enumerate(tf.unstack(base.by_particle(batch, x)))])
+  log_prob = tf.reduce_sum(spread(log_q), axis=0)
+  bound = base.importance_weighted(spread(base.log_weights(batch, log_q)))
+  return tf.reduce_sum(tf.exp(log_prob) * bound, axis=-1)

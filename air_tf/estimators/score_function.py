@@ -1,0 +1,230 @@
+"""Estimators that sample n and use the score function.
+
+    d E_q f(n) = E_q [d f(n) + (f(n) - b) d log q(n)]
+
+for any b that does not depend on n. They differ in b. f is the likelihood L(n)
+of a single particle (the KLs are exact sums), or the importance-weighted bound
+of K. Letters as in the package's docstring.
+"""
+
+from typing import NamedTuple
+
+import sonnet as snt
+import tensorflow as tf
+
+from air_tf import model as model_lib
+from air_tf import modules
+from air_tf.estimators import base
+
+__all__ = ['NVIL', 'NVILPerStep', 'reinforce', 'vimco']
+
+_KEPT = .8  # Of the moving mean and variance, an iteration (Mnih and Gregor).
+
+
+def reinforce(batch: base.Batch) -> base.Estimate:
+  """Samples n and uses the score function, without a baseline.
+
+      n ~ q,   L(n) + stop_gradient(L(n)) log q(n)
+
+  Unbiased, but its variance is that of the likelihood of a whole image,
+  hundreds of nats. Cost: as `marginal`, because the terms of all counts are
+  computed for every estimator; one pixel likelihood would do. Particles: the
+  bound takes the place of L(n), and all n_k have a share in it.
+
+  Source: Williams 1992; the blog's first variant (variance 1e3 a parameter).
+  """
+  sampled = base.sample_counts(batch)
+  target = _target(batch, sampled)
+  return _estimate(batch, target, target.signal, sampled.log_prob)
+
+
+class NVIL(snt.Module):
+  """Score function with the blog's neural baseline.
+
+      n ~ q,   L(n) + stop_gradient(L(n) - b) log q(n)
+
+  The baseline b is an MLP 256-128 on the image and the sampled latents, trained
+  on the squared error to L(n) with a learning rate of its own. It lowers the
+  variance from 1e3 to 1e-1 a parameter (blog).
+
+  With `moving`, the signal L(n) - b is centred by its moving mean, and divided
+  by its moving standard deviation where that is above 1 (Mnih and Gregor).
+
+  Bias: a baseline leaves the gradient's mean alone only if it does not depend
+  on n. The blog's sees the latents of the sampled steps and the presence of
+  each, hence n itself, and the term E[b(n) d log q(n)] need not vanish: the
+  better b predicts L(n) from n, the less is left of the gradient of q. The
+  division weakens it further, against that of the KL terms. `nvil_per_step` has
+  neither.
+
+  Cost: as `marginal`, and one MLP of H W + T (Z + 5) inputs. Particles: one
+  baseline each.
+
+  Source: the blog; Mnih and Gregor 2014, "Neural Variational Inference and
+  Learning in Belief Networks".
+  """
+
+  def __init__(self, moving: bool = False, name: str = 'nvil'):
+    """Makes the estimator; `moving` is told above."""
+    super().__init__(name=name)
+    self._baseline = modules.Baseline(name='baseline')
+    self._moving = moving
+    if moving:
+      self._mean = tf.Variable(0., trainable=False, name='signal_mean')
+      self._variance = tf.Variable(1., trainable=False, name='signal_variance')
+
+  def __call__(self, batch: base.Batch) -> base.Estimate:
+    """Returns the estimate; the baseline b is `[R]`, one a row."""
+    sampled = base.sample_counts(batch)
+    target = _target(batch, sampled)
+    steps = batch.inference.num_steps
+    presence = model_lib.count_presence(sampled.counts, steps.max_steps)
+    inputs = (batch.images,
+              batch.inference.what * presence[..., tf.newaxis],
+              batch.inference.where * presence[..., tf.newaxis],
+              presence, steps.step_logits)
+    baseline = self._baseline(*map(tf.stop_gradient, inputs))
+    baseline_loss = tf.reduce_mean(tf.square(target.signal - baseline))
+    weight = tf.stop_gradient(target.signal - baseline)
+    return _estimate(
+        batch, target, weight, sampled.log_prob, scaled=self._scale(weight),
+        auxiliary_loss=baseline_loss, metrics={'baseline_loss': baseline_loss})
+
+  def observe(self, estimate: base.Estimate) -> None:
+    """Moves the mean and variance, after an iteration of training."""
+    if self._moving:
+      for variable, name in ((self._mean, 'mean'),
+                             (self._variance, 'variance')):
+        new = estimate.metrics[f'importance_weight/{name}']
+        variable.assign_add((1. - _KEPT) * (new - variable))
+
+  def _scale(self, weight: tf.Tensor) -> tf.Tensor:
+    if not self._moving:
+      return weight
+    return (weight - self._mean) / tf.maximum(1., tf.sqrt(self._variance))
+
+
+class NVILPerStep(snt.Module):
+  """Score function with a baseline for each step that cannot see its decision.
+
+      n ~ q,   L(n) + sum_t stop_gradient(L(n) - b_t) log q(decision t)
+
+  over the decisions that the walk took: to go ahead at t = 1 ... n, and to stop
+  at n + 1. The baseline b_t is an MLP 256-128 on the image, the latents of the
+  steps before t, and t. It is fixed when decision t falls, so E[b_t d log q] is
+  0 and the estimate is unbiased, unlike that of `nvil`.
+
+  Cost: as `marginal`, and T times the MLP of `nvil`. Particles: as there.
+
+  Source: Mnih and Gregor 2014, whose baselines of each layer see the layer
+  above only, applied to the steps of AIR.
+  """
+
+  def __init__(self, name: str = 'nvil_per_step'):
+    super().__init__(name=name)
+    self._baseline = modules.Baseline(name='baseline')
+
+  def __call__(self, batch: base.Batch) -> base.Estimate:
+    """Returns the estimate; the baselines b_t are `[R, T]`."""
+    sampled = base.sample_counts(batch)
+    target = _target(batch, sampled)
+    max_steps = batch.inference.num_steps.max_steps
+    went = model_lib.count_presence(sampled.counts, max_steps)
+    reached = model_lib.count_presence(sampled.counts + 1, max_steps)
+    log_go, log_stop = base.decisions(sampled.log_q)
+    log_prob = went * log_go + (reached - went) * log_stop
+
+    baseline = tf.stack([
+        self._baseline(*map(tf.stop_gradient, _before(batch, step)))
+        for step in range(max_steps)], axis=-1)
+    signal = target.signal[:, tf.newaxis]
+    baseline_loss = tf.reduce_mean(
+        reached * tf.square(signal - baseline))
+    weight = reached * tf.stop_gradient(signal - baseline)
+    return _estimate(
+        batch, target, weight, log_prob, auxiliary_loss=baseline_loss,
+        metrics={'baseline_loss': baseline_loss})
+
+
+def vimco(batch: base.Batch) -> base.Estimate:
+  """Score function in which the other particles are the baseline.
+
+      n_k ~ q,   L = log mean_k w_k,
+      L + sum_k stop_gradient(L - L_without_k) log q(n_k)
+
+  L_without_k is L with w_k replaced by the geometric mean of the others: it
+  does not depend on n_k, so the estimate of the bound's gradient is unbiased.
+  No network, no second optimizer. Cost: K passes, K at least 2.
+
+  Source: Mnih and Rezende 2016, "Variational inference for Monte Carlo
+  objectives". There all latents are discrete; here `what` and `where` are
+  reparameterised and only n has a score function.
+  """
+  sampled = base.sample_counts(batch)
+  target = _target(batch, sampled)
+  num_particles = batch.num_particles
+  log_w = tf.stop_gradient(target.log_w)  # [K, B]
+  others = (tf.reduce_sum(log_w, axis=0) - log_w) / (num_particles - 1.)
+  own = tf.eye(num_particles)[..., tf.newaxis]  # [K, K, 1]
+  # [j, k, B]: log w_j, but for particle k's own the mean of the others.
+  without = base.importance_weighted(
+      (1. - own) * log_w[:, tf.newaxis] + own * others[:, tf.newaxis])
+  weight = target.signal - tf.reshape(without, [-1])
+  return _estimate(batch, target, weight, sampled.log_prob)
+
+
+class _Target(NamedTuple):
+  """What the score function of a batch climbs."""
+  elbo: base.Elbo
+  objective: tf.Tensor     # [B], differentiable by the pathwise derivative.
+  signal: tf.Tensor        # [R], f(n) of each row, a constant.
+  log_w: tf.Tensor | None  # [K, B], of several particles.
+
+
+def _target(batch: base.Batch, sampled: base.Counts) -> _Target:
+  elbo = base.weigh(batch.terms, sampled.log_q, sampled.log_likelihood)
+  if batch.num_particles == 1:
+    return _Target(elbo=elbo, objective=elbo.elbo, log_w=None,
+                   signal=tf.stop_gradient(sampled.log_likelihood))
+  log_w = base.by_particle(batch, base.take(
+      base.log_weights(batch, sampled.log_q), sampled.counts))
+  bound = base.importance_weighted(log_w)
+  return _Target(
+      elbo=elbo, objective=bound, log_w=log_w,
+      signal=tf.stop_gradient(tf.tile(bound, [batch.num_particles])))
+
+
+def _before(batch: base.Batch, step: int) -> tuple[tf.Tensor, ...]:
+  """What is settled when decision `step` (from 0) falls, and which it is."""
+  max_steps = batch.inference.num_steps.max_steps
+  earlier = tf.cast(tf.range(max_steps) < step, tf.float32)[:, tf.newaxis]
+  which = tf.one_hot(tf.fill([tf.shape(batch.images)[0]], step), max_steps)
+  return (batch.images, batch.inference.what * earlier,
+          batch.inference.where * earlier, which)
+
+
+def _estimate(batch: base.Batch, target: _Target, weight: tf.Tensor,
+              log_prob: tf.Tensor, scaled: tf.Tensor | None = None,
+              auxiliary_loss=0., metrics=None) -> base.Estimate:
+  """Joins a target and its score function.
+
+  Args:
+    batch: of R rows.
+    target: of the batch.
+    weight: `[R]` or `[R, T]`, f(n) - b, a constant.
+    log_prob: as `weight`, what the score is the gradient of.
+    scaled: `weight` as it is used; the same, if None.
+    auxiliary_loss: `[]`.
+    metrics: of the estimator.
+  """
+  scaled = weight if scaled is None else scaled
+  mean, variance = tf.nn.moments(weight, axes=list(range(weight.shape.rank)))
+  metrics = (metrics or {}) | {'importance_weight/mean': mean,
+                               'importance_weight/variance': variance}
+  if batch.num_particles > 1:
+    metrics['importance_weighted_bound'] = tf.reduce_mean(target.objective)
+  num_images = tf.cast(tf.shape(target.objective)[0], tf.float32)
+  return base.Estimate(
+      elbo=target.elbo, pathwise_loss=-tf.reduce_mean(target.objective),
+      score_loss=-tf.reduce_sum(scaled * log_prob) / num_images,
+      auxiliary_loss=tf.convert_to_tensor(auxiliary_loss), metrics=metrics)

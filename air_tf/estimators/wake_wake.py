@@ -1,0 +1,53 @@
+"""Reweighted wake-sleep, with both phases awake.
+
+Letters as in the package's docstring.
+"""
+
+import tensorflow as tf
+
+from air_tf.estimators import base
+
+__all__ = ['rws']
+
+
+def rws(batch: base.Batch) -> base.Estimate:
+  """Trains p and q by two losses, on K weighted explanations of each image.
+
+      n_k, z_k ~ q,   v_k = w_k / sum_j w_j   (constants)
+      p climbs  sum_k v_k log p(x, n_k, z_k)      (wake phase of the model)
+      q climbs  sum_k v_k log q(n_k, z_k)         (wake phase of the posterior)
+
+  No reparameterisation and no score function of a likelihood: the samples are
+  constants (`reparameterise=False`), so that one sum of the two trains both,
+  the decoder by the first and everything else by the second. Under the
+  exploration floor counts are drawn from q_eps, and the weights know it, while
+  q itself is trained ("defensive" importance sampling in Le et al.).
+
+  Biased, both halves, as self-normalised weights are: by O(1 / K), vanishing
+  for many particles; q follows KL(p(n, z | x) || q), not the ELBO. With 53
+  continuous numbers a step the weights often rest on a single particle. Cost: K
+  passes, K at least 2.
+
+  Source: Bornschein and Bengio 2015, "Reweighted Wake-Sleep"; Le et al. 2019,
+  "Revisiting Reweighted Wake-Sleep", on AIR.
+  """
+  sampled = base.sample_counts(batch)
+  rows = lambda x: base.by_particle(batch, base.take(x, sampled.counts))
+  log_w = rows(base.log_weights(batch, sampled.log_q))
+  weights = tf.stop_gradient(tf.nn.softmax(log_w, axis=0))  # [K, B]
+  # log p(z) is a constant here, so -log_ratio has the gradient of log q(z).
+  log_q = batch.terms.log_posterior - tf.pad(
+      tf.cumsum(batch.terms.log_ratio, axis=-1), [[0, 0], [1, 0]])
+  objective = tf.reduce_sum(
+      weights * rows(batch.terms.log_likelihood + log_q), axis=0)
+  return base.Estimate(
+      elbo=base.weigh(batch.terms, sampled.log_q, sampled.log_likelihood),
+      pathwise_loss=tf.zeros([]), score_loss=-tf.reduce_mean(objective),
+      auxiliary_loss=tf.zeros([]), metrics={
+          'importance_weighted_bound': tf.reduce_mean(
+              base.importance_weighted(log_w)),
+          'effective_particles': tf.reduce_mean(
+              1. / tf.reduce_sum(tf.square(weights), axis=0))})
+
+
+rws.reparameterise = False

@@ -1,0 +1,46 @@
+"""Measures the variance of the gradient of every estimator, on one run.
+
+    python bin/gradient_variance.py --logdir=runs/quickstart
+
+At the newest checkpoint, on one fixed batch, each estimator's gradient is
+repeated with other random numbers. Left in the run folder:
+`gradient_variance.json`, `gradient_variance.md` and
+`figures/gradient_variance.png`, also in TensorBoard. The last line on standard
+output is the result, as JSON.
+"""
+
+from absl import flags
+import cli
+
+from air_tf import config as config_lib
+from air_tf import errors
+
+_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
+                              required=True)
+_ESTIMATORS = flags.DEFINE_list(
+    'estimators', list(config_lib.ESTIMATORS), 'Which to measure.')
+_REPEATS = flags.DEFINE_integer(
+    'repeats', 200, 'Gradients of each: 200 give the variance of one number '
+    'to 10 %.', lower_bound=2)
+_WARM_UP = flags.DEFINE_integer(
+    'warm_up', 500, 'Iterations that an estimator other than the run\'s own '
+    'trains its baseline, with the model held still.', lower_bound=0)
+
+
+def main(arguments: list[str]) -> dict:
+  """Measures, and leaves the result in the run folder."""
+  cli.no_arguments(arguments)
+  for name in _ESTIMATORS.value:
+    if name not in config_lib.ESTIMATORS:
+      raise errors.UserError(
+          f'--estimators={name}: wanted some of '
+          f"{', '.join(config_lib.ESTIMATORS)}.")
+  from air_tf import gradient_variance  # Takes seconds: it imports TensorFlow.
+  result = gradient_variance.compare(
+      _LOGDIR.value, _ESTIMATORS.value, _REPEATS.value, _WARM_UP.value)
+  gradient_variance.save(result, _LOGDIR.value)
+  return result
+
+
+if __name__ == '__main__':
+  cli.run(main)

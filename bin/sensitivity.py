@@ -1,0 +1,42 @@
+"""Heat maps of count accuracy over the initialisation of three outputs.
+
+    python bin/sensitivity.py --num_iterations=1000
+
+Trains one run (or --seeds) for every cell of air_tf/sensitivity.py, for
+`marginal` with and without the exploration floor and for `nvil`. Every other
+flag goes to bin/train.py, as --name=value. The same command goes on after an
+interruption. Left in --logdir: a folder a run, `sensitivity.json` and
+`sensitivity.png`. The last line on standard output says where, as JSON.
+"""
+
+import os
+
+from absl import flags
+import cli
+
+_LOGDIR = flags.DEFINE_string('logdir', 'runs/sensitivity',
+                              'Folder of all runs.')
+_SEEDS = flags.DEFINE_string(
+    'seeds', '0:1', 'Seeds: first:last, the last left out, or 3,1,4.')
+_JOBS = flags.DEFINE_integer(
+    'jobs', len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
+    else 1, 'Runs at a time; the cores are shared out among them.',
+    lower_bound=1)
+
+
+def main(arguments: list[str]) -> dict:
+  """Makes the runs that are missing and draws the heat maps."""
+  common, flagfiles = cli.train_flags(arguments)
+  common = [*(f'--flagfile={file}' for file in flagfiles), *common]
+  seeds = cli.seeds(_SEEDS.value)
+  from air_tf import sensitivity
+  from air_tf import sweep
+  cells = sensitivity.runs(_LOGDIR.value, common, seeds)
+  sweep.run_all([run for of_cell in cells.values() for run in of_cell],
+                cli.TRAIN, _JOBS.value)
+  sensitivity.save(sensitivity.accuracies(cells), _LOGDIR.value)
+  return {'logdir': _LOGDIR.value, 'cells': len(cells), 'seeds': len(seeds)}
+
+
+if __name__ == '__main__':
+  cli.run(main, parse=cli.parse_known)
