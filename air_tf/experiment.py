@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import tempfile
 import time
 
 from absl import logging
@@ -12,6 +13,7 @@ import tqdm
 
 from air_tf import config as config_lib
 from air_tf import datasets
+from air_tf import distribution
 from air_tf import errors
 from air_tf import export
 from air_tf import figures
@@ -31,8 +33,11 @@ _PICTURED = 10  # Scenes in the progress figure.
 
 
 def run(config: config_lib.Config, logdir: str,
-        started: float | None = None) -> dict:
+        started: float | None = None) -> dict | None:
   """Trains a model, or goes on training it, and leaves all of it in a folder.
+
+  Where several processes share the work, the first of them (the chief) writes
+  the folder; what the others write goes to a temporary one.
 
   Args:
     config: the run.
@@ -40,22 +45,28 @@ def run(config: config_lib.Config, logdir: str,
     started: `time.time()` at which the command began; now, if None.
 
   Returns:
-    The last evaluation on held-out scenes, as in `metrics.jsonl`.
+    The last evaluation on held-out scenes, as in `metrics.jsonl`; None in a
+    process that is not the chief.
 
   Raises:
     errors.UserError: if the configuration, a file or the folder cannot be used.
     errors.Interrupted: on SIGINT or SIGTERM, with everything saved.
     errors.Diverged: if a number stops being finite.
+    errors.WorkerLost: if another process of the training is gone.
   """
   started = time.time() if started is None else started
   pools, test_scenes = datasets.load(config)
   config = dataclasses.replace(config, canvas_size=test_scenes.images.shape[1])
-  folder = run_folder.RunFolder(logdir)
-  folder.begin(config)
-  experiment = Experiment(config, folder, pools, test_scenes, started)
-  result = experiment.train()
-  export.save(experiment.trainer.average, folder.path / 'saved_model')
-  return result | {'logdir': str(logdir)}
+  devices = distribution.make(config)
+  with tempfile.TemporaryDirectory() as nowhere, devices.watch():
+    folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
+    folder.begin(config)
+    experiment = Experiment(
+        config, devices, folder, pools, test_scenes, started)
+    result = experiment.train()
+    export.save(experiment.trainer.average, folder.path / 'saved_model')
+    devices.largest(0)  # The processes end together.
+  return result | {'logdir': str(logdir)} if devices.is_chief else None
 
 
 def restore(logdir: str) -> training.Trainer:
@@ -107,16 +118,20 @@ def evaluate(logdir: str, scenes: str | None = None) -> dict:
 class Experiment:
   """One run at work: a trainer, its scenes and its folder."""
 
-  def __init__(self, config: config_lib.Config, folder: run_folder.RunFolder,
+  def __init__(self, config: config_lib.Config,
+               devices: distribution.OneDevice, folder: run_folder.RunFolder,
                pools: datasets.Pools, test_scenes: scenes_lib.Scenes,
                started: float):
     """Builds the trainer and brings it to where the folder's run got."""
     self._config = config
+    self._devices = devices
     self._folder = folder
     self._test_scenes = test_scenes
-    self.trainer = training.Trainer(config)
+    self.trainer = training.Trainer(config, devices)
     self._checkpoint = tf.train.Checkpoint(trainer=self.trainer)
-    self._iteration = folder.restore(self._checkpoint)
+    folder.restore(self._checkpoint)
+    devices.broadcast(self.trainer.variables)
+    self._iteration = int(self.trainer.iteration)
     folder.forget_metrics_after(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.
@@ -157,10 +172,12 @@ class Experiment:
                          config.gradient_variance_every or last), last)
         self._advance(stop)
         bar.update(self._iteration - bar.n)
-        if received:  # Before anything that takes time.
+        # A signal to one process stops all, before anything that takes time.
+        number = self._devices.largest(received[0] if received else 0)
+        if number:
           self._save()
           raise errors.Interrupted(
-              received[0], f'stopped and saved at iteration {self._iteration}; '
+              number, f'stopped and saved at iteration {self._iteration}; '
               'the same command goes on from there.')
         every = config.gradient_variance_every
         if every and self._due(every):
