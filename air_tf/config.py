@@ -14,7 +14,8 @@ from typing import Any
 
 from air_tf import errors
 
-__all__ = ['Config', 'DISTRIBUTIONS', 'ESTIMATORS', 'IMAGE_ENCODERS', 'OPTIMIZERS']
+__all__ = ['Config', 'DISTRIBUTIONS', 'ESTIMATORS', 'IMAGE_ENCODERS',
+           'OPTIMIZERS']
 
 IMAGE_ENCODERS = ('conv', 'mlp')
 ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil',

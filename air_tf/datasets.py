@@ -15,6 +15,7 @@ from air_tf import errors
 from air_tf import files
 from air_tf import scene_files
 from air_tf import scenes as scenes_lib
+from air_tf import streams
 
 __all__ = ['Pools', 'load']
 
@@ -35,6 +36,9 @@ def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
   scenes from training digits only, each pool anew, and test scenes from test
   digits only. Either way they do not depend on `config.seed`: runs that differ
   in the seed are trained and tested alike.
+
+  Composed scenes take the memory of two pools, however many are seen. The
+  training images of a large scene file are a `streams.OnDisk`.
 
   Raises:
     errors.UserError: if a file or a flag cannot be used.
@@ -85,6 +89,9 @@ def _load_files(config: config_lib.Config):
   _check_counts(config.scenes, train, config.max_steps)
   if not config.test_scenes:
     return _hold_out(config.scenes, train)
+  if isinstance(train.images, np.memmap):
+    train = train._replace(images=streams.OnDisk(
+        train.images, np.arange(len(train.images))))
   test = scene_files.read(config.test_scenes)
   _check_counts(config.test_scenes, test, config.max_steps)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
@@ -109,9 +116,16 @@ def _hold_out(path: str, scenes: scenes_lib.Scenes):
                 'at least 2, to hold a tenth out; or give --test_scenes')
   order = np.random.RandomState(0).permutation(num_scenes)
   test, train = np.split(order, [max(1, num_scenes // 10)])
-  return tuple(
-      scenes_lib.Scenes(*(None if field is None else field[part]
-                          for field in scenes)) for part in (train, test))
+  parts = [scenes_lib.Scenes(*(
+      None if field is None else _rows(field, part) for field in scenes))
+           for part in (train, test)]
+  return parts[0], parts[1]._replace(images=np.asarray(parts[1].images))
+
+
+def _rows(field: np.ndarray, rows: np.ndarray):
+  if isinstance(field, np.memmap):
+    return streams.OnDisk(field, rows)
+  return field[rows]
 
 
 def _recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:

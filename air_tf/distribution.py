@@ -7,7 +7,8 @@ on the number of replicas (see `noise`), so neither does training, to within
 rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 import contextlib
 import json
 import os

@@ -142,8 +142,8 @@ class Experiment:
       logging.info('Resumed at iteration %d.', self._iteration)
 
     self._pools = pools
-    self._pool = None  # Number of the pool whose images are on the device.
-    self._images = None
+    self._pool = None  # Number of the pool that is being trained on.
+    self._scenes = None
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._evaluators = {
@@ -181,8 +181,9 @@ class Experiment:
               'the same command goes on from there.')
         every = config.gradient_variance_every
         if every and self._due(every):
+          scenes = self.trainer.feed(self._pools(self._pool).images)
           self._writer.scalars(
-              'train', self._monitor(self._images), self._iteration)
+              'train', self._monitor(scenes), self._iteration)
         if self._due(config.eval_every) or self._iteration == last:
           self._evaluate()
         if self._due(config.checkpoint_every) or self._iteration == last:
@@ -199,9 +200,10 @@ class Experiment:
     refresh = self._config.refresh_every
     pool = self._iteration // refresh if refresh else 0
     if pool != self._pool:
-      self._pool, self._images = pool, tf.constant(self._pools(pool).images)
+      self._pool = pool
+      self._scenes = self.trainer.feed(self._pools(pool).images)
     means, last = self.trainer.train(
-        self._images, tf.constant(stop - self._iteration))
+        self._scenes, tf.constant(stop - self._iteration))
     self._iteration = int(self.trainer.iteration)
     for name, value in last.items():
       if not tf.math.is_finite(value):

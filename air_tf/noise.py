@@ -7,7 +7,8 @@ noise however many devices share the work. Drawing costs next to nothing beside
 a network. Outside of replicas, b is all there is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 
 import tensorflow as tf
 

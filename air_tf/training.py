@@ -3,6 +3,7 @@
 Letters: `B` batch, `N` scenes, `[H, W]` image.
 """
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
@@ -13,12 +14,15 @@ from air_tf import initialisation
 from air_tf import model as model_lib
 from air_tf import optimizers
 from air_tf import prior
+from air_tf import streams
 
 __all__ = ['Trainer']
 
 # What a seed is for: the third of (seed, iteration, purpose).
 _SCENES, _LATENTS, _COUNTS = range(3)
 _AVERAGE_EVERY = 10  # Iterations.
+
+Scenes = tf.Tensor | tf.data.Iterator  # All of them, or a batch after another.
 
 
 class Trainer(snt.Module):
@@ -117,24 +121,38 @@ class Trainer(snt.Module):
       if hasattr(self.estimator, 'observe'):
         self.estimator.observe(estimate.metrics)
 
-  def next_images(self, scenes: tf.Tensor) -> tf.Tensor:
+  def feed(self, scenes: np.ndarray | streams.OnDisk) -> Scenes:
+    """Returns scenes as `train` takes them, for the iterations from now on.
+
+    Args:
+      scenes: uint8 `[N, H, W]`; those on disk are streamed, with the same
+        results.
+    """
+    if not isinstance(scenes, streams.OnDisk):
+      return tf.constant(scenes)
+    draw = lambda iteration: self._draw(len(scenes), iteration)
+    return iter(streams.batches(scenes, draw, int(self.iteration)))
+
+  def next_images(self, scenes: Scenes) -> tf.Tensor:
     """Returns what the next iteration is going to train on.
 
     Args:
-      scenes: uint8 `[N, H, W]`.
+      scenes: uint8 `[N, H, W]`, or a stream, of which it takes one batch.
 
     Returns:
       float `[B, H, W]`, pixels in 0 ... 1.
     """
+    if isinstance(scenes, tf.data.Iterator):
+      return model_lib.to_pixels(next(scenes))
     indices = self._draw(tf.shape(scenes)[0])
     return model_lib.to_pixels(tf.gather(scenes, indices))
 
   @tf.function
-  def train(self, scenes: tf.Tensor, iterations: tf.Tensor):
+  def train(self, scenes: Scenes, iterations: tf.Tensor):
     """Trains for some iterations without returning to Python.
 
     Args:
-      scenes: uint8 `[N, H, W]`, on the device.
+      scenes: uint8 `[N, H, W]`, on the device, or a stream; see `feed`.
       iterations: int `[]`, at least 1, a Tensor, so that all values share one
         trace.
 
@@ -159,11 +177,11 @@ class Trainer(snt.Module):
       self._average_step()
     return metrics
 
-  def _draw(self, num_scenes) -> tf.Tensor:
-    """Indices `[B]` of the scenes of this iteration, with replacement."""
+  def _draw(self, num_scenes, iteration=None) -> tf.Tensor:
+    """Indices `[B]` of the scenes of an iteration, with replacement."""
     return tf.random.stateless_uniform(
-        [self.config.batch_size], self._seed(_SCENES), maxval=num_scenes,
-        dtype=tf.int32)
+        [self.config.batch_size], self._seed(_SCENES, iteration),
+        maxval=num_scenes, dtype=tf.int32)
 
   def _differentiate(self, images: tf.Tensor) -> tuple:
     """First half of an iteration: estimate and differentiate.
@@ -233,9 +251,10 @@ class Trainer(snt.Module):
   def _auxiliary_variables(self):
     return getattr(self.estimator, 'trainable_variables', ())
 
-  def _seed(self, purpose: int) -> tf.Tensor:
+  def _seed(self, purpose: int, iteration=None) -> tf.Tensor:
+    iteration = self.iteration if iteration is None else iteration
     return tf.stack([
-        tf.cast(self.iteration, tf.int32), 3 * self.config.seed + purpose])
+        tf.cast(iteration, tf.int32), 3 * self.config.seed + purpose])
 
 
 def _all_finite(metrics) -> tf.Tensor:
