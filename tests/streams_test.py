@@ -54,7 +54,8 @@ def test_the_same_scenes_are_streamed_as_read(
   streamed, same_test = datasets.load(config)
   images = streamed(0).images
   assert isinstance(images, streams.OnDisk)
-  assert images.shape == pools(0).images.shape and len(images) == images.shape[0]
+  assert images.shape == pools(0).images.shape
+  assert len(images) == images.shape[0]
   np.testing.assert_array_equal(images, pools(0).images)
   np.testing.assert_array_equal(images[3:5], pools(0).images[3:5])
   np.testing.assert_array_equal(same_test.images, test.images)
