@@ -113,7 +113,7 @@ class Mirrored(OneDevice):
 
     def mean(images):
       gradients, metrics = gradient(noise.rows(images))
-      gradients, metrics = tf.distribute.get_replica_context().all_reduce(
+      gradients, metrics = _context().all_reduce(
           tf.distribute.ReduceOp.MEAN, (gradients, _to_moments(metrics)))
       return gradients, _from_moments(metrics)
 
@@ -147,6 +147,8 @@ class MultiWorker(Mirrored):
           f'--distribution=multi_worker: found {self.num_replicas} devices in '
           f'{num_workers} processes; wanted one each: start a process for '
           'every GPU and show it that one by CUDA_VISIBLE_DEVICES.')
+    self._gather = tf.function(lambda number: _context().all_gather(
+        number, axis=0))
 
   def scope(self) -> contextlib.AbstractContextManager:
     """As in the base class."""
@@ -165,9 +167,9 @@ class MultiWorker(Mirrored):
     """As in the base class."""
 
     def chiefs():
-      reduce = tf.distribute.get_replica_context().all_reduce
-      return [reduce(tf.distribute.ReduceOp.SUM,
-                     tf.identity(v) if self.is_chief else tf.zeros_like(v))
+      return [_context().all_reduce(
+          tf.distribute.ReduceOp.SUM,
+          tf.identity(v) if self.is_chief else tf.zeros_like(v))
               for v in variables]
 
     values = tf.function(lambda: self._run(chiefs))()
@@ -176,12 +178,7 @@ class MultiWorker(Mirrored):
 
   def largest(self, number: int) -> int:
     """As in the base class."""
-
-    def gather(number):
-      return tf.distribute.get_replica_context().all_gather(number, axis=0)
-
-    numbers = self._run(tf.function(gather), tf.constant([number]))
-    return int(tf.reduce_max(numbers))
+    return int(tf.reduce_max(self._run(self._gather, tf.constant([number]))))
 
   @contextlib.contextmanager
   def watch(self):
@@ -218,6 +215,10 @@ def make(config: config_lib.Config) -> OneDevice:
            else Mirrored(_tpu_replicator(), jit_compile=False))
   _require_divisible(config, found.num_replicas)
   return found
+
+
+def _context() -> tf.distribute.ReplicaContext:
+  return tf.distribute.get_replica_context()
 
 
 def _require_divisible(config: config_lib.Config, num_replicas: int) -> None:

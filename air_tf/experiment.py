@@ -55,9 +55,9 @@ def run(config: config_lib.Config, logdir: str,
     errors.WorkerLost: if another process of the training is gone.
   """
   started = time.time() if started is None else started
+  devices = distribution.make(config)
   pools, test_scenes = datasets.load(config)
   config = dataclasses.replace(config, canvas_size=test_scenes.images.shape[1])
-  devices = distribution.make(config)
   with tempfile.TemporaryDirectory() as nowhere, devices.watch():
     folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
     folder.begin(config)

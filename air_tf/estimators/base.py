@@ -54,7 +54,9 @@ class Estimate(NamedTuple):
   pathwise_loss: tf.Tensor   # [], backpropagation: through values of a sample.
   score_loss: tf.Tensor      # [], of the sampled count's probability alone.
   auxiliary_loss: tf.Tensor  # [], whose gradient trains the estimator.
-  metrics: dict[str, tf.Tensor]   # Scalars, by their name in TensorBoard.
+  # Scalars by their name in TensorBoard: means over rows, or an `x/variance`
+  # beside its `x/mean`, so that those of parts of a batch can be joined.
+  metrics: dict[str, tf.Tensor]
 
   @property
   def loss(self) -> tf.Tensor:
