@@ -64,7 +64,8 @@ def run(config: config_lib.Config, logdir: str,
     experiment = Experiment(
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
-    export.save(experiment.trainer.average, folder.path / 'saved_model')
+    if devices.is_chief:
+      export.save(experiment.trainer.average, folder.path / 'saved_model')
     devices.largest(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
 
