@@ -54,7 +54,8 @@ class OneDevice:
       update: from what `gradient` returns to metrics; changes variables.
 
     Returns:
-      A function from the images of the whole batch to the metrics.
+      A function from the images of the whole batch to the metrics. It is a
+      `tf.function` in every case: a checkpoint counts those among the parts.
     """
     return self._compiled(lambda images: update(*gradient(images)))
 
@@ -100,12 +101,12 @@ class Mirrored(OneDevice):
     def replica_step(images):
       return update(*mean(images))
 
-    return lambda images: self._run(replica_step, images)
+    return tf.function(lambda images: self._run(replica_step, images))
 
   def everywhere(self, function: Callable[[], None]) -> Callable:
     """As in the base class."""
     compiled = self._compiled(function)
-    return lambda: self._run(compiled)
+    return tf.function(lambda: self._run(compiled))
 
   def _mean(self, gradient: Gradient) -> Gradient:
     """From the whole batch to means over all replicas, inside a replica."""
@@ -157,7 +158,7 @@ class MultiWorker(Mirrored):
   def step(self, gradient: Gradient, update: Update) -> Callable:
     """As in the base class."""
     mean, update = self._mean(gradient), self._compiled(update)
-    return lambda images: update(*self._run(mean, images))
+    return tf.function(lambda images: update(*self._run(mean, images)))
 
   def everywhere(self, function: Callable[[], None]) -> Callable:
     """As in the base class."""

@@ -35,6 +35,7 @@ def trained(config, devices):
 
 
 def compared(name):
+  # Adam's first steps have the sign of the gradient, also where that is rounding.
   config = tiny.config(
       distribution='mirrored', optimizer='rmsprop', learning_rate=1e-3,
       **CASES[name])
@@ -54,8 +55,9 @@ def main(logdir):
   tf.config.set_logical_device_configuration(
       cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
   results = {name: compared(name) for name in CASES}
-  config = tiny.config(distribution='mirrored', num_iterations=4,
-                       cache_dir=logdir + '/cache', gradient_variance_every=4)
+  config = tiny.config(
+      distribution='mirrored', optimizer='rmsprop', learning_rate=1e-3,
+      num_iterations=4, cache_dir=logdir + '/cache', gradient_variance_every=4)
   results['run'] = experiment.run(config, logdir + '/run')
   print(json.dumps(results, default=float))
 
