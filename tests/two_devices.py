@@ -35,7 +35,7 @@ def trained(config, devices):
 
 
 def compared(name):
-  # Adam's first steps have the sign of the gradient, also where that is rounding.
+  # Adam's first steps have the gradient's sign, also where that is rounding.
   config = tiny.config(
       distribution='mirrored', optimizer='rmsprop', learning_rate=1e-3,
       **CASES[name])
