@@ -75,7 +75,8 @@ class OneDevice:
     return contextlib.nullcontext()
 
   def _compiled(self, function):
-    return tf.function(function, jit_compile=self._jit_compile)
+    return tf.function(
+        function, jit_compile=self._jit_compile, autograph=False)
 
 
 class Mirrored(OneDevice):
