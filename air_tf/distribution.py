@@ -82,10 +82,12 @@ class OneDevice:
 class Mirrored(OneDevice):
   """Several devices of this process, each with its copy of all variables.
 
-  XLA compiles the gradient and the update; the sum is between them.
+  Not compiled by XLA: it cannot reach the copies of a second device from inside
+  the loop (TensorFlow 2.21), and on a TPU everything is compiled anyway.
   """
 
-  def __init__(self, strategy: tf.distribute.Strategy, jit_compile: bool):
+  def __init__(self, strategy: tf.distribute.Strategy,
+               jit_compile: bool = False):
     """Takes a strategy; one of Sonnet's, for its optimizers refuse others."""
     super().__init__(jit_compile)
     self._strategy = strategy
@@ -115,8 +117,7 @@ class Mirrored(OneDevice):
 
     def mean(images):
       gradients, metrics = gradient(noise.rows(images))
-      gradients, metrics = _context().all_reduce(
-          tf.distribute.ReduceOp.MEAN, (gradients, _to_moments(metrics)))
+      gradients, metrics = _all_reduce_mean((gradients, _to_moments(metrics)))
       return gradients, _from_moments(metrics)
 
     return mean
@@ -133,7 +134,8 @@ class MultiWorker(Mirrored):
 
   The sum is `MultiWorkerMirroredStrategy`'s. Sonnet's optimizers refuse that
   strategy, and need none: variables are ordinary ones of each process, and
-  every process makes the same update, outside the strategy.
+  every process makes the same update, outside the strategy. XLA compiles the
+  gradient and the update; the sum is between them.
   """
 
   def __init__(self, jit_compile: bool):
@@ -213,8 +215,7 @@ def make(config: config_lib.Config) -> OneDevice:
   if kind == 'multi_worker':  # Divided before the others are waited for.
     _require_divisible(config, sum(map(len, _cluster().values())))
     return MultiWorker(config.jit_compile)
-  found = (Mirrored(_replicator(), config.jit_compile) if kind == 'mirrored'
-           else Mirrored(_tpu_replicator(), jit_compile=False))
+  found = Mirrored(_replicator() if kind == 'mirrored' else _tpu_replicator())
   _require_divisible(config, found.num_replicas)
   return found
 
@@ -238,7 +239,6 @@ def _replicator() -> snt.distribute.Replicator:
 
 
 def _tpu_replicator() -> snt.distribute.TpuReplicator:
-  # Everything in a replica of a TPU is compiled, so nothing need be marked.
   try:
     resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
         tpu=os.environ.get('TPU_NAME', ''))
@@ -277,6 +277,21 @@ def _cluster() -> dict[str, list[str]]:
 
 def _is_chief(cluster: dict, task_type: str, task_id: int) -> bool:
   return task_type == 'chief' or ('chief' not in cluster and task_id == 0)
+
+
+def _all_reduce_mean(tensors):
+  """Means over replicas of a structure of float tensors.
+
+  By one collective operation: replicas may start several in different orders,
+  and then wait for each other or add up what does not belong together.
+  """
+  leaves = tf.nest.flatten(tensors)
+  means = _context().all_reduce(
+      tf.distribute.ReduceOp.MEAN,
+      tf.concat([tf.reshape(x, [-1]) for x in leaves], axis=0))
+  parts = tf.split(means, [x.shape.num_elements() for x in leaves])
+  return tf.nest.pack_sequence_as(
+      tensors, [tf.reshape(part, x.shape) for part, x in zip(parts, leaves)])
 
 
 def _to_moments(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -21,12 +21,11 @@ from air_tf import metrics
 from air_tf import model as model_lib
 from air_tf import monitor
 from air_tf import run_folder
-from air_tf import scene_files
 from air_tf import scenes as scenes_lib
 from air_tf import summaries
 from air_tf import training
 
-__all__ = ['Experiment', 'evaluate', 'restore', 'run']
+__all__ = ['Experiment', 'restore', 'run']
 
 _TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
 _PICTURED = 10  # Scenes in the progress figure.
@@ -65,7 +64,8 @@ def run(config: config_lib.Config, logdir: str,
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
     if devices.is_chief:
-      export.save(experiment.trainer.average, folder.path / 'saved_model')
+      export.save(experiment.trainer.average, folder.path / 'saved_model',
+                  experiment.trainer.num_steps_prior())
     devices.largest(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
 
@@ -84,36 +84,6 @@ def restore(logdir: str) -> training.Trainer:
         f'--logdir={logdir}: the run has no checkpoint yet; wanted one. Train '
         f'at least --checkpoint_every={config.checkpoint_every} iterations.')
   return trainer
-
-
-def evaluate(logdir: str, scenes: str | None = None) -> dict:
-  """Scores a run as its newest checkpoint left it.
-
-  Args:
-    logdir: folder of the run.
-    scenes: path of a scene file; the held-out scenes of the run, if None.
-
-  Returns:
-    As `metrics.Evaluator`, and `step`, the checkpoint's iteration.
-
-  Raises:
-    errors.UserError: if there is no such run, or the scenes do not suit it.
-  """
-  trainer = restore(logdir)
-  config = trainer.config
-  if scenes is None:
-    chosen = datasets.load(config)[1]
-  else:
-    chosen = scene_files.read(scenes)
-    found = chosen.images.shape[1]
-    if found != config.canvas_size:
-      raise errors.UserError(
-          f'--scenes={scenes}: images: found {found} x {found} pixels; wanted '
-          f'{config.canvas_size} x {config.canvas_size}, as the run was '
-          'trained on.')
-  evaluator = metrics.Evaluator(trainer.average, chosen)
-  return {'step': int(trainer.iteration), 'scenes': len(chosen.images),
-          **evaluator(trainer.num_steps_prior())}
 
 
 class Experiment:
@@ -235,12 +205,13 @@ class Experiment:
     self._picture()
 
   def _picture(self) -> None:
-    images = model_lib.to_pixels(self._test_scenes.images[:_PICTURED])
+    scenes, counts = self._test_scenes.images, self._test_scenes.counts
+    chosen = figures.spread(counts, len(scenes), _PICTURED)
+    images = model_lib.to_pixels(scenes[chosen])
     answer = {name: value.numpy() for name, value in
               export.explain(self.trainer.average, images).items()}
-    counts = self._test_scenes.counts
     figure = figures.progress(
-        images.numpy(), answer, None if counts is None else counts[:_PICTURED])
+        images.numpy(), answer, None if counts is None else counts[chosen])
     figures.save(figure, self._folder.path / 'figures' / 'progress.png')
     self._writer.image('progress', figures.rgb(figure), self._iteration)
 

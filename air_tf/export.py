@@ -4,6 +4,7 @@ The SavedModel loads with TensorFlow alone. Letters: `N` images, `T` most steps,
 `Z` size of `what`, `[H, W]` image, `[h, w]` glimpse.
 """
 
+import math
 import os
 import pathlib
 import shutil
@@ -11,8 +12,10 @@ import shutil
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import modules
+from air_tf import prior
 
 __all__ = ['ExportedAIR', 'explain', 'save']
 
@@ -56,42 +59,65 @@ def explain(model: model_lib.AIRModel,
 class ExportedAIR(tf.Module):
   """The signatures of the SavedModel, as methods."""
 
-  def __init__(self, model: model_lib.AIRModel):
-    """Makes the functions for a model that has all its variables."""
+  def __init__(self, model: model_lib.AIRModel,
+               num_steps_prior: prior.NumStepsDistribution | None = None):
+    """Makes the functions.
+
+    Args:
+      model: has all its variables.
+      num_steps_prior: p(n) of `score`, batch shape `[]`; the one at which the
+        model's configuration ends, if None.
+    """
     super().__init__(name='exported_air')
     self._model = model
     config = model.config
+    if num_steps_prior is None:
+      num_steps_prior = prior.truncated_geometric(
+          math.log(config.success_final), config.max_steps)
+    prior_logits = num_steps_prior.step_logits.numpy()
     height = width = config.canvas_size
     spec = lambda shape, name, dtype=tf.float32: tf.TensorSpec(
         shape, dtype, name=name)
+    # Nothing here depends on a tensor's value in Python: rewriting all code, as
+    # AutoGraph does, would take seconds and change nothing.
+    function = lambda signature: tf.function(
+        input_signature=signature, autograph=False)
     steps = config.max_steps
 
-    @tf.function(input_signature=[spec([None, height, width], 'images')])
+    @function([spec([None, height, width], 'images')])
     def serve(images):
       return explain(model, images)
 
-    @tf.function(input_signature=[
+    @function([
         spec([None, steps, config.what_size], 'what'),
         spec([None, steps, 3], 'where'), spec([None, steps], 'presence')])
     def decode(what, where, presence):
       return {'images': model.draw(what, where, presence, height, width)}
 
-    @tf.function(input_signature=[spec([None], 'num_steps', tf.int32)])
+    @function([spec([None], 'num_steps', tf.int32)])
     def sample(num_steps):
       # A new seed at every call, from TensorFlow's own state.
       seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
       return {'images': model.sample_prior(num_steps, seed, height, width)}
 
-    self.endpoints = {
-        'serving_default': serve, 'decode': decode, 'sample': sample}
+    @function([
+        spec([None, height, width], 'images'), spec([2], 'seed', tf.int32)])
+    def score(images, seed):
+      return likelihood.score(
+          model, images, prior.NumStepsDistribution(prior_logits), seed)
+
+    self.endpoints = {'serving_default': serve, 'decode': decode,
+                      'sample': sample, 'score': score}
 
 
-def save(model: model_lib.AIRModel, path: str | pathlib.Path) -> None:
+def save(model: model_lib.AIRModel, path: str | pathlib.Path,
+         num_steps_prior: prior.NumStepsDistribution | None = None) -> None:
   """Writes the SavedModel folder; an older one is replaced once this is whole.
 
   Args:
     model: a trained model.
     path: of the folder; its parents are made.
+    num_steps_prior: as `ExportedAIR` takes it.
 
   Raises:
     errors.UserError: if the folder cannot be written, or holds something
@@ -104,7 +130,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path) -> None:
         'folder, or a SavedModel to replace.')
   temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
                     for kind in ('new', 'old'))
-  exported = ExportedAIR(model)
+  exported = ExportedAIR(model, num_steps_prior)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     tf.saved_model.save(

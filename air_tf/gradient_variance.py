@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from air_tf import charts
+from air_tf import comparison_charts
 from air_tf import config as config_lib
 from air_tf import datasets
 from air_tf import experiment
@@ -130,7 +130,7 @@ def save(result: dict, logdir: str) -> None:
   folder = pathlib.Path(logdir)
   (folder / 'gradient_variance.json').write_text(json.dumps(result, indent=2))
   (folder / 'gradient_variance.md').write_text(markdown(result))
-  chart = charts.variance_bars({
+  chart = comparison_charts.variance_bars({
       name: {group: values['total'] for group, values in x['groups'].items()}
       for name, x in result['estimators'].items()})
   figures.save(chart, folder / 'figures' / 'gradient_variance.png')

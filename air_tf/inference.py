@@ -1,28 +1,39 @@
 """A SavedModel at work on people's images.
 
-Letters: `N` images, `B` batch, `[H, W]` image.
+Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
+import itertools
 import os
-import pathlib
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 import tensorflow as tf
 
 from air_tf import errors
 from air_tf import files
-from air_tf import scene_files
+from air_tf import images as images_lib
 
-__all__ = ['Predictor', 'read_images']
+__all__ = ['Prediction', 'Predictor', 'predict']
+
+
+class Prediction(NamedTuple):
+  """What the model says of one image."""
+  name: str
+  image: np.ndarray          # uint8 [H, W], as it was given.
+  probabilities: np.ndarray  # [T + 1], of each count.
+  boxes: np.ndarray          # [K, 4], (y, x, height, width), in its pixels.
 
 
 class Predictor:
   """The `serving_default` signature of a SavedModel.
 
   Attributes:
+    signatures: all of them, by name.
     image_size: (H, W) of the images that the model takes.
+    max_steps: T.
   """
 
   def __init__(self, path: str | os.PathLike):
@@ -33,9 +44,11 @@ class Predictor:
     """
     try:
       self._loaded = tf.saved_model.load(os.fspath(path))
-      self._serve = self._loaded.signatures['serving_default']
+      self.signatures = self._loaded.signatures
+      self._serve = self.signatures['serving_default']
       spec = self._serve.structured_input_signature[1]['images']
       self.image_size = tuple(spec.shape[1:])
+      self.max_steps = self._serve.structured_outputs['presence'].shape[1]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
       reason = files.one_line(error)[:200]
       raise errors.UserError(
@@ -49,47 +62,39 @@ class Predictor:
     return {name: value.numpy() for name, value in answer.items()}
 
 
-def read_images(path: str, image_size: tuple[int, int]
-                ) -> Iterator[tuple[str, np.ndarray]]:
-  """Reads an image, or all images of a scene file.
+def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
+            batch_size: int, resize: bool = False) -> Iterator[Prediction]:
+  """Explains images as they come, a batch in memory at a time.
 
   Args:
-    path: of a picture in any format that Pillow knows, or of an .npz.
-    image_size: (H, W) that is wanted.
+    predictor: the model.
+    named: names and uint8 `[H, W]`.
+    batch_size: how many to explain at a time.
+    resize: whether images of another size than the model's are fitted to it
+      (`images.fit`); boxes are then told in pixels of the image as given.
 
   Yields:
-    A name and uint8 `[H, W]`; colours become grey, transparent parts black.
+    A prediction for each image, in their order.
 
   Raises:
-    errors.UserError: if the file cannot be read or has another size.
+    errors.UserError: if an image has another size, unless `resize`.
   """
-  if pathlib.Path(path).suffix == '.npz':
-    for i, image in enumerate(scene_files.read(path).images):
-      yield f'{path}[{i}]', _of_size(path, image, image_size)
-  else:
-    yield path, _of_size(path, _read_picture(path), image_size)
+  named = iter(named)
+  while batch := list(itertools.islice(named, batch_size)):
+    fitted = [_fit(name, image, predictor.image_size, resize)
+              for name, image in batch]
+    answer = predictor(np.stack([image for image, _ in fitted]))
+    for i, ((name, image), (_, place)) in enumerate(
+        zip(batch, fitted, strict=True)):
+      boxes = answer['boxes'][i, :answer['num_steps'][i]]
+      yield Prediction(name, image, answer['num_steps_probs'][i],
+                       place.boxes(boxes))
 
 
-def _read_picture(path: str) -> np.ndarray:
-  try:
-    with Image.open(path) as picture:
-      if picture.mode.startswith('I'):  # 16 bits a pixel.
-        pixels = np.asarray(picture, np.float64)
-        return np.round(pixels / 257.).clip(0, 255).astype(np.uint8)
-      with_alpha = picture.convert('RGBA')
-      black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
-      return np.asarray(Image.alpha_composite(black, with_alpha).convert('L'))
-  except Exception as error:  # Damaged bytes make Pillow raise nearly anything.
-    reason = getattr(error, 'strerror', None) or files.one_line(error)
+def _fit(name: str, image: np.ndarray, wanted: tuple[int, int], resize: bool):
+  if not resize and image.shape != wanted:
     raise errors.UserError(
-        f'{path}: cannot be read as an image ({reason}); wanted a picture '
-        '(PNG, JPEG, ...) or a scene file (.npz).') from error
-
-
-def _of_size(path: str, image: np.ndarray, wanted) -> np.ndarray:
-  if image.shape != wanted:
-    raise errors.UserError(
-        f'{path}: found an image of {image.shape[0]} x {image.shape[1]} pixels '
+        f'{name}: found an image of {image.shape[0]} x {image.shape[1]} pixels '
         f'(height x width); wanted {wanted[0]} x {wanted[1]}, the size that '
-        'the model was trained on. Crop or resize it first.')
-  return image
+        'the model was trained on. Crop it, or give --resize.')
+  return images_lib.fit(image, wanted)

@@ -13,11 +13,11 @@ from air_tf import config as config_lib
 
 __all__ = ['scale_outputs']
 
-# Option of `Config`: ends of the names of the weights it multiplies.
+# Option of `Config`: end of the name of the weights it multiplies.
 _OUTPUTS = {
-    'decoder_scale': ('glimpse_decoder/pixels/w:0',),
-    'where_scale': ('where_estimator/mean/w:0', 'where_estimator/stddev/w:0'),
-    'steps_scale': ('steps_predictor/mlp/linear_2/w:0',),
+    'decoder_scale': 'glimpse_decoder/pixels/w:0',
+    'where_scale': 'where_estimator/mean_and_stddev/w:0',
+    'steps_scale': 'steps_predictor/mlp/linear_2/w:0',
 }
 
 
@@ -32,13 +32,12 @@ def scale_outputs(variables: Sequence[tf.Variable],
   Raises:
     ValueError: if the model has no such weights.
   """
-  for option, names in _OUTPUTS.items():
+  for option, name in _OUTPUTS.items():
     factor = getattr(config, option)
     if factor == 1.:
       continue
-    for name in names:
-      found = [v for v in variables if v.name.endswith(name)]
-      if len(found) != 1:
-        raise ValueError(f'{option} acts on one variable called {name}, but '
-                         f'the model has {len(found)}.')
-      found[0].assign(factor * found[0])
+    found = [v for v in variables if v.name.endswith(name)]
+    if len(found) != 1:
+      raise ValueError(f'{option} acts on one variable called {name}, but '
+                       f'the model has {len(found)}.')
+    found[0].assign(factor * found[0])

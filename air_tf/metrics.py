@@ -1,17 +1,20 @@
 """How well a model counts and explains scenes it was not trained on.
 
-Letters: `N` scenes, `B` batch, `[H, W]` image.
+Letters: `N` scenes, `B` batch, `T` most steps, `[H, W]` image.
 """
+
+import math
 
 import numpy as np
 import tensorflow as tf
 
-from air_tf import estimators
+from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import scenes as scenes_lib
 
-__all__ = ['Evaluator', 'count_metrics']
+__all__ = ['Evaluator', 'batch_size', 'confusion', 'count_metrics',
+           'wilson_interval']
 
 # Pixels of all canvases at a time: 500 scenes of 50 x 50 with 4 canvases each.
 _CANVAS_PIXELS = 500 * 4 * 50 * 50
@@ -29,7 +32,10 @@ class Evaluator:
     """Prepares the evaluation of `model` on all of `scenes`, uint8 images."""
     self._model = model
     self._scenes = scenes
-    self._score = tf.function(self._score_batch, reduce_retracing=True)
+    # Without AutoGraph, which would take seconds to rewrite code that has no
+    # control flow.
+    self._score = tf.function(
+        self._score_batch, reduce_retracing=True, autograph=False)
 
   def __call__(
       self, num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
@@ -43,12 +49,11 @@ class Evaluator:
       what `count_metrics` tells, where the scenes have counts.
     """
     images = self._scenes.images
-    pixels = (num_steps_prior.max_steps + 1) * images[0].size
-    batch_size = max(1, _CANVAS_PIXELS // pixels)  # Bounds the memory.
+    size = batch_size(images[0].size, num_steps_prior.max_steps)
     parts = [
-        self._score(tf.constant(images[start:start + batch_size]),
+        self._score(tf.constant(images[start:start + size]),
                     num_steps_prior.step_logits, start)
-        for start in tf.range(0, len(images), batch_size)]
+        for start in tf.range(0, len(images), size)]
     scores = {name: np.concatenate([part[name] for part in parts])
               for name in parts[0]}
     counts = scores.pop('counts')
@@ -62,11 +67,16 @@ class Evaluator:
     """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
     images = model_lib.to_pixels(scenes)
     means = self._model.infer(images)
-    sample = self._model.infer(images, seed=tf.stack([0, start]))
-    terms = self._model.elbo_terms(
-        images, sample, prior.NumStepsDistribution(prior_logits))
-    elbo = estimators.expected_elbo(terms, terms.log_posterior)
-    return {'counts': means.num_steps.mode(), **elbo._asdict()}
+    scores = likelihood.score(
+        self._model, images, prior.NumStepsDistribution(prior_logits),
+        seed=tf.stack([0, start]))
+    del scores['log_weight']  # Its mean is no bound for comparing runs by.
+    return {'counts': means.num_steps.mode(), **scores}
+
+
+def batch_size(pixels: int, max_steps: int) -> int:
+  """How many images of that many pixels to explain at a time."""
+  return max(1, _CANVAS_PIXELS // ((max_steps + 1) * pixels))
 
 
 def count_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -84,3 +94,35 @@ def count_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
   return {'count_accuracy': float(right.mean())} | {
       f'count_accuracy/{n}': float(right[true == n].mean())
       for n in np.unique(true)}
+
+
+def confusion(predicted: np.ndarray, true: np.ndarray,
+              max_steps: int) -> np.ndarray:
+  """Confusion matrix of counts.
+
+  Args:
+    predicted: int `[N]`, each in 0 ... T.
+    true: int `[N]`.
+    max_steps: T.
+
+  Returns:
+    int `[M + 1, T + 1]`, M the largest true count: how many scenes with as
+    many objects as the row says were counted as the column says.
+  """
+  matrix = np.zeros([true.max() + 1, max_steps + 1], np.int64)
+  np.add.at(matrix, (true, predicted), 1)
+  return matrix
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+  """The 95 % interval of a rate of which `right` of `total` were seen.
+
+  Wilson's score interval (1927): unlike the normal one it stays within 0 ... 1
+  and does not shrink to a point at 100 %.
+  """
+  z = 1.959964  # The .975 quantile of N(0, 1).
+  rate, shrink = right / total, 1. + z**2 / total
+  middle = (rate + z**2 / (2. * total)) / shrink
+  half = z / shrink * math.sqrt(
+      rate * (1. - rate) / total + z**2 / (4. * total**2))
+  return max(0., middle - half), min(1., middle + half)

@@ -46,21 +46,21 @@ class ConvEncoder(snt.Module):
   touch holds at all places, where an MLP has to learn each place by itself.
   """
 
-  _LAYERS = (16, 8, 4), (16, 4, 2)  # Filters, their side, stride.
+  LAYERS = (16, 8, 4), (16, 4, 2)  # Filters, their side, stride.
 
   def __init__(self, hidden_size: int, name: str | None = None):
     """Makes the encoder, with `hidden_size` units in its last two layers."""
     super().__init__(name=name)
     self._convolutions = [
         snt.Conv2D(filters, side, stride, padding='VALID', name=f'conv_{i}')
-        for i, (filters, side, stride) in enumerate(self._LAYERS)]
+        for i, (filters, side, stride) in enumerate(self.LAYERS)]
     self._mlp = encoder(hidden_size, name='mlp')
 
   def __call__(self, images: tf.Tensor) -> tf.Tensor:
     """Maps `[B, H, W]` to `[B, hidden_size]`; H and W must be known."""
     x = images[..., tf.newaxis]
     for (_, side, stride), layer in zip(
-        self._LAYERS, self._convolutions, strict=True):
+        self.LAYERS, self._convolutions, strict=True):
       # With this margin pixels at the edge are seen as often as those in the
       # middle. XLA's own (`SAME`) takes twice the time on processors.
       margin = [side - stride] * 2

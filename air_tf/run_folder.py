@@ -111,9 +111,12 @@ class RunFolder:
 
   def save(self, checkpoint: tf.train.Checkpoint, iteration: int) -> None:
     """Writes a checkpoint, whole or not at all, and drops old ones."""
-    prefix = str(self._checkpoints / f'ckpt-{iteration}')
-    # TensorFlow writes under a temporary name, and the index file last.
-    checkpoint.write(prefix)
+    checkpoint.write(str(self._checkpoints / 'writing'))
+    # TensorFlow's index file grows in place. Renamed, and after the data, it
+    # stands for a whole checkpoint, whenever the run is killed.
+    for part in sorted(self._checkpoints.glob('writing.*')):
+      part.rename(part.with_name(
+          part.name.replace('writing', f'ckpt-{iteration}')))
     for _, old in self._saved()[:-_KEPT_CHECKPOINTS]:
       for file in self._checkpoints.glob(old.name + '.*'):
         file.unlink()

@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from air_tf import charts
+from air_tf import comparison_charts
 from air_tf import figures
 from air_tf import run_folder
 from air_tf import sweep
@@ -89,7 +89,8 @@ def accuracies(
 def save(grids: dict[tuple[str, str], np.ndarray], logdir: str) -> None:
   """Writes `sensitivity.json` and `sensitivity.png` into a folder."""
   folder = pathlib.Path(logdir)
-  figures.save(charts.heat_maps(grids, OUTPUTS), folder / 'sensitivity.png')
+  figures.save(comparison_charts.heat_maps(grids, OUTPUTS),
+               folder / 'sensitivity.png')
   (folder / 'sensitivity.json').write_text(json.dumps([
       {'recipe': recipe, 'output': output,
        'rows': dict([OUTPUTS[output][0]]),

@@ -5,7 +5,7 @@ import json
 import pathlib
 import statistics
 
-from air_tf import charts
+from air_tf import comparison_charts
 from air_tf import figures
 from air_tf import run_folder
 from air_tf import sweep
@@ -64,7 +64,7 @@ def save(report: dict, logdir: str) -> None:
   folder = pathlib.Path(logdir)
   (folder / 'report.json').write_text(json.dumps(report, indent=1))
   (folder / 'report.md').write_text(markdown(report))
-  figures.save(charts.accuracy_curves(
+  figures.save(comparison_charts.accuracy_curves(
       {name: [(run['iterations'], run['accuracies']) for run in found['runs']]
        for name, found in report['recipes'].items()},
       report['threshold']), folder / 'curves.png')

@@ -1,63 +1,80 @@
-"""Times the training loop, without evaluation or files.
+"""Times an iteration of training, beside the least it could take.
 
-    python bin/benchmark.py [--batch_size=64 --estimator=nvil ...]
+    python bin/benchmark.py [--rows=batch_size,max_steps] [--estimator=nvil ...]
 
-Takes every flag of the configuration. Scenes are random bytes: no pixel's value
-changes the work done. The last line on standard output is the result, as JSON:
-`milliseconds_per_iteration` is the median over rounds of 50 iterations.
+Takes every flag of the configuration. The floor is the same matrix products,
+forward and backward, and one pass of Adam, timed alone. --rows adds a row for
+each of several values of a flag, each in a process of its own, as a table. The
+last line on standard output is the result for the configuration itself, as
+JSON.
 """
 
-import resource
-import statistics
+import json
+import subprocess
 import sys
-import time
 
 from absl import flags
 import cli
 
+from air_tf import config as config_lib
+from air_tf import errors
+
+_ROWS = {
+    'batch_size': (16, 64, 256, 1_024),
+    'max_steps': (1, 3, 6, 12),
+    'canvas_size': (50, 100, 200),
+    'estimator': config_lib.ESTIMATORS,
+}
+_COLUMNS = {
+    'milliseconds_per_iteration': 'ms', 'floor_milliseconds': 'floor, ms',
+    'ratio_to_floor': 'ratio', 'floor_bfloat16_milliseconds': 'bfloat16, ms',
+    'images_per_second': 'images/s', 'peak_memory_mib': 'MiB',
+    'startup_seconds': 'start, s', 'compile_seconds': 'compile, s'}
+
 _ROUNDS = flags.DEFINE_integer(
     'rounds', 9, 'Rounds of 50 iterations to time.', lower_bound=1)
+_ROW_FLAGS = flags.DEFINE_list(
+    'rows', [], f"Flags to vary, of {', '.join(_ROWS)}.")
 flags.DEFINE_string('logdir', None, 'Taken and ignored: flagfiles hold it.')
 cli.define_config_flags()
-_ITERATIONS = 50  # In one round, one compiled call.
 
 
 def main(arguments: list[str]) -> dict:
-  """Builds, compiles and times one configuration."""
+  """Times the configuration, after the rows."""
   cli.no_arguments(arguments)
   config = cli.config_from_flags()
-  import numpy as np
-  import tensorflow as tf
-
-  from air_tf import training
-  trainer = training.Trainer(config)
-  rng = np.random.default_rng(0)
-  scenes = tf.constant(rng.integers(
-      0, 256, [1_000, config.canvas_size, config.canvas_size], np.uint8))
-  built = time.time()
-  trainer.train(scenes, tf.constant(1))
-  compiled = time.time()
-  rounds = []
-  for _ in range(_ROUNDS.value):
-    start = time.perf_counter()
-    trainer.train(scenes, tf.constant(_ITERATIONS))
-    rounds.append((time.perf_counter() - start) / _ITERATIONS)
-  seconds = statistics.median(rounds)
-  return {
-      'milliseconds_per_iteration': round(1e3 * seconds, 2),
-      'fastest_milliseconds': round(1e3 * min(rounds), 2),
-      'slowest_milliseconds': round(1e3 * max(rounds), 2),
-      'images_per_second': round(config.batch_size / seconds),
-      'startup_seconds': round(built - cli.STARTED, 2),
-      'compile_seconds': round(compiled - built, 2),
-      'peak_memory_mib': round(_peak_memory_mib()),
-  }
+  unknown = [name for name in _ROW_FLAGS.value if name not in _ROWS]
+  if unknown:
+    raise errors.UserError(f"--rows={','.join(unknown)}: wanted some of "
+                           f"{', '.join(_ROWS)}.")
+  rows = {f'{name}={value}': _in_own_process(name, value)
+          for name in _ROW_FLAGS.value for value in _ROWS[name]}
+  from air_tf import benchmark  # Takes seconds: it imports TensorFlow.
+  result = benchmark.measure(config, _ROUNDS.value, cli.STARTED)
+  print(_table(rows | {'as given': result}))
+  return result
 
 
-def _peak_memory_mib() -> float:
-  # Linux counts in KiB, macOS in bytes.
-  unit = 2**20 if sys.platform == 'darwin' else 2**10
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def _in_own_process(name: str, value) -> dict:
+  """Times the configuration with one flag changed."""
+  changed = [f'--{name}={value}', '--rows=']
+  if name == 'max_steps':  # Scenes with more objects would be refused.
+    changed.append('--counts=0,1')
+  done = subprocess.run(
+      [sys.executable, *sys.argv, *changed], stdout=subprocess.PIPE, text=True)
+  if done.returncode:
+    raise errors.UserError(
+        f"{' '.join(changed)}: ended with exit code {done.returncode}.")
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def _table(rows: dict[str, dict]) -> str:
+  lines = ['| | ' + ' | '.join(_COLUMNS.values()) + ' |',
+           '|---' * (len(_COLUMNS) + 1) + '|']
+  for label, result in rows.items():
+    cells = [f'{result[name]:,}' for name in _COLUMNS]
+    lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> dict:
   from air_tf import export
   trainer = experiment.restore(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
-  export.save(trainer.average, out)
+  export.save(trainer.average, out, trainer.num_steps_prior())
   return {'saved_model': out, 'step': int(trainer.iteration)}
 
 

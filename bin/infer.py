@@ -2,25 +2,33 @@
 
     python bin/infer.py --saved_model=runs/quickstart/saved_model IMAGES...
 
-IMAGES are pictures (PNG, JPEG, ...) or scene files (.npz), bright objects on
-black. A JSON line is printed for each image: its name, the count, the
-probability of each count, and the boxes, (y, x, height, width) in pixels. The
-last line sums up.
+IMAGES are pictures (PNG, JPEG, ...), folders of pictures, scene files (.npz)
+or stacks (.npy), bright objects on black. A JSON line is printed for each
+image: its name, the count, the probability of each count, and the boxes, (y,
+x, height, width) in pixels. The last line sums up. A bar is shown when the
+lines go to a file.
 """
 
-import itertools
-import json
+import contextlib
 import pathlib
+import sys
+import time
 
 from absl import flags
+from absl import logging
 import cli
-import numpy as np
 
 from air_tf import errors
+from air_tf import images as images_lib
 
 _SAVED_MODEL = flags.DEFINE_string(
     'saved_model', None, 'Folder of the SavedModel, `saved_model` of a run.',
     required=True)
+_RESIZE = flags.DEFINE_bool(
+    'resize', False, "Fit images of another size than the model's into its "
+    'frame, proportions kept; boxes are told in pixels of the image as given.')
+_CSV = flags.DEFINE_string(
+    'csv', None, 'File for the same as a table, a row an image.')
 _OVERLAY = flags.DEFINE_string(
     'overlay', None, 'Folder for pictures of the images with their boxes.')
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -31,44 +39,64 @@ def main(arguments: list[str]) -> dict:
   """Streams images through the model, a batch in memory at a time."""
   if not arguments:
     raise errors.UserError(
-        'found no image; wanted the paths of pictures or scene files, after '
-        'the flags.')
+        'found no image; wanted the paths of pictures, folders, scene files or '
+        'stacks, after the flags.')
+  sources = [images_lib.open_source(path) for path in arguments]
+  import tqdm
+
   from air_tf import inference  # Takes seconds: it imports TensorFlow.
+  from air_tf import reports
   predictor = inference.Predictor(_SAVED_MODEL.value)
-  named = itertools.chain.from_iterable(
-      inference.read_images(path, predictor.image_size) for path in arguments)
+  named = (image for source in sources for image in source.read())
   total = objects = 0
-  while batch := list(itertools.islice(named, _BATCH_SIZE.value)):
-    answer = predictor(np.stack([image for _, image in batch]))
-    for i, (name, image) in enumerate(batch):
-      count = int(answer['num_steps'][i])
-      boxes = answer['boxes'][i, :count]
-      print(json.dumps({
-          'image': name, 'count': count,
-          'probabilities': _rounded(answer['num_steps_probs'][i], 6),
-          'boxes': _rounded(boxes, 2)}))
+  with contextlib.ExitStack() as opened:
+    table = _open_csv(opened, predictor.max_steps)
+    bar = opened.enter_context(tqdm.tqdm(
+        total=sum(source.num_images for source in sources), unit='image',
+        disable=not sys.stderr.isatty() or sys.stdout.isatty()))
+    started = time.perf_counter()
+    for prediction in inference.predict(
+        predictor, named, _BATCH_SIZE.value, _RESIZE.value):
+      print(reports.json_line(prediction))
+      if table is not None:
+        table.write(prediction)
       if _OVERLAY.value:
-        _overlay(total + i, name, image, boxes)
-      objects += count
-    total += len(batch)
+        _overlay(total, prediction)
+      total += 1
+      objects += len(prediction.boxes)
+      bar.update()
+    seconds = time.perf_counter() - started
+  logging.info('%d images in %.2f s, %.0f a second.', total, seconds,
+               total / seconds)
   return {'images': total, 'objects': objects}
 
 
-def _overlay(number: int, name: str, image, boxes) -> None:
-  from air_tf import figures
-  stem = pathlib.Path(name.replace('[', '_').replace(']', '')).name
-  path = pathlib.Path(_OVERLAY.value) / f'{number:05d}_{stem}.png'
+def _open_csv(opened: contextlib.ExitStack, max_steps: int):
+  from air_tf import reports
+  if not _CSV.value:
+    return None
   try:
-    figures.save(
-        figures.draw_boxes(image / 255., boxes, f'{len(boxes)} objects'), path)
+    file = opened.enter_context(open(_CSV.value, 'w', newline=''))
+  except OSError as error:
+    raise errors.UserError(
+        f'--csv={_CSV.value}: cannot be written to ({error.strerror}); wanted '
+        'a file.') from error
+  return reports.CsvWriter(file, max_steps)
+
+
+def _overlay(number: int, prediction) -> None:
+  from air_tf import figures
+  stem = pathlib.Path(
+      prediction.name.replace('[', '_').replace(']', '')).name
+  path = pathlib.Path(_OVERLAY.value) / f'{number:05d}_{stem}.png'
+  boxes = prediction.boxes
+  try:
+    figures.save(figures.draw_boxes(
+        prediction.image / 255., boxes, f'{len(boxes)} objects'), path)
   except OSError as error:
     raise errors.UserError(
         f'--overlay={_OVERLAY.value}: cannot be written to '
         f'({error.strerror}); wanted a folder.') from error
-
-
-def _rounded(array, digits: int) -> list:
-  return array.astype(float).round(digits).tolist()
 
 
 if __name__ == '__main__':

@@ -110,6 +110,7 @@ def test_train_refuses_a_folder_it_cannot_write(tmp_path):
 
 def test_scripts_without_their_required_flag_say_which():
   for script, flag in (('evaluate', 'logdir'), ('export', 'logdir'),
+                       ('figures', 'logdir'), ('downstream', 'logdir'),
                        ('infer', 'saved_model')):
     assert_refused(run(f'bin/{script}.py'), flag)
 
@@ -141,6 +142,15 @@ def test_evaluate_and_export_refuse_a_folder_without_a_run(tmp_path):
   for script in 'evaluate', 'export':
     assert_refused(run(f'bin/{script}.py', f'--logdir={tmp_path}'),
                    tmp_path, 'no run here')
+  assert_refused(run('bin/evaluate.py', '--saved_model=x'), '--scenes')
+  assert_refused(run('bin/evaluate.py', '--saved_model=x', '--logdir=y'),
+                 'one of --logdir and --saved_model')
+
+
+def test_downstream_refuses_numbers_of_labels_it_cannot_use():
+  for labels in ('many', '', '7,100'):
+    assert_refused(run('bin/downstream.py', '--logdir=x', f'--labels={labels}'),
+                   '--labels', 'at least 50')
 
 
 @pytest.fixture(scope='module')

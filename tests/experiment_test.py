@@ -10,12 +10,13 @@ import sys
 import time
 
 import numpy as np
+from PIL import Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 import tiny
 
-from air_tf import experiment
+from air_tf import evaluation
 from air_tf import run_folder
 from air_tf import scene_files
 
@@ -133,7 +134,8 @@ def test_killed_and_resumed_run_ends_with_the_same_bits(
   process = subprocess.Popen(
       command('train.py', *flags), env=ENVIRONMENT,
       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-  while not list(saved.glob('*.index')):  # Killed after its first checkpoint.
+  # Killed after its first checkpoint.
+  while not list(saved.glob('ckpt-*.index')):
     assert process.poll() is None
     time.sleep(.01)
   process.kill()
@@ -220,17 +222,55 @@ def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):
   assert 'count_accuracy' not in result and np.isfinite(result['elbo'])
   counted = tmp_path / 'counted.npz'
   scene_files.write(str(counted), scenes)
-  evaluated = experiment.evaluate(str(tmp_path / 'run'), str(counted))
+  evaluated = evaluation.of_run(str(tmp_path / 'run'), str(counted))
   assert evaluated['scenes'] == 30 and 'count_accuracy' in evaluated
 
 
-def test_evaluate_repeats_the_last_line(finished):
+def test_evaluate_agrees_with_the_last_line(finished):
   folder, process = finished
-  found = json.loads(
-      run('evaluate.py', f'--logdir={folder}').stdout.splitlines()[-1])
+  output = run('evaluate.py', f'--logdir={folder}', '--importance_samples=2'
+               ).stdout.splitlines()
+  found = json.loads(output[-1])
   expected = json.loads(process.stdout.splitlines()[-1])
-  for name in ('step', 'count_accuracy', 'elbo', 'kl_what'):
-    assert found[name] == expected[name]
+  assert found['step'] == expected['step']
+  assert found['count_accuracy'] == expected['count_accuracy']
+  for name in ('elbo', 'kl_what'):
+    np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+  assert {'confusion', 'localisation', 'log_likelihood_bound'} <= set(found)
+  assert output[0].startswith('count accuracy')
+  # The same again, here: to the last digit.
+  assert found == json.loads(json.dumps(
+      evaluation.of_run(str(folder), num_samples=2)))
+
+
+def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
+  folder, _ = finished
+  names = {'progress', 'policy', 'film_strip', 'samples', 'traversals',
+           'errors', 'accuracy', 'elbo'}
+  result = json.loads(run('figures.py', f'--logdir={folder}',
+                          f'--out={tmp_path}').stdout.splitlines()[-1])
+  # Without any object found there is no code to move about.
+  assert names - {'traversals'} <= {
+      pathlib.Path(path).stem for path in result['figures']}
+  for path in result['figures']:
+    assert tf.io.decode_png(pathlib.Path(path).read_bytes()).shape[0] >= 16
+  events = event_accumulator.EventAccumulator(str(folder / 'test'))
+  events.Reload()
+  assert {f'figures/{name}' for name in names - {'traversals'}} <= set(
+      events.Tags()['tensors'])
+
+
+def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
+  folder, _ = finished
+  result = json.loads(run(
+      'downstream.py', f'--logdir={folder}', '--labels=60,50',
+      '--num_test_scenes=30', f'--out={tmp_path}').stdout.splitlines()[-1])
+  assert result['num_labels'] == [50, 60]
+  for task in ('sum', 'ascending'):
+    for name in ('latents', 'pixels'):
+      assert len(result[task][name]) == 2
+      assert all(0. <= x <= 1. for x in result[task][name])
+  assert pathlib.Path(result['figure']) == tmp_path / 'downstream.png'
 
 
 def test_export_writes_what_training_wrote(finished, tmp_path):
@@ -244,27 +284,31 @@ def test_export_writes_what_training_wrote(finished, tmp_path):
     np.testing.assert_array_equal(value, theirs[name])
 
 
-def test_infer_reads_pictures_and_scene_files_and_draws(finished, tmp_path):
-  from PIL import Image
+def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
   folder, _ = finished
   scenes = tiny.scenes(3)
   scene_files.write(str(tmp_path / 'some.npz'), scenes)
-  Image.fromarray(scenes.images[1]).save(tmp_path / 'one.png')
+  np.save(tmp_path / 'stack.npy', scenes.images)
+  (tmp_path / 'folder').mkdir()
+  Image.fromarray(scenes.images[1]).save(tmp_path / 'folder' / 'one.png')
+  Image.fromarray(scenes.images[1]).resize((48, 32)).save(tmp_path / 'two.png')
   output = run(
-      'infer.py', f'--saved_model={folder}/saved_model',
-      f'--overlay={tmp_path / "overlay"}', '--batch_size=2',
-      tmp_path / 'some.npz', tmp_path / 'one.png').stdout.splitlines()
+      'infer.py', f'--saved_model={folder}/saved_model', '--resize',
+      f'--overlay={tmp_path / "overlay"}', f'--csv={tmp_path / "table.csv"}',
+      '--batch_size=2', tmp_path / 'some.npz', tmp_path / 'stack.npy',
+      tmp_path / 'folder', tmp_path / 'two.png').stdout.splitlines()
   lines = [json.loads(line) for line in output]
-  assert lines[-1]['images'] == 4 and len(lines) == 5
-  assert lines[1]['count'] == lines[3]['count']
-  assert lines[1]['boxes'] == lines[3]['boxes']
+  assert lines[-1]['images'] == 8 and len(lines) == 9
+  for name in ('count', 'boxes'):  # The same picture in three files.
+    assert lines[1][name] == lines[4][name] == lines[6][name]
   for line in lines[:-1]:
     assert len(line['boxes']) == line['count']
     np.testing.assert_allclose(sum(line['probabilities']), 1., atol=1e-5)
   assert lines[-1]['objects'] == sum(line['count'] for line in lines[:-1])
   pictures = sorted((tmp_path / 'overlay').iterdir())
-  assert len(pictures) == 4
+  assert len(pictures) == 8
   assert tf.io.decode_png(pictures[0].read_bytes()).shape[0] > 100
+  assert len((tmp_path / 'table.csv').read_text().splitlines()) == 9
 
 
 def test_gradient_variance_is_left_in_the_folder(finished, tmp_path):

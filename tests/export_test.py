@@ -1,10 +1,12 @@
 import json
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 import tiny
 
 from air_tf import errors
@@ -145,3 +147,45 @@ def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='file.*cannot be written'):
     export.save(model, tmp_path / 'file' / 'saved_model')
+
+
+def table():
+  """The signatures that data/SAVED_MODEL.md states, with letters for sizes."""
+  page = pathlib.Path(__file__).parent.parent / 'data' / 'SAVED_MODEL.md'
+  found, signature = {}, None
+  for line in page.read_text().splitlines():
+    cells = [cell.strip(' `') for cell in line.strip('|').split('|')]
+    if len(cells) == 5 and cells[1] in ('in', 'out'):
+      signature = cells[0] or signature
+      found[signature, cells[1], cells[2]] = cells[3:]
+  return found
+
+
+def test_signature_defs_are_those_of_the_page(model, saved):
+  config = model.config
+  sizes = {'N': -1, 'T': config.max_steps, 'T+1': config.max_steps + 1,
+           'Z': config.what_size, 'H': 16, 'W': 16,
+           'h': config.glimpse_size, 'w': config.glimpse_size}
+  expected = {
+      key: (kind, [sizes.get(x) or int(x) for x in shape[1:-1].split(', ')])
+      for key, (kind, shape) in table().items()}
+  message = saved_model_pb2.SavedModel.FromString(
+      (saved / 'saved_model.pb').read_bytes())
+  found = {}
+  for signature, definition in message.meta_graphs[0].signature_def.items():
+    if not signature.startswith('__'):  # TensorFlow's own.
+      for way, tensors in (('in', definition.inputs),
+                           ('out', definition.outputs)):
+        for name, info in tensors.items():
+          found[signature, way, name] = (
+              tf.dtypes.as_dtype(info.dtype).name,
+              [axis.size for axis in info.tensor_shape.dim])
+  assert found == expected
+
+
+def test_rows_of_a_request_get_rows_of_an_answer(saved):
+  # TensorFlow Serving answers `instances` only if all outputs begin with N.
+  serve = tf.saved_model.load(str(saved)).signatures['serving_default']
+  request = json.dumps({'instances': tiny.images(2).numpy().tolist()})
+  answer = serve(images=tf.constant(json.loads(request)['instances']))
+  assert all(len(value) == 2 for value in answer.values())

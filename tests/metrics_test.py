@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from scipy import stats
 import tiny
 
 from air_tf import metrics
@@ -60,3 +62,16 @@ def test_scenes_without_counts_have_no_accuracy():
   model, scenes = make(5)
   found = metrics.Evaluator(model, scenes._replace(counts=None))(PRIOR)
   assert 'elbo' in found and 'count_accuracy' not in found
+
+
+def test_confusion_by_hand():
+  found = metrics.confusion(
+      np.array([0, 1, 1, 3, 1]), np.array([0, 1, 2, 2, 2]), max_steps=3)
+  assert found.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 1]]
+
+
+@pytest.mark.parametrize('right, total', [(0, 7), (7, 7), (1, 1), (4974, 5000)])
+def test_interval_is_scipys(right, total):
+  expected = stats.binomtest(right, total).proportion_ci(method='wilson')
+  np.testing.assert_allclose(
+      metrics.wilson_interval(right, total), expected, atol=1e-7)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -70,6 +71,22 @@ def test_damaged_index_falls_back(tmp_path):
   folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20])
   truncate(tmp_path / 'checkpoints' / 'ckpt-20.index')
   assert folder.restore(checkpoint) == 10
+
+
+def test_a_kill_while_the_first_checkpoint_is_written_leaves_none(tmp_path):
+  class Killed:
+    def write(self, prefix):
+      pathlib.Path(prefix + '.index').write_bytes(b'half')
+      raise KeyboardInterrupt
+
+  folder = run_folder.RunFolder(tmp_path)
+  folder.begin(tiny.config())
+  with pytest.raises(KeyboardInterrupt):
+    folder.save(Killed(), 2)
+  assert folder.restore(tf.train.Checkpoint(x=tf.Variable(0))) == 0
+  checkpoint = tf.train.Checkpoint(x=tf.Variable(3))
+  folder.save(checkpoint, 4)
+  assert folder.restore(checkpoint) == 4
 
 
 def test_no_readable_checkpoint_is_a_user_error(tmp_path):

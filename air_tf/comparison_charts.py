@@ -1,0 +1,94 @@
+"""Charts of measurements: bars, curves, heat maps."""
+
+from collections.abc import Sequence
+
+from matplotlib import colormaps
+from matplotlib import figure
+import numpy as np
+
+__all__ = ['accuracy_curves', 'heat_maps', 'variance_bars']
+
+
+def variance_bars(variances: dict[str, dict[str, float]]) -> figure.Figure:
+  """Variance of the gradient on a log scale, a bar an estimator.
+
+  Args:
+    variances: by estimator, by group of variables; zeros have no bar.
+  """
+  groups = list(next(iter(variances.values())))
+  fig = figure.Figure(figsize=(1.6 * len(groups) + 2., 3.8), dpi=100)
+  axes = fig.add_axes([.08, .12, .72, .82])
+  width = .85 / len(variances)
+  for i, (name, values) in enumerate(variances.items()):
+    axes.bar(np.arange(len(groups)) + (i + .5) * width - .425,
+             [values[group] for group in groups], width, label=name,
+             color=_colour(i, len(variances)))
+  axes.set_yscale('log')
+  axes.set_xticks(np.arange(len(groups)), groups, fontsize=8)
+  axes.set_ylabel('variance of the gradient, per parameter', fontsize=8)
+  axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.), fontsize=8)
+  return fig
+
+
+def accuracy_curves(
+    curves: dict[str, Sequence[tuple[Sequence[int], Sequence[float]]]],
+    threshold: float) -> figure.Figure:
+  """Held-out count accuracy of every run, a colour a recipe.
+
+  Args:
+    curves: by recipe, a pair of iterations and accuracies (0 ... 1) a run.
+    threshold: drawn as a line.
+  """
+  fig = figure.Figure(figsize=(7., 4.), dpi=100)
+  axes = fig.add_axes([.09, .12, .87, .84])
+  for i, (name, runs) in enumerate(curves.items()):
+    for number, (iterations, accuracies) in enumerate(runs):
+      axes.plot(iterations, 100. * np.asarray(accuracies), linewidth=1.,
+                color=_colour(i, len(curves)),
+                label=name if number == 0 else None)
+  axes.axhline(100. * threshold, color='black', linewidth=.8, linestyle=':')
+  axes.set_xlabel('iterations')
+  axes.set_ylabel('held-out count accuracy, %')
+  axes.set_ylim(0., 101.)
+  axes.legend(loc='lower right', fontsize=8)
+  return fig
+
+
+def heat_maps(grids: dict[tuple[str, str], np.ndarray],
+              axes_of: dict[str, tuple]) -> figure.Figure:
+  """Count accuracy over pairs of options: a column an output, a row a recipe.
+
+  Args:
+    grids: by (recipe, output), accuracies `[rows, columns]`, NaN where a run
+      failed.
+    axes_of: by output, (name, values) of the rows and (name, values) of the
+      columns.
+  """
+  recipes = list(dict.fromkeys(recipe for recipe, _ in grids))
+  outputs = list(dict.fromkeys(output for _, output in grids))
+  fig = figure.Figure(figsize=(3.3 * len(outputs), 2.9 * len(recipes)), dpi=100)
+  for i, recipe in enumerate(recipes):
+    for j, output in enumerate(outputs):
+      axes = fig.add_subplot(len(recipes), len(outputs),
+                             i * len(outputs) + j + 1)
+      _heat_map(axes, grids[recipe, output], *axes_of[output])
+      axes.set_title(f'{recipe}: {output}', fontsize=8)
+  fig.tight_layout()
+  return fig
+
+
+def _heat_map(axes, grid: np.ndarray, rows, columns) -> None:
+  axes.imshow(grid, cmap='viridis', vmin=0., vmax=1., aspect='auto')
+  for ticks, (name, values), label in (
+      (axes.set_yticks, rows, axes.set_ylabel),
+      (axes.set_xticks, columns, axes.set_xlabel)):
+    ticks(range(len(values)), [f'{value:g}' for value in values], fontsize=7)
+    label(name, fontsize=8)
+  for (y, x), value in np.ndenumerate(grid):
+    axes.text(x, y, 'failed' if np.isnan(value) else f'{100. * value:.0f}',
+              ha='center', va='center', fontsize=7,
+              color='black' if value > .6 else 'white')
+
+
+def _colour(i: int, number: int):
+  return colormaps['viridis'](i / max(number - 1, 1) * .92)

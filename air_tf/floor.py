@@ -1,0 +1,143 @@
+"""How fast an iteration could be: its matrix products and one optimizer pass.
+
+The floor of an iteration is the time of what cannot be left out: every matrix
+product of the forward pass, its two of the backward pass, and one update of the
+parameters. They are timed alone, on the shapes of a configuration, all
+independent of each other, compiled as training is.
+
+Letters: `B` batch, `T` most steps, `U` units of the LSTM, `Z` size of `what`,
+`[H, W]` image, `[h, w]` glimpse.
+"""
+
+import statistics
+import time
+from typing import NamedTuple
+
+import sonnet as snt
+import tensorflow as tf
+
+from air_tf import cell as cell_lib
+from air_tf import config as config_lib
+from air_tf import modules
+
+__all__ = ['Product', 'milliseconds', 'products']
+
+_ROUNDS, _CALLS = 9, 10
+
+
+class Product(NamedTuple):
+  """`[batch, rows, inner] @ [batch, inner, columns]`, forward and backward."""
+  rows: int
+  inner: int
+  columns: int
+  batch: int = 1
+  times: int = 1  # With other values each time, in one iteration.
+  left_gradient: bool = True   # Whether the backward pass needs that of the
+  right_gradient: bool = True  # left factor, and that of the right one.
+
+  @property
+  def multiply_adds(self) -> int:
+    """Of all times, forward and backward."""
+    passes = 1 + self.left_gradient + self.right_gradient
+    return (self.batch * self.rows * self.inner * self.columns * passes
+            * self.times)
+
+
+def products(config: config_lib.Config) -> list[Product]:
+  """The matrix products of an iteration of `marginal`.
+
+  Convolutions count as the products of their patches with their filters.
+  """
+  batch, steps, hidden = config.batch_size, config.max_steps, config.hidden_size
+  units, what, side = config.lstm_size, config.what_size, config.glimpse_size
+  image, glimpse = config.canvas_size, config.glimpse_size**2
+
+  def mlp(rows, *sizes, times=1, left_gradient=True):
+    return [Product(rows, *pair, times=times,
+                    left_gradient=left_gradient or i > 0)
+            for i, pair in enumerate(zip(sizes, sizes[1:], strict=False))]
+
+  where = cell_lib.WHERE_SIZE
+  found = []
+  if config.image_encoder == 'conv':
+    size, channels = image, 1
+    for i, (filters, field, stride) in enumerate(modules.ConvEncoder.LAYERS):
+      size = (size + 2 * (field - stride) - field) // stride + 1
+      found.append(Product(batch * size**2, field**2 * channels, filters,
+                           left_gradient=i > 0))
+      channels = filters
+    found += mlp(batch, size**2 * channels, hidden, hidden)
+  else:
+    found += mlp(batch, image**2, hidden, hidden, left_gradient=False)
+  found += [
+      *mlp(batch, hidden, 4 * units),
+      Product(1, units + where + what, 4 * units),  # The first step's is one.
+      *mlp(batch, units + where + what, 4 * units, times=steps - 1),
+      *mlp(batch, units, hidden, hidden, 2 * where, times=steps),
+      # `read`: images need no gradient.
+      Product(image, image, side, batch, steps, left_gradient=False),
+      Product(side, image, side, batch, steps),
+      *mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
+      *mlp(batch * steps, what, hidden, hidden, glimpse),
+      *mlp(batch * steps, units, 128, 64, 1),
+      # `write`, of all steps at once.
+      Product(side, side, image, batch * steps),
+      Product(image, side, image, batch * steps)]
+  return [product for product in found if product.times]
+
+
+def milliseconds(config: config_lib.Config, num_parameters: int,
+                 dtype: tf.DType = tf.float32) -> float:
+  """Times the floor of a configuration.
+
+  Args:
+    config: gives the shapes.
+    num_parameters: of the model; Adam updates as many, in float32.
+    dtype: of the products' factors; sums and results are what XLA makes of it.
+
+  Returns:
+    Milliseconds, the median of some rounds.
+  """
+  factors = [_factors(product, dtype) for product in products(config)
+             for _ in range(product.times)]
+  wanted = [product for product in products(config)
+            for _ in range(product.times)]
+  variable = tf.Variable(tf.zeros([num_parameters]))
+  gradient = tf.fill([num_parameters], 1e-3)
+  optimizer = snt.optimizers.Adam(1e-4)
+  optimizer.apply([gradient], [variable])  # Makes its slots.
+
+  @tf.function(jit_compile=config.jit_compile, autograph=False)
+  def iteration():
+    optimizer.apply([gradient], [variable])
+    return [part for product, (left, right, above) in zip(
+        wanted, factors, strict=True) for part in _both_ways(
+            product, left, right, above)]
+
+  iteration()
+  rounds = []
+  for _ in range(_ROUNDS):
+    start = time.perf_counter()
+    for _ in range(_CALLS):
+      last = iteration()
+    last[-1].numpy()  # Until it is done.
+    rounds.append((time.perf_counter() - start) / _CALLS)
+  return 1e3 * statistics.median(rounds)
+
+
+def _factors(product: Product, dtype):
+  """Both factors and the gradient of their product."""
+  lead = [product.batch] if product.batch > 1 else []
+  make = lambda *shape: tf.cast(tf.random.stateless_normal(
+      [*lead, *shape], [0, product.rows]), dtype)
+  return (make(product.rows, product.inner),
+          make(product.inner, product.columns),
+          make(product.rows, product.columns))
+
+
+def _both_ways(product: Product, left, right, above):
+  yield left @ right
+  if product.left_gradient:
+    yield tf.matmul(above, right, transpose_b=True)
+  if product.right_gradient:
+    yield tf.matmul(left, above, transpose_a=True)

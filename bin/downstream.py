@@ -1,0 +1,43 @@
+"""Compares AIR's latents with pixels, as what a classifier learns from.
+
+    python bin/downstream.py --logdir=runs/multi_mnist
+
+On new scenes of two digits, the same small classifier learns the digits' sum,
+and whether they ascend from left to right, from few labels and from many. A
+figure is left in `figures` in the run folder, or in --out, and in TensorBoard.
+The last line on standard output is the result, as JSON.
+"""
+
+from absl import flags
+import cli
+
+from air_tf import errors
+
+_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of a run on digits.',
+                              required=True)
+_LABELS = flags.DEFINE_list(
+    'labels', ['100', '300', '1000', '3000', '10000'],
+    'Numbers of labelled scenes to learn from.')
+_NUM_TEST_SCENES = flags.DEFINE_integer(
+    'num_test_scenes', 5_000, 'Scenes to score on.', lower_bound=1)
+_OUT = flags.DEFINE_string(
+    'out', None, 'Folder for the figure; `figures` in the run folder if left '
+    'out.')
+
+
+def main(arguments: list[str]) -> dict:
+  """Runs both tasks."""
+  cli.no_arguments(arguments)
+  labels = _LABELS.value
+  if not labels or not all(text.isdecimal() and int(text) >= 50
+                           for text in labels):
+    raise errors.UserError(
+        f"--labels={','.join(labels)}: wanted whole numbers of at least 50, "
+        'with commas between them.')
+  from air_tf import downstream  # Takes seconds: it imports TensorFlow.
+  return downstream.run(_LOGDIR.value, sorted(map(int, labels)),
+                        _NUM_TEST_SCENES.value, _OUT.value)
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,30 @@
+"""Makes the pictures of a run from its newest checkpoint.
+
+    python bin/figures.py --logdir=runs/quickstart [--out=FOLDER]
+
+Progress, localisation policy, a film strip of one image, samples from the
+prior, traversals of appearance codes, the worst errors, counting accuracy and
+the ELBO's terms over training: as PNG files in `figures` in the run folder, or
+in --out, and in TensorBoard under `figures/`. The last line on standard output
+is the result, as JSON.
+"""
+
+from absl import flags
+import cli
+
+_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
+                              required=True)
+_OUT = flags.DEFINE_string(
+    'out', None, 'Folder for the files; `figures` in the run folder if left '
+    'out.')
+
+
+def main(arguments: list[str]) -> dict:
+  """Restores the run and draws."""
+  cli.no_arguments(arguments)
+  from air_tf import album  # Takes seconds: it imports TensorFlow.
+  return album.make(_LOGDIR.value, _OUT.value)
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,120 @@
+import tracemalloc
+
+import data_util
+import numpy as np
+from PIL import Image
+import pytest
+
+from air_tf import images as images_lib
+
+PIXELS = np.random.default_rng(0).integers(0, 256, [7, 6, 6], np.uint8)
+
+
+def read(path):
+  source = images_lib.open_source(str(path))
+  found = list(source.read())
+  assert len(found) == source.num_images
+  return [name for name, _ in found], [image for _, image in found]
+
+
+@pytest.mark.parametrize('name', ['a.npy', 'a.npz', 'small.npz'])
+@pytest.mark.parametrize('kind', [np.uint8, np.float32, np.float64])
+def test_stacks_give_their_images_in_order(name, kind, tmp_path, monkeypatch):
+  monkeypatch.setattr(images_lib, '_CHUNK_BYTES', 3 * PIXELS[0].size)
+  path = tmp_path / name
+  stack = PIXELS if kind is np.uint8 else (PIXELS / 255.).astype(kind)
+  if name == 'a.npy':
+    np.save(path, stack)
+  else:
+    save = np.savez_compressed if name == 'small.npz' else np.savez
+    save(path, counts=np.zeros(7, np.int32), images=stack)
+  names, found = read(path)
+  assert names == [f'{path}[{i}]' for i in range(7)]
+  np.testing.assert_array_equal(found, PIXELS)
+
+
+def test_memory_does_not_grow_with_a_stack(tmp_path, monkeypatch):
+  monkeypatch.setattr(images_lib, '_CHUNK_BYTES', 1 << 16)
+  np.savez_compressed(tmp_path / 'a.npz',
+                      images=np.full([2_000, 64, 64], 7, np.uint8))
+  tracemalloc.start()
+  count = sum(1 for _ in images_lib.open_source(str(tmp_path / 'a.npz')).read())
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert count == 2_000 and peak < 2e6  # The whole is 8.2e6 bytes.
+
+
+def test_a_folder_gives_its_pictures_by_name_and_no_other_files(tmp_path):
+  for name, image in zip(('b.png', 'a.PNG', 'c.bmp'), PIXELS):
+    Image.fromarray(image).save(tmp_path / name)
+  (tmp_path / 'notes.txt').write_text('not a picture')
+  (tmp_path / 'deeper').mkdir()
+  names, found = read(tmp_path)
+  assert names == [str(tmp_path / name) for name in ('a.PNG', 'b.png', 'c.bmp')]
+  np.testing.assert_array_equal(found, PIXELS[[1, 0, 2]])
+
+
+def test_pictures_become_grey_and_transparent_parts_black(tmp_path):
+  Image.fromarray(PIXELS[0].astype(np.uint16) * 257).save(tmp_path / '16.png')
+  np.testing.assert_array_equal(read(tmp_path / '16.png')[1][0], PIXELS[0])
+  rgba = np.full([6, 6, 4], 200, np.uint8)
+  rgba[:3, :, 3], rgba[3:, :, 3] = 0, 255
+  Image.fromarray(rgba).save(tmp_path / 'rgba.png')
+  found = read(tmp_path / 'rgba.png')[1][0]
+  assert np.all(found[:3] == 0) and np.all(found[3:] == 200)
+
+
+@pytest.mark.parametrize('array, wanted', [
+    (PIXELS[0], 'uint8 [6, 6]'), (PIXELS[:0], 'uint8 [0, 6, 6]'),
+    (PIXELS[..., np.newaxis], 'uint8 [7, 6, 6, 1]'),
+    (PIXELS.astype(np.int64), 'int64'), (PIXELS / 1., 'floats in 0...1'),
+    (PIXELS * np.nan, 'floats in 0...1'), (PIXELS // 255, 'multiply by 255'),
+    (np.asfortranarray(PIXELS), 'C order'), (np.array([[[{}]]]), 'object')])
+def test_stacks_that_cannot_be_used_are_named(array, wanted, tmp_path):
+  path = tmp_path / 'a.npy'
+  np.save(path, array)
+  data_util.assert_user_error([str(path), wanted], lambda: read(path))
+
+
+def test_damage_is_named(tmp_path):
+  path = tmp_path / 'a.npy'
+  np.save(path, PIXELS)
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-40])
+  data_util.assert_user_error(
+      [str(path), 'ends within image 5'], lambda: read(path))
+  path.write_bytes(whole[:20])
+  data_util.assert_user_error([str(path), 'damaged'], lambda: read(path))
+  (tmp_path / 'b.npz').write_bytes(b'no archive')
+  data_util.assert_user_error(['b.npz'], lambda: read(tmp_path / 'b.npz'))
+  np.savez(tmp_path / 'c.npz', pictures=PIXELS)
+  data_util.assert_user_error(
+      ['images', 'only pictures.npy'], lambda: read(tmp_path / 'c.npz'))
+  (tmp_path / 'empty').mkdir()
+  data_util.assert_user_error(
+      ['without pictures'], lambda: read(tmp_path / 'empty'))
+
+
+@pytest.mark.parametrize('shape', [(40, 20), (20, 40), (5, 10), (33, 33)])
+def test_fitted_boxes_come_back_where_they_were(shape):
+  image = np.zeros(shape, np.uint8)
+  y, x = shape[0] // 5, shape[1] // 2
+  height, width = shape[0] // 5, shape[1] // 5
+  image[y:y + height, x:x + width] = 255
+  fitted, place = images_lib.fit(image, (60, 60))
+  assert fitted.shape == (60, 60)
+  rows, columns = np.nonzero(fitted > 127)
+  box = np.array([rows.min(), columns.min(), np.ptp(rows) + 1,
+                  np.ptp(columns) + 1])
+  np.testing.assert_allclose(
+      place.boxes(box), [y, x, height, width], atol=1. / place.scale)
+  assert place[1:] == (  # In the middle.
+      (60 - shape[0] * place.scale) // 2, (60 - shape[1] * place.scale) // 2)
+  np.testing.assert_allclose(  # Proportions are kept.
+      box[2] / box[3], height / width, rtol=.15)
+
+
+def test_an_image_of_the_right_size_is_left_alone():
+  fitted, place = images_lib.fit(PIXELS[0], (6, 6))
+  assert fitted is PIXELS[0] or np.array_equal(fitted, PIXELS[0])
+  assert place == (1., 0., 0.)
