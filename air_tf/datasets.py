@@ -89,9 +89,7 @@ def _load_files(config: config_lib.Config):
   _check_counts(config.scenes, train, config.max_steps)
   if not config.test_scenes:
     return _hold_out(config.scenes, train)
-  if isinstance(train.images, np.memmap):
-    train = train._replace(images=streams.OnDisk(
-        train.images, np.arange(len(train.images))))
+  train = _rows(train, np.arange(len(train.images)))
   test = scene_files.read(config.test_scenes)
   _check_counts(config.test_scenes, test, config.max_steps)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
@@ -116,16 +114,17 @@ def _hold_out(path: str, scenes: scenes_lib.Scenes):
                 'at least 2, to hold a tenth out; or give --test_scenes')
   order = np.random.RandomState(0).permutation(num_scenes)
   test, train = np.split(order, [max(1, num_scenes // 10)])
-  parts = [scenes_lib.Scenes(*(
-      None if field is None else _rows(field, part) for field in scenes))
-           for part in (train, test)]
-  return parts[0], parts[1]._replace(images=np.asarray(parts[1].images))
+  test = _rows(scenes, test)
+  return _rows(scenes, train), test._replace(images=np.asarray(test.images))
 
 
-def _rows(field: np.ndarray, rows: np.ndarray):
-  if isinstance(field, np.memmap):
-    return streams.OnDisk(field, rows)
-  return field[rows]
+def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
+  """Returns some of the scenes; images that are mapped stay on disk."""
+  images, *others = scenes
+  return scenes_lib.Scenes(
+      streams.OnDisk(images, rows) if isinstance(images, np.memmap)
+      else images[rows],
+      *(None if field is None else field[rows] for field in others))
 
 
 def _recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:

@@ -66,7 +66,7 @@ def run(config: config_lib.Config, logdir: str,
     if devices.is_chief:
       export.save(experiment.trainer.average, folder.path / 'saved_model',
                   experiment.trainer.num_steps_prior())
-    devices.largest(0)  # The processes end together.
+    devices.agree(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
 
 
@@ -102,7 +102,7 @@ class Experiment:
     self._checkpoint = tf.train.Checkpoint(trainer=self.trainer)
     folder.restore(self._checkpoint)
     devices.broadcast(self.trainer.variables)
-    self._iteration = int(self.trainer.iteration)
+    self._iteration = int(self.trainer.iteration.read_value())
     folder.forget_metrics_after(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.
@@ -144,7 +144,7 @@ class Experiment:
         self._advance(stop)
         bar.update(self._iteration - bar.n)
         # A signal to one process stops all, before anything that takes time.
-        number = self._devices.largest(received[0] if received else 0)
+        number = self._devices.agree(received[0] if received else 0)
         if number:
           self._save()
           raise errors.Interrupted(
@@ -175,7 +175,7 @@ class Experiment:
       self._scenes = self.trainer.feed(self._pools(pool).images)
     means, last = self.trainer.train(
         self._scenes, tf.constant(stop - self._iteration))
-    self._iteration = int(self.trainer.iteration)
+    self._iteration = int(self.trainer.iteration.read_value())
     for name, value in last.items():
       if not tf.math.is_finite(value):
         raise self._diverged(

@@ -131,7 +131,7 @@ class Trainer(snt.Module):
     if not isinstance(scenes, streams.OnDisk):
       return tf.constant(scenes)
     draw = lambda iteration: self._draw(len(scenes), iteration)
-    return iter(streams.batches(scenes, draw, int(self.iteration)))
+    return iter(streams.batches(scenes, draw, int(self.iteration.read_value())))
 
   def next_images(self, scenes: Scenes) -> tf.Tensor:
     """Returns what the next iteration is going to train on.
