@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import contextlib
 import json
 import os
+import signal
 
 import sonnet as snt
 import tensorflow as tf
@@ -66,8 +67,12 @@ class OneDevice:
   def broadcast(self, variables: Sequence[tf.Variable]) -> None:
     """Gives the variables of all processes the chief's values."""
 
-  def largest(self, number: int) -> int:
-    """The largest of the processes' numbers; each waits here for the others."""
+  def agree(self, number: int) -> int:
+    """Waits for all processes; returns the largest of their numbers.
+
+    Args:
+      number: that of a signal, or 0.
+    """
     return number
 
   def watch(self) -> contextlib.AbstractContextManager:
@@ -151,8 +156,7 @@ class MultiWorker(Mirrored):
           f'--distribution=multi_worker: found {self.num_replicas} devices in '
           f'{num_workers} processes; wanted one each: start a process for '
           'every GPU and show it that one by CUDA_VISIBLE_DEVICES.')
-    self._gather = tf.function(lambda number: _context().all_gather(
-        number, axis=0))
+    self._sum = tf.function(lambda tensors: self._run(_sum, tensors))
 
   def scope(self) -> contextlib.AbstractContextManager:
     """As in the base class."""
@@ -169,20 +173,16 @@ class MultiWorker(Mirrored):
 
   def broadcast(self, variables: Sequence[tf.Variable]) -> None:
     """As in the base class."""
-
-    def chiefs():
-      return [_context().all_reduce(
-          tf.distribute.ReduceOp.SUM,
-          tf.identity(v) if self.is_chief else tf.zeros_like(v))
-              for v in variables]
-
-    values = tf.function(lambda: self._run(chiefs))()
+    values = self._sum([
+        tf.identity(v) if self.is_chief else tf.zeros_like(v)
+        for v in variables])
     for variable, value in zip(variables, values, strict=True):
       variable.assign(value)
 
-  def largest(self, number: int) -> int:
+  def agree(self, number: int) -> int:
     """As in the base class."""
-    return int(tf.reduce_max(self._run(self._gather, tf.constant([number]))))
+    votes, = self._sum([tf.one_hot(number, signal.NSIG)])
+    return int(tf.reduce_max(tf.where(votes > 0.)))
 
   @contextlib.contextmanager
   def watch(self):
@@ -296,6 +296,12 @@ def _all_reduce_mean(tensors):
   parts = tf.split(means, [x.shape.num_elements() for x in leaves])
   return tf.nest.pack_sequence_as(
       tensors, [tf.reshape(part, x.shape) for part, x in zip(parts, leaves)])
+
+
+def _sum(tensors):
+  # Without a copy made in the replica, a tensor has no device to sum on.
+  return _context().all_reduce(
+      tf.distribute.ReduceOp.SUM, [tf.identity(x) for x in tensors])
 
 
 def _to_moments(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
