@@ -122,7 +122,8 @@ class Mirrored(OneDevice):
 
     def mean(images):
       gradients, metrics = gradient(noise.rows(images))
-      gradients, metrics = _all_reduce_mean((gradients, _to_moments(metrics)))
+      gradients, metrics = _all_reduce(
+          'MEAN', (gradients, _to_moments(metrics)), tf.float32)
       return gradients, _from_moments(metrics)
 
     return mean
@@ -156,7 +157,8 @@ class MultiWorker(Mirrored):
           f'--distribution=multi_worker: found {self.num_replicas} devices in '
           f'{num_workers} processes; wanted one each: start a process for '
           'every GPU and show it that one by CUDA_VISIBLE_DEVICES.')
-    self._sum = tf.function(lambda tensors: self._run(_sum, tensors))
+    self._sum = tf.function(lambda *tensors: self._run(
+        lambda: _all_reduce('SUM', tensors, tf.float64)), autograph=False)
 
   def scope(self) -> contextlib.AbstractContextManager:
     """As in the base class."""
@@ -173,15 +175,15 @@ class MultiWorker(Mirrored):
 
   def broadcast(self, variables: Sequence[tf.Variable]) -> None:
     """As in the base class."""
-    values = self._sum([
+    values = self._sum(*(
         tf.identity(v) if self.is_chief else tf.zeros_like(v)
-        for v in variables])
+        for v in variables))
     for variable, value in zip(variables, values, strict=True):
       variable.assign(value)
 
   def agree(self, number: int) -> int:
     """As in the base class."""
-    votes, = self._sum([tf.one_hot(number, signal.NSIG)])
+    votes, = self._sum(tf.one_hot(number, signal.NSIG))
     return int(tf.reduce_max(tf.where(votes > 0.)))
 
   @contextlib.contextmanager
@@ -218,10 +220,6 @@ def make(config: config_lib.Config) -> OneDevice:
   found = Mirrored(_replicator() if kind == 'mirrored' else _tpu_replicator())
   _require_divisible(config, found.num_replicas)
   return found
-
-
-def _context() -> tf.distribute.ReplicaContext:
-  return tf.distribute.get_replica_context()
 
 
 def _require_divisible(config: config_lib.Config, num_replicas: int) -> None:
@@ -283,25 +281,22 @@ def _is_chief(cluster: dict, task_type: str, task_id: int) -> bool:
   return task_type == 'chief' or ('chief' not in cluster and task_id == 0)
 
 
-def _all_reduce_mean(tensors):
-  """Means over replicas of a structure of float tensors.
+def _all_reduce(operation: str, tensors, dtype: tf.DType):
+  """Means or sums over replicas, inside one of them, of a structure of tensors.
 
-  Packed into one vector: a transfer costs more to start than to carry these
-  few megabytes, and the order of several need not be the same everywhere.
+  Packed into one vector of `dtype`, which has to hold all values exactly: a
+  transfer costs more to start than to carry these few megabytes, and the order
+  of several need not be the same everywhere.
   """
   leaves = tf.nest.flatten(tensors)
-  means = _context().all_reduce(
-      tf.distribute.ReduceOp.MEAN,
-      tf.concat([tf.reshape(x, [-1]) for x in leaves], axis=0))
-  parts = tf.split(means, [x.shape.num_elements() for x in leaves])
-  return tf.nest.pack_sequence_as(
-      tensors, [tf.reshape(part, x.shape) for part, x in zip(parts, leaves)])
-
-
-def _sum(tensors):
-  # Without a copy made in the replica, a tensor has no device to sum on.
-  return _context().all_reduce(
-      tf.distribute.ReduceOp.SUM, [tf.identity(x) for x in tensors])
+  packed = tf.concat(
+      [tf.reshape(tf.cast(x, dtype), [-1]) for x in leaves], axis=0)
+  parts = tf.split(
+      tf.distribute.get_replica_context().all_reduce(operation, packed),
+      [x.shape.num_elements() for x in leaves])
+  return tf.nest.pack_sequence_as(tensors, [
+      tf.cast(tf.reshape(part, x.shape), x.dtype)
+      for part, x in zip(parts, leaves, strict=True)])
 
 
 def _to_moments(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

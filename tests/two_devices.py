@@ -63,7 +63,7 @@ def main(logdir):
   cpu = tf.config.list_physical_devices('CPU')[0]
   tf.config.set_logical_device_configuration(
       cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-  results = {} if len(sys.argv) > 2 else {name: compared(name) for name in CASES}
+  results = {name: compared(name) for name in CASES}
   config = tiny.config(
       distribution='mirrored', optimizer='rmsprop', learning_rate=1e-3,
       num_iterations=4, cache_dir=logdir + '/cache', gradient_variance_every=4)
