@@ -25,11 +25,10 @@ from air_tf import training
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
                             'CUDA_VISIBLE_DEVICES': '-1'}
-# Measured: rounding changes a weight by 1.2e-7 (weights move by up to .07) and a
-# loss by 7e-7 of it. Faults change a weight by .0011 (a mean of the halves'
-# variances), .023 (gradients summed, not averaged), .15 (the same noise in both
-# halves), .24 (the same scenes), and a loss by .0022 of it (rows of particles
-# mixed up) to .11 (the same noise).
+# Measured: rounding changes a weight by 1.2e-7 (they move by .07) and a loss by
+# 7e-7 of it. Faults change a weight by .0011 (a mean of two variances), .023
+# (gradients summed, not averaged), .15 (the same noise in both halves) or .24
+# (the same scenes), and a loss by .0022 of it (rows of particles mixed up).
 ROUNDING = 1e-5
 
 
