@@ -14,8 +14,8 @@ from typing import Any
 
 from air_tf import errors
 
-__all__ = ['BACKDROPS', 'Config', 'ESTIMATORS', 'IMAGE_ENCODERS',
-           'OPTIMIZERS']
+__all__ = ['BACKDROPS', 'Config', 'DISTRIBUTIONS', 'ESTIMATORS',
+           'IMAGE_ENCODERS', 'OPTIMIZERS']
 
 BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 IMAGE_ENCODERS = ('conv', 'mlp')
@@ -26,6 +26,7 @@ _PARTICLES = {'marginal': (1, 1), 'reinforce': (1, 1), 'nvil': (1, 1),
               'nvil_per_step': (1, 1), 'vimco': (2, 5), 'rws': (2, 5)}
 _MOST_WAYS = 4_096  # In which the particles of `marginal` can count.
 OPTIMIZERS = ('adam', 'rmsprop')
+DISTRIBUTIONS = ('none', 'mirrored', 'multi_worker', 'tpu')
 
 
 def _option(default, text: str, lower=None, upper=None, choices=None) -> Any:
@@ -201,7 +202,8 @@ class Config:
   average_decay: float = _option(
       .995, 'Decay of the running average of the weights, which is what is '
       'evaluated and exported.', lower=0., upper=1.)
-  batch_size: int = _option(64, 'Images an iteration (blog: 64).', lower=1)
+  batch_size: int = _option(
+      64, 'Images an iteration (blog: 64), of all replicas together.', lower=1)
   num_iterations: int = _option(
       5_000, 'Iterations in all. A finished run goes on where it was when this '
       'is raised.', lower=1)
@@ -222,6 +224,12 @@ class Config:
       'iterations: at 100 it costs 4 %.', lower=0)
   jit_compile: bool = _option(
       True, 'Compile the training step with XLA.')
+  distribution: str = _option(
+      'none', "What shares each batch: 'none' (one device), 'mirrored' (all "
+      "GPUs of this process), 'multi_worker' (the processes that TF_CONFIG "
+      "names, one device each; see the README), 'tpu' (the one that TPU_NAME "
+      'names). What is trained is the same to within rounding.',
+      choices=DISTRIBUTIONS)
 
   def __post_init__(self):
     """Checks every value; see the class for what it raises."""

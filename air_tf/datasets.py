@@ -15,6 +15,7 @@ from air_tf import errors
 from air_tf import files
 from air_tf import scene_files
 from air_tf import scenes as scenes_lib
+from air_tf import streams
 
 __all__ = ['Pools', 'load', 'recipe', 'require_grey']
 
@@ -35,6 +36,9 @@ def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
   scenes from training digits only, each pool anew, and test scenes from test
   digits only. Either way they do not depend on `config.seed`: runs that differ
   in the seed are trained and tested alike.
+
+  Composed scenes take the memory of two pools, however many are seen. The
+  training images of a large scene file are a `streams.OnDisk`.
 
   Raises:
     errors.UserError: if a file or a flag cannot be used.
@@ -106,6 +110,7 @@ def _load_files(config: config_lib.Config):
   train = _read(config.scenes, config.max_steps)
   if not config.test_scenes:
     return _hold_out(config.scenes, train)
+  train = _rows(train, np.arange(len(train.images)))
   test = _read(config.test_scenes, config.max_steps)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
   files.require(found == wanted, config.test_scenes, 'images',
@@ -133,9 +138,17 @@ def _hold_out(path: str, scenes: scenes_lib.Scenes):
                 'at least 2, to hold a tenth out; or give --test_scenes')
   order = np.random.RandomState(0).permutation(num_scenes)
   test, train = np.split(order, [max(1, num_scenes // 10)])
-  return tuple(
-      scenes_lib.Scenes(*(None if field is None else field[part]
-                          for field in scenes)) for part in (train, test))
+  test = _rows(scenes, test)
+  return _rows(scenes, train), test._replace(images=np.asarray(test.images))
+
+
+def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
+  """Returns some of the scenes; images that are mapped stay on disk."""
+  images, *others = scenes
+  return scenes_lib.Scenes(
+      streams.OnDisk(images, rows) if isinstance(images, np.memmap)
+      else images[rows],
+      *(None if field is None else field[rows] for field in others))
 
 
 def _load_composed(config, split, ingredients, images, labels):

@@ -7,7 +7,7 @@ traceback.
 
 import signal
 
-__all__ = ['Diverged', 'EXPECTED', 'Interrupted', 'UserError']
+__all__ = ['Diverged', 'EXPECTED', 'Interrupted', 'UserError', 'WorkerLost']
 
 
 class UserError(ValueError):
@@ -31,4 +31,9 @@ class Interrupted(Exception):
     self.exit_code = 128 + signal_number  # As shells report a signal.
 
 
-EXPECTED = (UserError, Diverged, Interrupted)
+class WorkerLost(ConnectionError):
+  """Another process of the same training has ended, or cannot be reached."""
+  exit_code = 75  # EX_TEMPFAIL of <sysexits.h>: the same command may succeed.
+
+
+EXPECTED = (UserError, Diverged, Interrupted, WorkerLost)

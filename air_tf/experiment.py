@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import tempfile
 import time
 
 from absl import logging
@@ -12,6 +13,7 @@ import tqdm
 
 from air_tf import config as config_lib
 from air_tf import datasets
+from air_tf import distribution
 from air_tf import errors
 from air_tf import export
 from air_tf import figures
@@ -30,8 +32,11 @@ _PICTURED = 10  # Scenes in the progress figure.
 
 
 def run(config: config_lib.Config, logdir: str,
-        started: float | None = None) -> dict:
+        started: float | None = None) -> dict | None:
   """Trains a model, or goes on training it, and leaves all of it in a folder.
+
+  Where several processes share the work, the first of them (the chief) writes
+  the folder; what the others write goes to a temporary one.
 
   Args:
     config: the run.
@@ -39,24 +44,30 @@ def run(config: config_lib.Config, logdir: str,
     started: `time.time()` at which the command began; now, if None.
 
   Returns:
-    The last evaluation on held-out scenes, as in `metrics.jsonl`.
+    The last evaluation on held-out scenes, as in `metrics.jsonl`; None in a
+    process that is not the chief.
 
   Raises:
     errors.UserError: if the configuration, a file or the folder cannot be used.
     errors.Interrupted: on SIGINT or SIGTERM, with everything saved.
     errors.Diverged: if a number stops being finite.
+    errors.WorkerLost: if another process of the training is gone.
   """
   started = time.time() if started is None else started
+  devices = distribution.make(config)
   pools, test_scenes = datasets.load(config)
   config = dataclasses.replace(config, canvas_size=test_scenes.images.shape[1])
-  folder = run_folder.RunFolder(logdir)
-  folder.begin(config)
-  experiment = Experiment(config, folder, pools, test_scenes, started)
-  result = experiment.train()
-  trainer = experiment.trainer
-  export.save(trainer.average, folder.path / 'saved_model',
-              trainer.num_steps_prior())
-  return result | {'logdir': str(logdir)}
+  with tempfile.TemporaryDirectory() as nowhere, devices.watch():
+    folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
+    folder.begin(config)
+    experiment = Experiment(
+        config, devices, folder, pools, test_scenes, started)
+    result = experiment.train()
+    if devices.is_chief:
+      export.save(experiment.trainer.average, folder.path / 'saved_model',
+                  experiment.trainer.num_steps_prior())
+    devices.agree(0)  # The processes end together.
+  return result | {'logdir': str(logdir)} if devices.is_chief else None
 
 
 def restore(logdir: str) -> training.Trainer:
@@ -78,16 +89,20 @@ def restore(logdir: str) -> training.Trainer:
 class Experiment:
   """One run at work: a trainer, its scenes and its folder."""
 
-  def __init__(self, config: config_lib.Config, folder: run_folder.RunFolder,
+  def __init__(self, config: config_lib.Config,
+               devices: distribution.OneDevice, folder: run_folder.RunFolder,
                pools: datasets.Pools, test_scenes: scenes_lib.Scenes,
                started: float):
     """Builds the trainer and brings it to where the folder's run got."""
     self._config = config
+    self._devices = devices
     self._folder = folder
     self._test_scenes = test_scenes
-    self.trainer = training.Trainer(config)
+    self.trainer = training.Trainer(config, devices)
     self._checkpoint = tf.train.Checkpoint(trainer=self.trainer)
-    self._iteration = folder.restore(self._checkpoint)
+    folder.restore(self._checkpoint)
+    devices.broadcast(self.trainer.variables)
+    self._iteration = int(self.trainer.iteration.read_value())
     folder.forget_metrics_after(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.
@@ -98,8 +113,8 @@ class Experiment:
       logging.info('Resumed at iteration %d.', self._iteration)
 
     self._pools = pools
-    self._pool = None  # Number of the pool whose images are on the device.
-    self._images = None
+    self._pool = None  # Number of the pool that is being trained on.
+    self._scenes = None
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._evaluators = {
@@ -128,15 +143,18 @@ class Experiment:
                          config.gradient_variance_every or last), last)
         self._advance(stop)
         bar.update(self._iteration - bar.n)
-        if received:  # Before anything that takes time.
+        # A signal to one process stops all, before anything that takes time.
+        number = self._devices.agree(received[0] if received else 0)
+        if number:
           self._save()
           raise errors.Interrupted(
-              received[0], f'stopped and saved at iteration {self._iteration}; '
+              number, f'stopped and saved at iteration {self._iteration}; '
               'the same command goes on from there.')
         every = config.gradient_variance_every
         if every and self._due(every):
+          scenes = self.trainer.feed(self._pools(self._pool).images)
           self._writer.scalars(
-              'train', self._monitor(self._images), self._iteration)
+              'train', self._monitor(scenes), self._iteration)
         if self._due(config.eval_every) or self._iteration == last:
           self._evaluate()
         if self._due(config.checkpoint_every) or self._iteration == last:
@@ -153,10 +171,11 @@ class Experiment:
     refresh = self._config.refresh_every
     pool = self._iteration // refresh if refresh else 0
     if pool != self._pool:
-      self._pool, self._images = pool, tf.constant(self._pools(pool).images)
+      self._pool = pool
+      self._scenes = self.trainer.feed(self._pools(pool).images)
     means, last = self.trainer.train(
-        self._images, tf.constant(stop - self._iteration))
-    self._iteration = int(self.trainer.iteration)
+        self._scenes, tf.constant(stop - self._iteration))
+    self._iteration = int(self.trainer.iteration.read_value())
     for name, value in last.items():
       if not tf.math.is_finite(value):
         raise self._diverged(

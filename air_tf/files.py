@@ -6,6 +6,8 @@ raises `errors.UserError` with a text of one line that names the file.
 
 from collections.abc import Sequence
 import os
+import struct
+import zipfile
 
 from absl import logging
 import numpy as np
@@ -14,12 +16,17 @@ from air_tf import errors
 
 __all__ = ['describe', 'one_line', 'read_npz', 'require']
 
+# Bytes of an uncompressed array from which on it stays on disk.
+_LARGE = 2**30
+
 
 def read_npz(path: str, required: Sequence[str],
              optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
   """Returns the arrays of these names in an .npz file.
 
-  Names beyond these are ignored with a warning: `count` for `counts`, say.
+  Names beyond these are ignored with a warning: `count` for `counts`, say. An
+  array of a gibibyte or more that `np.savez` wrote, not `np.savez_compressed`,
+  is not read but mapped (`np.memmap`).
 
   Raises:
     errors.UserError: if the file or a required array is missing or damaged.
@@ -51,12 +58,32 @@ def read_npz(path: str, required: Sequence[str],
 
 def _read_key(path: str, archive, key: str) -> np.ndarray:
   try:
+    entry = archive.zip.NameToInfo.get(f'{key}.npy')
+    if (entry and entry.compress_type == zipfile.ZIP_STORED
+        and entry.file_size >= _LARGE):
+      return _mapped(path, entry)
     return archive[key]
   except ValueError as error:
     require('Object arrays' not in str(error), path, key,
             'Python objects, which are never loaded because they can run code',
             'an array of numbers')
     raise
+
+
+def _mapped(path: str, entry: zipfile.ZipInfo) -> np.memmap:
+  with open(path, 'rb') as file:
+    # A zip's local header: 30 bytes, the last four of them the lengths of the
+    # name and of the extra field that stand between it and the data.
+    file.seek(entry.header_offset + 26)
+    file.seek(sum(struct.unpack('<HH', file.read(4))), os.SEEK_CUR)
+    version = np.lib.format.read_magic(file)
+    shape, fortran, dtype = (
+        np.lib.format.read_array_header_1_0(file) if version == (1, 0)
+        else np.lib.format.read_array_header_2_0(file))
+    if dtype.hasobject:
+      raise ValueError('Object arrays cannot be mapped')
+    return np.memmap(path, dtype, 'r', file.tell(), shape,
+                     'F' if fortran else 'C')
 
 
 def describe(array: np.ndarray) -> str:

@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from air_tf import cell as cell_lib
 from air_tf import config as config_lib
 from air_tf import modules
+from air_tf import noise as noise_lib
 from air_tf import prior
 
 __all__ = ['AIRModel', 'ElboTerms', 'Inference', 'Scene', 'count_presence',
@@ -64,7 +65,8 @@ class AIRModel(snt.Module):
 
   def infer(self, images: tf.Tensor,
             seed: tf.Tensor | None = None,
-            reparameterise: bool = True) -> Inference:
+            reparameterise: bool = True,
+            num_particles: int = 1) -> Inference:
     """Explains images object by object.
 
     Args:
@@ -73,6 +75,8 @@ class AIRModel(snt.Module):
         means, so that equal images give equal answers.
       reparameterise: whether gradients flow through the samples; without it
         they are constants, as a score function wants them.
+      num_particles: how many times the batch stands in `images`, one after
+        the other, so that the noise is the same on any number of devices.
 
     Returns:
       The explanation by n objects for every n in 0 ... T.
@@ -88,7 +92,8 @@ class AIRModel(snt.Module):
     state = self._cell.initial_state()
     drive = self._cell.encode(images)
     steps = []
-    for noise in self._noise(tf.shape(images)[0], num_steps, seed):
+    for noise in self._noise(
+        tf.shape(images)[0], num_steps, seed, num_particles):
       step, state = self._cell(images, drive, state, noise, reparameterise)
       steps.append(step)
     steps = tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
@@ -196,13 +201,13 @@ class AIRModel(snt.Module):
     glimpses, written = map(split, drawn)
     return glimpses, written
 
-  def _noise(self, batch_size, num_steps: int, seed) -> list[tf.Tensor]:
+  def _noise(self, batch_size, num_steps: int, seed,
+             num_particles: int) -> list[tf.Tensor]:
     """Returns T tensors `[B, 3 + Z]`: standard normal, or zeros for means."""
     shape = [num_steps, batch_size,
              cell_lib.WHERE_SIZE + self.config.what_size]
-    # XLA takes ten times as long for the same numbers unless it is told how.
     noise = (tf.zeros(shape) if seed is None
-             else tf.random.stateless_normal(shape, seed, alg='philox'))
+             else noise_lib.normal(shape, seed, 1, num_particles))
     return tf.unstack(noise, num=num_steps)
 
 

@@ -39,11 +39,12 @@ class Monitor:
     # Not compiled by XLA: that would take longer than all measurements.
     self._gradient = tf.function(self._compute_gradient)
 
-  def __call__(self, scenes: tf.Tensor) -> dict[str, float]:
+  def __call__(self, scenes: training.Scenes) -> dict[str, float]:
     """Measures on the batch that comes next.
 
     Args:
-      scenes: uint8 `[N, H, W]`, those being trained on.
+      scenes: uint8 `[N, H, W]`, those being trained on; of a stream, one of
+        its own, for it takes a batch.
 
     Returns:
       Variances by name in TensorBoard, `gradient_variance/<group>`.

@@ -27,9 +27,10 @@ __all__ = ['RunFolder']
 _KEPT_CHECKPOINTS = 3
 _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
              'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
-# A run may be resumed with other values of these: none changes a parameter.
+# A run may be resumed with other values of these: none changes a parameter, or
+# (--distribution) by no more than rounding.
 _FREE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
-         'cache_dir', 'gradient_variance_every')
+         'cache_dir', 'gradient_variance_every', 'distribution')
 
 
 class RunFolder:

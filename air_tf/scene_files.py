@@ -21,7 +21,8 @@ __all__ = ['read', 'write']
 def read(path: str) -> scenes_lib.Scenes:
   """Returns the scenes in the scene file `path`, checked.
 
-  Images may also be floats in 0...1; they come back as uint8.
+  Images may also be floats in 0...1; they come back as uint8. They may come
+  back as a `np.memmap`; see `files.read_npz`.
 
   Raises:
     errors.UserError: if the file is missing, damaged, or not a scene file; the
@@ -84,6 +85,8 @@ def _checked_images(path: str, images: np.ndarray) -> np.ndarray:
   floats = np.issubdtype(images.dtype, np.floating)
   files.require(floats or images.dtype == np.uint8, path, 'images', found,
                 f'{wanted}, or floats in 0...1')
+  files.require(not (floats and isinstance(images, np.memmap)), path, 'images',
+                found, f'{wanted}: so large a file is not read into memory')
   low, high = images.min(), images.max()
   if floats:  # Not `not (low < 0 or high > 1)`: NaN has to fail.
     files.require(low >= 0 and high <= 1, path, 'images',

@@ -3,21 +3,26 @@
 Letters: `B` batch, `N` scenes, `[H, W]` image.
 """
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import distribution
 from air_tf import estimators
 from air_tf import initialisation
 from air_tf import model as model_lib
 from air_tf import optimizers
 from air_tf import prior
+from air_tf import streams
 
 __all__ = ['Trainer']
 
 # What a seed is for: the third of (seed, iteration, purpose).
 _SCENES, _LATENTS, _COUNTS = range(3)
 _AVERAGE_EVERY = 10  # Iterations.
+
+Scenes = tf.Tensor | tf.data.Iterator  # All of them, or a batch after another.
 
 
 class Trainer(snt.Module):
@@ -28,11 +33,27 @@ class Trainer(snt.Module):
   resumes to the last bit.
   """
 
-  def __init__(self, config: config_lib.Config, name: str = 'trainer'):
-    """Makes all variables; two trainers of one config are equal."""
+  def __init__(self, config: config_lib.Config,
+               devices: distribution.OneDevice | None = None,
+               name: str = 'trainer'):
+    """Makes all variables; two trainers of one config are equal.
+
+    Args:
+      config: the run; its `distribution` is not looked at.
+      devices: what iterations run on; one device, if None.
+      name: of the module.
+    """
     super().__init__(name=name)
     tf.random.set_seed(config.seed)
     self.config = config
+    devices = devices or distribution.OneDevice(config.jit_compile)
+    with devices.scope():
+      self._make_variables()
+    self._step = devices.step(self._differentiate, self._update)
+    self._average_step = devices.everywhere(self._update_average)
+
+  def _make_variables(self) -> None:
+    config = self.config
     self.iteration = tf.Variable(0, trainable=False, name='iteration',
                                  dtype=tf.int64)
     self.model = model_lib.AIRModel(config)
@@ -51,9 +72,6 @@ class Trainer(snt.Module):
       average.assign(variable)
     self._optimizer.initialize(self.model.trainable_variables)
     self._auxiliary_optimizer.initialize(self._auxiliary_variables())
-    self._step, self._average_step = (
-        tf.function(f, jit_compile=config.jit_compile, autograph=False)
-        for f in (self._update, self._update_average))
 
   def num_steps_prior(self) -> prior.NumStepsDistribution:
     """Returns p(n) at the present iteration, batch shape `[]`."""
@@ -101,26 +119,40 @@ class Trainer(snt.Module):
           tape.gradient(estimate.auxiliary_loss, variables), variables,
           tf.constant(0))
       if hasattr(self.estimator, 'observe'):
-        self.estimator.observe(estimate)
+        self.estimator.observe(estimate.metrics)
 
-  def next_images(self, scenes: tf.Tensor) -> tf.Tensor:
+  def feed(self, scenes: np.ndarray | streams.OnDisk) -> Scenes:
+    """Returns scenes as `train` takes them, for the iterations from now on.
+
+    Args:
+      scenes: uint8 `[N, H, W]`; those on disk are streamed, with the same
+        results.
+    """
+    if not isinstance(scenes, streams.OnDisk):
+      return tf.constant(scenes)
+    draw = lambda iteration: self._draw(len(scenes), iteration)
+    return iter(streams.batches(scenes, draw, int(self.iteration.read_value())))
+
+  def next_images(self, scenes: Scenes) -> tf.Tensor:
     """Returns what the next iteration is going to train on.
 
     Args:
-      scenes: uint8 `[N, H, W]`.
+      scenes: uint8 `[N, H, W]`, or a stream, of which it takes one batch.
 
     Returns:
       float `[B, H, W]`, pixels in 0 ... 1.
     """
+    if isinstance(scenes, tf.data.Iterator):
+      return model_lib.to_pixels(next(scenes))
     indices = self._draw(tf.shape(scenes)[0])
     return model_lib.to_pixels(tf.gather(scenes, indices))
 
   @tf.function
-  def train(self, scenes: tf.Tensor, iterations: tf.Tensor):
+  def train(self, scenes: Scenes, iterations: tf.Tensor):
     """Trains for some iterations without returning to Python.
 
     Args:
-      scenes: uint8 `[N, H, W]`, on the device.
+      scenes: uint8 `[N, H, W]`, on the device, or a stream; see `feed`.
       iterations: int `[]`, at least 1, a Tensor, so that all values share one
         trace.
 
@@ -145,14 +177,23 @@ class Trainer(snt.Module):
       self._average_step()
     return metrics
 
-  def _draw(self, num_scenes) -> tf.Tensor:
-    """Indices `[B]` of the scenes of this iteration, with replacement."""
+  def _draw(self, num_scenes, iteration=None) -> tf.Tensor:
+    """Indices `[B]` of the scenes of an iteration, with replacement."""
     return tf.random.stateless_uniform(
-        [self.config.batch_size], self._seed(_SCENES), maxval=num_scenes,
-        dtype=tf.int32)
+        [self.config.batch_size], self._seed(_SCENES, iteration),
+        maxval=num_scenes, dtype=tf.int32)
 
-  def _update(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One iteration: estimate, differentiate, update. Compiled by XLA."""
+  def _differentiate(self, images: tf.Tensor) -> tuple:
+    """First half of an iteration: estimate and differentiate.
+
+    Args:
+      images: float `[B, H, W]`, or the share of one replica.
+
+    Returns:
+      Gradients of the model's and of the estimator's variables, and float
+      scalars by name; all of them means over the images (or variances of what
+      has a mean beside it).
+    """
     exploration, log_success = self._exploration(), self._log_success()
     variables = self.model.trainable_variables
     auxiliary = self._auxiliary_variables()
@@ -160,22 +201,25 @@ class Trainer(snt.Module):
       estimate = self.estimate(images)
       loss = estimate.loss + estimate.auxiliary_loss
     gradients = tape.gradient(loss, (variables, auxiliary))
-    norm, rate = self._optimizer.apply(
-        gradients[0], variables, self.iteration)
-    if auxiliary:
-      self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
-    if hasattr(self.estimator, 'observe'):
-      self.estimator.observe(estimate)
-    self.iteration.assign_add(1)
-    return {
+    return gradients, {
         **{name: tf.reduce_mean(value)
            for name, value in estimate.elbo._asdict().items()},
         **estimate.metrics,
         'exploration': exploration,
         'prior_log_success': log_success,
-        'gradient_norm': norm,
-        'learning_rate': rate,
     }
+
+  def _update(self, gradients, metrics) -> dict[str, tf.Tensor]:
+    """Second half: updates all that learns; returns metrics and its own."""
+    norm, rate = self._optimizer.apply(
+        gradients[0], self.model.trainable_variables, self.iteration)
+    auxiliary = self._auxiliary_variables()
+    if auxiliary:
+      self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
+    if hasattr(self.estimator, 'observe'):
+      self.estimator.observe(metrics)
+    self.iteration.assign_add(1)
+    return {**metrics, 'gradient_norm': norm, 'learning_rate': rate}
 
   def _update_average(self) -> None:
     """Moves the average towards the weights: every tenth iteration is enough.
@@ -207,9 +251,10 @@ class Trainer(snt.Module):
   def _auxiliary_variables(self):
     return getattr(self.estimator, 'trainable_variables', ())
 
-  def _seed(self, purpose: int) -> tf.Tensor:
+  def _seed(self, purpose: int, iteration=None) -> tf.Tensor:
+    iteration = self.iteration if iteration is None else iteration
     return tf.stack([
-        tf.cast(self.iteration, tf.int32), 3 * self.config.seed + purpose])
+        tf.cast(iteration, tf.int32), 3 * self.config.seed + purpose])
 
 
 def _all_finite(metrics) -> tf.Tensor:

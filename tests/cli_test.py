@@ -41,6 +41,8 @@ def assert_refused(process, *fragments):
     ('--learning_rate=nan', 'a finite number'),
     ('--estimator=magic', 'one of marginal'),
     ('--optimizer=sgd', 'one of adam'),
+    ('--distribution=many', 'one of none'),
+    ('--distribution=multi_worker', 'found TF_CONFIG'),
     ('--num_particles=2 --estimator=mvd', 'has no importance-weighted bound'),
     ('--num_particles=1 --estimator=rws', 'at least 2 for --estimator=rws'),
     ('--num_particles=7', 'fewer: --estimator=marginal sums over all'),

@@ -335,13 +335,13 @@ def test_moving_signal_centres_and_scales():
   nvil._variance.assign(.25)  # Never enlarged.
   np.testing.assert_allclose(nvil(rows).score_loss, -np.mean(
       (sampled.log_likelihood + 3.) * sampled.log_prob), rtol=1e-4)
-  nvil.observe(nvil(rows))
+  nvil.observe(nvil(rows).metrics)
   signal = np.asarray(sampled.log_likelihood)
   np.testing.assert_allclose(
       nvil._mean, .8 * -3. + .2 * signal.mean(), rtol=1e-4)
   np.testing.assert_allclose(
       nvil._variance, .8 * .25 + .2 * signal.var(), rtol=1e-3)
-  plain.observe(plain(rows))  # Nothing to move.
+  plain.observe(plain(rows).metrics)  # Nothing to move.
 
 
 def test_decisions_multiply_to_the_distribution():

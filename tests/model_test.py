@@ -63,7 +63,7 @@ def test_means_repeat_and_samples_follow_their_seed():
 
 
 def test_noise_differs_between_examples_and_steps():
-  noise = tf.stack(make()._noise(5, 3, tf.constant([1, 2]))).numpy()
+  noise = tf.stack(make()._noise(5, 3, tf.constant([1, 2]), 1)).numpy()
   rows = noise.reshape(15, -1)
   assert len(np.unique(rows, axis=0)) == 15
 

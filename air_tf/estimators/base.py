@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from air_tf import model as model_lib
+from air_tf import noise
 from air_tf import prior
 
 __all__ = ['Batch', 'Counts', 'Elbo', 'Estimate', 'by_particle', 'decisions',
@@ -53,7 +54,9 @@ class Estimate(NamedTuple):
   pathwise_loss: tf.Tensor   # [], backpropagation: through values of a sample.
   score_loss: tf.Tensor      # [], of the sampled count's probability alone.
   auxiliary_loss: tf.Tensor  # [], whose gradient trains the estimator.
-  metrics: dict[str, tf.Tensor]   # Scalars, by their name in TensorBoard.
+  # Scalars by their name in TensorBoard: means over rows, or an `x/variance`
+  # beside its `x/mean`, so that those of parts of a batch can be joined.
+  metrics: dict[str, tf.Tensor]
 
   @property
   def loss(self) -> tf.Tensor:
@@ -79,7 +82,8 @@ def draw(model: model_lib.AIRModel, images: tf.Tensor,
   """
   if num_particles > 1:
     images = tf.tile(images, [num_particles, 1, 1])
-  inference = model.infer(images, latents_seed, reparameterise)
+  inference = model.infer(
+      images, latents_seed, reparameterise, num_particles)
   return Batch(
       images=images, inference=inference,
       terms=model.elbo_terms(images, inference, num_steps_prior),
@@ -156,7 +160,8 @@ def sample_counts(batch: Batch) -> Counts:
   """Draws a count for each row, under the exploration floor."""
   log_q = explored(batch)
   # By the inverse CDF: counts whose CDF lies below a uniform number.
-  uniform = tf.random.stateless_uniform([tf.shape(log_q)[0], 1], batch.seed)
+  uniform = noise.uniform(
+      [tf.shape(log_q)[0], 1], batch.seed, batch.num_particles)
   below = tf.cumsum(tf.exp(log_q), axis=-1)[:, :-1] < uniform
   counts = tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)
   return Counts(counts=counts, log_q=log_q, log_prob=take(log_q, counts),

@@ -5,6 +5,7 @@ Letters as in the package's docstring.
 
 import tensorflow as tf
 
+from air_tf import noise
 from air_tf.estimators import base
 
 __all__ = ['mvd']
@@ -30,7 +31,7 @@ def mvd(batch: base.Batch) -> base.Estimate:
   """
   log_q = base.explored(batch)
   log_go, log_stop = base.decisions(log_q)
-  uniform = tf.random.stateless_uniform(tf.shape(log_go), batch.seed)
+  uniform = noise.uniform(tf.shape(log_go), batch.seed)
   coins = tf.cast(uniform < tf.exp(log_go), tf.int32)  # [R, T]
   likelihood = lambda coins: base.take(
       batch.terms.log_likelihood,

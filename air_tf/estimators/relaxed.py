@@ -11,6 +11,7 @@ from typing import NamedTuple
 import sonnet as snt
 import tensorflow as tf
 
+from air_tf import noise
 from air_tf.estimators import base
 
 __all__ = ['Concrete', 'Rebar', 'Quadratic', 'quadratic_likelihood']
@@ -171,19 +172,19 @@ class Rebar(snt.Module):
 def _logistic(like: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   """Standard logistic noise, of the shape of `like`."""
   smallest = 1e-6  # Of a float32 uniform, so that both logs are finite.
-  u = tf.random.stateless_uniform(
+  u = noise.uniform(
       tf.shape(like), seed, minval=smallest, maxval=1. - smallest)
   return tf.math.log(u) - tf.math.log1p(-u)
 
 
-def _given(coins: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-  """z' = a + logistic noise, given that [z' > 0] equals `coins`.
+def _given(coins: tf.Tensor, a: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+  """z' = a + `drawn` logistic noise, given that [z' > 0] equals `coins`.
 
   With v uniform and p = sigmoid(a) (REBAR, appendix C):
 
       log(1 + v / ((1 - v) (1 - p)))  above 0,
       -log(1 + v / ((1 - v) p))       below
   """
-  above = tf.math.softplus(noise - tf.math.log_sigmoid(-a))
-  below = -tf.math.softplus(noise - tf.math.log_sigmoid(a))
+  above = tf.math.softplus(drawn - tf.math.log_sigmoid(-a))
+  below = -tf.math.softplus(drawn - tf.math.log_sigmoid(a))
   return tf.where(coins, above, below)

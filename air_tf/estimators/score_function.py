@@ -90,12 +90,12 @@ class NVIL(snt.Module):
         batch, target, weight, sampled.log_prob, scaled=self._scale(weight),
         auxiliary_loss=baseline_loss, metrics={'baseline_loss': baseline_loss})
 
-  def observe(self, estimate: base.Estimate) -> None:
-    """Moves the mean and variance, after an iteration of training."""
+  def observe(self, metrics: dict[str, tf.Tensor]) -> None:
+    """Moves the mean and variance, by an iteration's `Estimate.metrics`."""
     if self._moving:
       for variable, name in ((self._mean, 'mean'),
                              (self._variance, 'variance')):
-        new = estimate.metrics[f'importance_weight/{name}']
+        new = metrics[f'importance_weight/{name}']
         variable.assign_add((1. - _KEPT) * (new - variable))
 
   def _scale(self, weight: tf.Tensor) -> tf.Tensor:

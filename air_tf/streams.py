@@ -1,0 +1,57 @@
+"""Scenes that stay on disk, read by `tf.data` a batch ahead of its use.
+
+Letters: `N` scenes, `B` batch, `[H, W]` image.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ['OnDisk', 'batches']
+
+
+class OnDisk:
+  """Some rows of an array in a file, read when they are asked for.
+
+  Attributes:
+    shape: `(N, H, W)`.
+  """
+
+  def __init__(self, array: np.memmap, rows: np.ndarray):
+    """Takes uint8 `[M, H, W]` and the N rows of it that are meant, int."""
+    self._array, self._rows = array, rows
+    self.shape = (len(rows), *array.shape[1:])
+
+  def __len__(self) -> int:
+    """N."""
+    return len(self._rows)
+
+  def __getitem__(self, which) -> np.ndarray:
+    """Reads the images of a slice, or of an array of indices."""
+    return np.asarray(self._array[self._rows[which]])
+
+  def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    """Reads all images, as `np.asarray` wants."""
+    return np.asarray(self[:], dtype)
+
+
+def batches(images: OnDisk, draw: Callable[[tf.Tensor], tf.Tensor],
+            first: int) -> tf.data.Dataset:
+  """Endless batches of images, one for each iteration.
+
+  Args:
+    images: uint8 `[N, H, W]`.
+    draw: from the number of an iteration, int64 `[]`, to indices `[B]`.
+    first: the iteration of the first batch.
+
+  Returns:
+    uint8 `[B, H, W]`, what `tf.gather(images, draw(iteration))` would return
+    if the images were in memory.
+  """
+  def read(iteration):
+    indices = draw(iteration)
+    batch = tf.numpy_function(images.__getitem__, [indices], tf.uint8)
+    return tf.ensure_shape(batch, [*indices.shape, *images.shape[1:]])
+
+  return tf.data.Dataset.counter(first).map(read).prefetch(tf.data.AUTOTUNE)

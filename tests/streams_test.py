@@ -1,0 +1,111 @@
+"""Scenes that stay on disk: what is trained is as if they were in memory."""
+
+import data_util
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from air_tf import datasets
+from air_tf import experiment
+from air_tf import files
+from air_tf import run_folder
+from air_tf import scene_files
+from air_tf import streams
+from air_tf import training
+
+SCENES = tiny.scenes(60)
+
+
+@pytest.fixture(name='large')
+def _large(monkeypatch):
+  """Makes every uncompressed array a large one."""
+  monkeypatch.setattr(files, '_LARGE', 0)
+
+
+def write(path, compressed=False):
+  save = np.savez_compressed if compressed else np.savez
+  save(path, images=SCENES.images, counts=SCENES.counts)
+  return str(path)
+
+
+def test_an_uncompressed_array_is_mapped_and_a_compressed_one_read(
+    tmp_path, large):
+  read = lambda name, compressed: scene_files.read(
+      write(tmp_path / name, compressed)).images
+  mapped, loaded = read('a.npz', False), read('b.npz', True)
+  assert isinstance(mapped, np.memmap) and not isinstance(loaded, np.memmap)
+  np.testing.assert_array_equal(mapped, SCENES.images)
+  np.testing.assert_array_equal(loaded, SCENES.images)
+
+
+def test_small_files_are_read(tmp_path):
+  images = scene_files.read(write(tmp_path / 'a.npz')).images
+  assert not isinstance(images, np.memmap)
+
+
+@pytest.mark.parametrize('test_scenes', [False, True])
+def test_the_same_scenes_are_streamed_as_read(
+    tmp_path, monkeypatch, test_scenes):
+  path = write(tmp_path / 'a.npz')
+  config = tiny.config(scenes=path, test_scenes=path if test_scenes else '')
+  pools, test = datasets.load(config)
+  monkeypatch.setattr(files, '_LARGE', 0)
+  streamed, same_test = datasets.load(config)
+  images = streamed(0).images
+  assert isinstance(images, streams.OnDisk)
+  assert images.shape == pools(0).images.shape
+  assert len(images) == images.shape[0]
+  np.testing.assert_array_equal(images, pools(0).images)
+  np.testing.assert_array_equal(images[3:5], pools(0).images[3:5])
+  np.testing.assert_array_equal(same_test.images, test.images)
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: data[:len(data) // 2], lambda data: data[40:]])
+def test_a_damaged_large_file_is_a_user_error(tmp_path, large, damage):
+  path = tmp_path / 'a.npz'
+  write(path)
+  path.write_bytes(damage(path.read_bytes()))
+  data_util.assert_user_error([str(path)], scene_files.read, str(path))
+
+
+def test_large_floats_are_refused(tmp_path, large):
+  path = str(tmp_path / 'a.npz')
+  np.savez(path, images=SCENES.images / 255.)
+  data_util.assert_user_error(
+      [path, 'float64', 'uint8', 'so large'], scene_files.read, path)
+
+
+def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
+  # From an iteration in the middle, as after a resumption, in two calls.
+  images = streams.OnDisk(
+      scene_files.read(write(tmp_path / 'a.npz')).images, np.arange(60)[::-1])
+  memory, disk = (training.Trainer(tiny.config()) for _ in range(2))
+  for trainer in memory, disk:
+    trainer.iteration.assign(5)
+  scenes, stream = memory.feed(images[:]), disk.feed(images)
+  for iterations in 3, 4:
+    memory.train(scenes, tf.constant(iterations))
+    disk.train(stream, tf.constant(iterations))
+  for a, b in zip(memory.variables, disk.variables, strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert disk.train.experimental_get_tracing_count() == 1
+
+
+def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
+  # Pools change at the fifth iteration, and measuring takes no batch away.
+  config = tiny.config(scenes=write(tmp_path / 'a.npz'), num_iterations=8,
+                       refresh_every=5, gradient_variance_every=2)
+  def run(name):
+    experiment.run(config, str(tmp_path / name))
+    reader = tf.train.load_checkpoint(
+        str(run_folder.RunFolder(tmp_path / name)._saved()[-1][1]))
+    return {key: reader.get_tensor(key)
+            for key in reader.get_variable_to_shape_map() if key[0] != '_'}
+  memory = run('memory')
+  monkeypatch.setattr(files, '_LARGE', 0)
+  disk = run('disk')
+  assert memory.keys() == disk.keys()
+  for name, value in memory.items():
+    np.testing.assert_array_equal(value, disk[name], err_msg=name)
