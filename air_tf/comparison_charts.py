@@ -39,8 +39,8 @@ def accuracy_curves(
     curves: by recipe, a pair of iterations and accuracies (0 ... 1) a run.
     threshold: drawn as a line.
   """
-  fig = figure.Figure(figsize=(7., 4.), dpi=100)
-  axes = fig.add_axes([.09, .12, .87, .84])
+  fig = figure.Figure(figsize=(9., 4.), dpi=100)
+  axes = fig.add_axes([.07, .12, .7, .84])
   for i, (name, runs) in enumerate(curves.items()):
     for number, (iterations, accuracies) in enumerate(runs):
       axes.plot(iterations, 100. * np.asarray(accuracies), linewidth=1.,
@@ -50,7 +50,7 @@ def accuracy_curves(
   axes.set_xlabel('iterations')
   axes.set_ylabel('held-out count accuracy, %')
   axes.set_ylim(0., 101.)
-  axes.legend(loc='lower right', fontsize=8)
+  axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.), fontsize=8)
   return fig
 
 
@@ -91,4 +91,6 @@ def _heat_map(axes, grid: np.ndarray, rows, columns) -> None:
 
 
 def _colour(i: int, number: int):
-  return colormaps['viridis'](i / max(number - 1, 1) * .92)
+  if number <= 10:  # As many as can be told apart without an order.
+    return colormaps['tab10'](i)
+  return colormaps['viridis'](i / (number - 1) * .92)

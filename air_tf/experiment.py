@@ -134,6 +134,8 @@ class Experiment:
     bar = tqdm.tqdm(total=last, initial=min(self._iteration, last), unit='it',
                     disable=not sys.stderr.isatty())
     with bar, _signals() as received:
+      if self._iteration and self._due(config.eval_every):
+        self._evaluate_once()  # A signal may have come between save and score.
       while self._iteration < last:
         stop = min(_next(self._iteration, config.log_every),
                    _next(self._iteration, config.eval_every),
@@ -159,8 +161,7 @@ class Experiment:
           self._evaluate()
         if self._due(config.checkpoint_every) or self._iteration == last:
           self._save()
-    if self._result is None or self._result['step'] != self._iteration:
-      self._evaluate()
+    self._evaluate_once()
     return self._result
 
   def _due(self, every: int) -> bool:
@@ -183,6 +184,10 @@ class Experiment:
     self._writer.scalars('train', {
         f'training/{name}': value for name, value in means.items()},
         self._iteration)
+
+  def _evaluate_once(self) -> None:
+    if self._result is None or self._result['step'] != self._iteration:
+      self._evaluate()
 
   def _evaluate(self) -> None:
     """Scores the model on both splits and leaves the numbers everywhere."""

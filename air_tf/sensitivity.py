@@ -22,10 +22,10 @@ __all__ = ['OUTPUTS', 'RECIPES', 'accuracies', 'runs', 'save']
 # are -2, .2, .75 and 1; the blog's are 0, softplus(.5) = .97, .75 and scales of
 # .5, 6 (of weights that start at .01 here) and 1.
 OUTPUTS = {
-    'reconstruction': (('decoder_bias', (-20., -6., -2., 0., 2.)),
-                       ('decoder_scale', (.1, .5, 1., 10.))),
+    'reconstruction': (('decoder_bias', (-20., -6., -2., 0.)),
+                       ('decoder_scale', (.5, 1., 10.))),
     'where': (('where_stddev_init', (.02, .2, 1., 10.)),
-              ('where_scale', (.1, 1., 6., 60.))),
+              ('where_scale', (1., 6., 60.))),
     'presence': (('steps_bias', (-7.5, -.75, .75, 7.5)),
                  ('steps_scale', (.1, 1., 10.))),
 }

@@ -16,7 +16,10 @@ from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 import tiny
 
+from air_tf import distribution
+from air_tf import errors
 from air_tf import evaluation
+from air_tf import experiment
 from air_tf import run_folder
 from air_tf import scene_files
 
@@ -175,6 +178,22 @@ def test_signal_saves_and_says_so(finished, tmp_path, number):
   assert output == ''
   reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
   assert f'iteration {reached}' in error and reached > 0
+
+
+def test_a_signal_just_before_an_evaluation_does_not_lose_it(
+    tmp_path, monkeypatch):
+  config = tiny.config(
+      num_iterations=6, eval_every=2, cache_dir=str(tmp_path / 'cache'))
+  logdir = str(tmp_path / 'run')
+  with monkeypatch.context() as patch:
+    patch.setattr(distribution.OneDevice, 'agree',
+                  lambda self, number: signal.SIGTERM)
+    with pytest.raises(errors.Interrupted, match='iteration 2;'):
+      experiment.run(config, logdir)
+  experiment.run(config, logdir)
+  steps = [line['step'] for line in run_folder.RunFolder(logdir).metrics()
+           if line['split'] == 'test']
+  assert steps == [2, 4, 6]
 
 
 def test_another_configuration_is_refused_with_the_difference(
