@@ -1,7 +1,6 @@
 """A whole run: scenes, training, evaluation, pictures, checkpoints, export."""
 
 import contextlib
-import dataclasses
 import signal
 import sys
 import time
@@ -48,7 +47,7 @@ def run(config: config_lib.Config, logdir: str,
   """
   started = time.time() if started is None else started
   pools, test_scenes = datasets.load(config)
-  config = dataclasses.replace(config, canvas_size=test_scenes.images.shape[1])
+  config = datasets.fitted(config, test_scenes)
   folder = run_folder.RunFolder(logdir)
   folder.begin(config)
   experiment = Experiment(config, folder, pools, test_scenes, started)

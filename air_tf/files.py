@@ -12,7 +12,7 @@ import numpy as np
 
 from air_tf import errors
 
-__all__ = ['describe', 'one_line', 'read_npz', 'require']
+__all__ = ['describe', 'describe_image', 'one_line', 'read_npz', 'require']
 
 
 def read_npz(path: str, required: Sequence[str],
@@ -62,6 +62,12 @@ def _read_key(path: str, archive, key: str) -> np.ndarray:
 def describe(array: np.ndarray) -> str:
   """Returns the type and the shape of `array`, for the text of an error."""
   return f'{array.dtype} {list(array.shape)}'
+
+
+def describe_image(shape: Sequence[int]) -> str:
+  """Returns the size of an image `[H, W]` or `[H, W, 3]`, likewise."""
+  height, width, *colours = shape
+  return f'{height} x {width} pixels' + (' in colour' if colours else '')
 
 
 def one_line(error: Exception) -> str:

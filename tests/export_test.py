@@ -115,7 +115,7 @@ def test_samples_differ_from_call_to_call(saved):
 
 def test_predictor_takes_bytes_and_knows_its_size(model, saved):
   predictor = inference.Predictor(saved)
-  assert predictor.image_size == (16, 16)
+  assert predictor.image_shape == (16, 16)
   images = tiny.scenes(3).images
   answer = predictor(images)
   expected = export.explain(model, model_lib.to_pixels(images))

@@ -147,7 +147,7 @@ def test_steps_predictor_and_decoder_start_at_their_bias():
   hidden = np.zeros([2, 8], np.float32)
   np.testing.assert_allclose(
       modules.StepsPredictor(bias=.75)(hidden), [.75, .75])
-  glimpse = modules.Decoder(5, 16, bias=-2.)(hidden)
+  glimpse = modules.Decoder([5, 5], 16, bias=-2.)(hidden)
   np.testing.assert_allclose(
       glimpse, np.full([2, 5, 5], 1. / (1. + np.exp(2.))), rtol=1e-5)
 
@@ -163,7 +163,7 @@ def test_networks_have_the_blogs_layers():
   assert shapes(predictor, 256) == [(256, 128), (128, 64), (64, 1)]
   baseline = modules.Baseline()
   assert shapes(baseline, 40) == [(40, 256), (256, 128), (128, 1)]
-  decoder = modules.Decoder(20, 256, 0.)
+  decoder = modules.Decoder([20, 20], 256, 0.)
   assert shapes(decoder, 50) == [(50, 256), (256, 256), (256, 400)]
   estimator = modules.GaussianEstimator(50, 256)
   assert sorted(shapes(estimator, 400)) == [
