@@ -221,7 +221,7 @@ def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
   # (A_x @ image^T)^T: in this order no product of the gradient reads an image
   # across its rows, a fifth of the time of both passes.
   channels = math.prod(colours)
-  first = [0, *range(3, images.shape.rank), 1, 2]  # Channels before rows.
+  first = [0, *range(3, len(images.shape)), 1, 2]  # Channels before rows.
   planes = tf.reshape(
       tf.transpose(images, first), [-1, channels * height, width])
   across = tf.reshape(tf.matmul(columns, planes, transpose_b=True),
@@ -252,7 +252,7 @@ def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
   # Channels go with the rows in one product, with the columns in the other: so
   # what has to be transposed is as small as a glimpse, or between the two.
   channels = math.prod(colours)
-  swap = [0, 1, *range(3, glimpses.shape.rank), 2]
+  swap = [0, 1, *range(3, len(glimpses.shape)), 2]
   lines = tf.reshape(tf.transpose(glimpses, swap),
                      [-1, glimpse_height * channels, glimpse_width])
   across = tf.reshape(tf.matmul(lines, columns, transpose_b=True),
