@@ -1,6 +1,7 @@
 """All pictures of a run, from its newest checkpoint and its metrics.
 
-Letters: `N` scenes, `T` most steps, `[H, W]` image, `[h, w]` glimpse.
+Letters: `N` scenes, `T` most steps, `[H, W]` image, `[h, w]` glimpse; both have
+a last axis of 3 channels in colour.
 """
 
 from collections.abc import Iterator
@@ -84,12 +85,12 @@ def _figures(model: model_lib.AIRModel, signatures: answers_lib.Signatures,
   yield 'progress', figures.progress(*explain(figures.spread(
       scenes.counts, len(scenes.images), _PICTURED)))
   yield 'policy', charts.policy(
-      answers.boxes, answers.presence, scenes.images.shape[1:])
+      answers.boxes, answers.presence, scenes.images.shape[1:3])
   images, answer, _ = explain([_example(answers, scenes.counts)])
   yield 'film_strip', stories.film_strip(
       images[0], _seen(model, images, answer),
       {name: value[0] for name, value in answer.items()})
-  yield 'samples', _samples(model, scenes.images.shape[1:])
+  yield 'samples', _samples(model)
   if answers.presence.sum() > 2:
     yield 'traversals', _traversals(model, answers)
   yield 'errors', stories.worst(*explain(_worst(answers, scenes.counts)))
@@ -138,13 +139,14 @@ def _seen(model: model_lib.AIRModel, images: np.ndarray, answer) -> np.ndarray:
   return modules.read(repeated, where, model.config.glimpse_size).numpy()
 
 
-def _samples(model: model_lib.AIRModel, size) -> figure.Figure:
+def _samples(model: model_lib.AIRModel) -> figure.Figure:
+  shape = model.config.image_shape
   counts = np.arange(1, model.config.max_steps + 1)
   images = model.sample_prior(
-      tf.repeat(counts, _PICTURED), tf.constant(_SEED), *size)
-  shape = [len(counts), _PICTURED, *size]
-  return gallery.grid(tf.reshape(images, shape).numpy(),
-                      [f'n = {n}' for n in counts])
+      tf.repeat(counts, _PICTURED), tf.constant(_SEED), *shape[:2])
+  return gallery.grid(
+      tf.reshape(images, [len(counts), _PICTURED, *shape]).numpy(),
+      [f'n = {n}' for n in counts])
 
 
 def _traversals(model: model_lib.AIRModel,
@@ -155,14 +157,14 @@ def _traversals(model: model_lib.AIRModel,
   found = alone[0] if len(alone) else codes[0]
   directions, shares = gallery.principal_directions(codes, _DIRECTIONS)
   moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
-  size = model.config.glimpse_size
+  shape = model.config.glimpse_shape
   count = moves.shape[0] * moves.shape[1]
   # At scale 1 in the middle of an image of its size, a glimpse is the image.
   images = model.draw(
       tf.cast(tf.reshape(found + moves, [count, 1, -1]), tf.float32),
-      tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), size, size)
+      tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), *shape[:2])
   return gallery.grid(
-      tf.reshape(images, [*moves.shape[:2], size, size]).numpy(),
+      tf.reshape(images, [*moves.shape[:2], *shape]).numpy(),
       [f'direction {i + 1}\n{100 * share:.0f} % of\nthe variance'
        for i, share in enumerate(shares)],
       [f'{move:+d} σ' if move else 'as found' for move in _DEVIATIONS])

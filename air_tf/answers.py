@@ -5,7 +5,8 @@ as a loaded SavedModel has them, so that a run and its SavedModel are looked at
 by the same code.
 
 Letters: `N` scenes, `T` most steps, `Z` size of `what`, `[H, W]` image,
-`[h, w]` glimpse, `K` samples.
+`[h, w]` glimpse, `K` samples. Images and glimpses in colour have a last axis of
+3 channels.
 """
 
 from collections.abc import Callable
@@ -94,10 +95,11 @@ def _answer(serve, images: np.ndarray) -> Answers:
   pixels = _pixels(images)
   answer = {name: x.numpy() for name, x in serve(images=pixels).items()}
   error = np.square(answer['reconstruction'] - pixels.numpy())
+  every_pixel = tuple(range(1, error.ndim))
   kept = {name: answer[name] for name in Answers._fields if name in answer}
   return Answers(
       **kept, ink_boxes=_ink_boxes(answer['glimpses'], answer['boxes']),
-      squared_error=error.mean(axis=(1, 2), dtype=np.float64))
+      squared_error=error.mean(axis=every_pixel, dtype=np.float64))
 
 
 def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -109,7 +111,9 @@ def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     glimpses: `[N, T, h, w]`.
     boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
   """
-  ink = glimpses >= _INK * glimpses.max(axis=(2, 3), keepdims=True)
+  # Of a coloured pixel, the brightest channel.
+  bright = glimpses.reshape([*glimpses.shape[:4], -1]).max(axis=-1)
+  ink = bright >= _INK * bright.max(axis=(2, 3), keepdims=True)
   top, height = _extent(ink.any(axis=3))
   left, width = _extent(ink.any(axis=2))
   y, x, box_height, box_width = np.moveaxis(boxes, -1, 0)

@@ -36,9 +36,8 @@ def measure(config: config_lib.Config, rounds: int, started: float) -> dict:
     `peak_memory_mib` of this process, before the floor is measured.
   """
   trainer = training.Trainer(config)
-  size = config.canvas_size
   scenes = tf.constant(np.random.default_rng(0).integers(
-      0, 256, [_SCENES, size, size], np.uint8))
+      0, 256, [_SCENES, *config.image_shape], np.uint8))
   built = time.time()
   trainer.train(scenes, tf.constant(1))
   compiled = time.time()

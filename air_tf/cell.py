@@ -1,7 +1,7 @@
 """One step of AIR: attend, infer, write.
 
 Letters: `B` batch, `Z` size of `what`, `[H, W]` image, `[h, w]` glimpse, `U`
-units of the LSTM.
+units of the LSTM. Images and glimpses in colour have a last axis of 3 channels.
 """
 
 from typing import NamedTuple
@@ -65,7 +65,7 @@ class AIRCell(snt.Module):
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
     self._decoder = modules.Decoder(
-        config.glimpse_size, hidden, config.decoder_bias,
+        config.glimpse_shape, hidden, config.decoder_bias,
         name='glimpse_decoder')
 
   def initial_state(self) -> State:

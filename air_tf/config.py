@@ -62,6 +62,9 @@ class Config:
   canvas_size: int = _option(
       50, 'Side of the square images, pixels (blog: 50). With --scenes it is '
       'taken from the file.', lower=8, upper=1024)
+  channels: int = _option(
+      1, 'Channels of a pixel: 1 (grey) or 3 (red, green, blue). Training '
+      'takes it from the scenes, whatever is given here.', lower=1, upper=3)
   counts: tuple[int, ...] = _option(
       (0, 1, 2), 'Numbers of digits that a scene may hold, equally likely '
       '(blog and paper: 0,1,2).', lower=0)
@@ -248,13 +251,27 @@ class Config:
     _require(self.scenes or not self.test_scenes, '--test_scenes',
              self.test_scenes, 'to stand beside --scenes; without that, test '
              'scenes are composed from test digits')
+    _require(self.channels != 2, '--channels', self.channels, '1 or 3')
     self._check_particles()
+
+  @property
+  def image_shape(self) -> tuple[int, ...]:
+    """`[H, W]` of an image; `[H, W, 3]` in colour."""
+    return self._shape(self.canvas_size)
+
+  @property
+  def glimpse_shape(self) -> tuple[int, ...]:
+    """`[h, w]` of a glimpse; `[h, w, 3]` in colour."""
+    return self._shape(self.glimpse_size)
 
   @property
   def particles(self) -> int:
     """K: `num_particles`, with 0 resolved for the estimator."""
     usual = _PARTICLES.get(self.estimator, (1, 1))[1]
     return self.num_particles or usual
+
+  def _shape(self, side: int) -> tuple[int, ...]:
+    return (side, side) if self.channels == 1 else (side, side, self.channels)
 
   def _check_particles(self) -> None:
     flag, estimator = '--num_particles', f'--estimator={self.estimator}'

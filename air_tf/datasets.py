@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from concurrent import futures
+import dataclasses
 import hashlib
 import json
+import math
 import os
 
 from absl import logging
@@ -17,7 +19,7 @@ from air_tf import scene_files
 from air_tf import scenes as scenes_lib
 from air_tf import streams
 
-__all__ = ['Pools', 'load', 'recipe', 'require_grey']
+__all__ = ['Pools', 'fitted', 'load', 'recipe']
 
 Pools = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
 
@@ -47,7 +49,6 @@ def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
     train, test = _load_files(config)
     return lambda pool: train, test
   digits = digits_lib.load(config.digits)
-  require_grey(f'--digits={config.digits}', digits.train_images)
   test = _load_composed(
       config, 'test', recipe(config, config.num_test_scenes, _TEST_SEED),
       digits.test_images, digits.test_labels)
@@ -68,16 +69,11 @@ def recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
       backdrop_level=config.backdrop_level, seed=seed)
 
 
-def require_grey(source: str, images: np.ndarray) -> None:
-  """Refuses coloured images: the model does not take them yet.
-
-  Raises:
-    errors.UserError: about `source`, if `images` have an axis for colours.
-  """
-  files.require(
-      images.ndim == 3, source, 'images', files.describe(images),
-      'uint8 [N, H, W], 0...255: the model does not take colour; average the '
-      'channels of a scene file, images.mean(-1).astype(np.uint8)')
+def fitted(config: config_lib.Config,
+           scenes: scenes_lib.Scenes) -> config_lib.Config:
+  """Returns `config` with size and channels of the images of scenes."""
+  side, channels = scenes.images.shape[1], math.prod(scenes.images.shape[3:])
+  return dataclasses.replace(config, canvas_size=side, channels=channels)
 
 
 class _FreshPools:
@@ -114,15 +110,14 @@ def _load_files(config: config_lib.Config):
   test = _read(config.test_scenes, config.max_steps)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
   files.require(found == wanted, config.test_scenes, 'images',
-                f'{found[0]} x {found[1]} pixels',
-                f'{wanted[0]} x {wanted[1]}, as in --scenes={config.scenes}')
+                files.describe_image(found), f'{files.describe_image(wanted)}, '
+                f'as in --scenes={config.scenes}')
   return train, test
 
 
 def _read(path: str, max_steps: int) -> scenes_lib.Scenes:
-  """Returns the scenes in a file, if the model can take them."""
+  """Returns the scenes in a file, if the model can count so far."""
   scenes = scene_files.read(path)
-  require_grey(path, scenes.images)
   if scenes.counts is not None:
     most = scenes.counts.max()
     files.require(most <= max_steps, path, 'counts', f'up to {most} objects',

@@ -12,6 +12,7 @@ from air_tf import datasets
 from air_tf import errors
 from air_tf import experiment
 from air_tf import export
+from air_tf import files
 from air_tf import inference
 from air_tf import likelihood
 from air_tf import localisation
@@ -47,7 +48,7 @@ def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
   config = trainer.config
   pools, test = datasets.load(config)
   if scenes is not None:
-    test = _read(scenes, (config.canvas_size,) * 2)
+    test = _read(scenes, config.image_shape)
   model = export.ExportedAIR(trainer.average, trainer.num_steps_prior())
   train = scenes_lib.Scenes(
       *(x if x is None else x[:_PROBED] for x in pools(0)))
@@ -70,7 +71,7 @@ def of_saved_model(path: str | os.PathLike, scenes: str, num_samples: int = 0,
     raise errors.UserError(
         f'--saved_model={path}: has no signature `score`; wanted one written '
         'by this version. Write it again with bin/export.py, or give --logdir.')
-  test = _read(scenes, predictor.image_size)
+  test = _read(scenes, predictor.image_shape)
   return evaluate(predictor.signatures, test, None, num_samples, progress)
 
 
@@ -150,14 +151,13 @@ def table(result: dict) -> str:
   return '\n'.join(lines)
 
 
-def _read(path: str, size: tuple[int, int]) -> scenes_lib.Scenes:
+def _read(path: str, shape: tuple[int, ...]) -> scenes_lib.Scenes:
   scenes = scene_files.read(path)
-  datasets.require_grey(path, scenes.images)
   found = scenes.images.shape[1:]
-  if found != size:
+  if found != shape:
     raise errors.UserError(
-        f'--scenes={path}: images: found {found[0]} x {found[1]} pixels; '
-        f'wanted {size[0]} x {size[1]}, as the model was trained on.')
+        f'--scenes={path}: images: found {files.describe_image(found)}; wanted '
+        f'{files.describe_image(shape)}, as the model was trained on.')
   return scenes
 
 

@@ -1,7 +1,6 @@
 """A whole run: scenes, training, evaluation, pictures, checkpoints, export."""
 
 import contextlib
-import dataclasses
 import signal
 import sys
 import tempfile
@@ -56,7 +55,7 @@ def run(config: config_lib.Config, logdir: str,
   started = time.time() if started is None else started
   devices = distribution.make(config)
   pools, test_scenes = datasets.load(config)
-  config = dataclasses.replace(config, canvas_size=test_scenes.images.shape[1])
+  config = datasets.fitted(config, test_scenes)
   with tempfile.TemporaryDirectory() as nowhere, devices.watch():
     folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
     folder.begin(config)

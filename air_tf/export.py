@@ -1,7 +1,8 @@
 """The trained model as functions of images, and as a SavedModel of them.
 
 The SavedModel loads with TensorFlow alone. Letters: `N` images, `T` most steps,
-`Z` size of `what`, `[H, W]` image, `[h, w]` glimpse.
+`Z` size of `what`, `[H, W]` image, `[h, w]` glimpse; both have a last axis of 3
+channels in colour.
 """
 
 import math
@@ -39,10 +40,8 @@ def explain(model: model_lib.AIRModel,
   inference = model.infer(images)
   counts = inference.num_steps.mode()
   scene = model_lib.settle(inference, counts)
-  height, width = images.shape[1:]
-  present = lambda x: x * tf.reshape(
-      scene.presence, tf.concat([tf.shape(scene.presence),
-                                 tf.ones([x.shape.rank - 2], tf.int32)], 0))
+  height, width = images.shape[1:3]
+  present = lambda x: model_lib.present(scene.presence, x)
   return {
       'num_steps': counts,
       'num_steps_probs': tf.exp(inference.num_steps.log_pmf()),
@@ -75,7 +74,7 @@ class ExportedAIR(tf.Module):
       num_steps_prior = prior.truncated_geometric(
           math.log(config.success_final), config.max_steps)
     prior_logits = num_steps_prior.step_logits.numpy()
-    height = width = config.canvas_size
+    height, width = config.image_shape[:2]
     spec = lambda shape, name, dtype=tf.float32: tf.TensorSpec(
         shape, dtype, name=name)
     # Nothing here depends on a tensor's value in Python: rewriting all code, as
@@ -84,7 +83,9 @@ class ExportedAIR(tf.Module):
         input_signature=signature, autograph=False)
     steps = config.max_steps
 
-    @function([spec([None, height, width], 'images')])
+    images_spec = spec([None, *config.image_shape], 'images')
+
+    @function([images_spec])
     def serve(images):
       return explain(model, images)
 
@@ -100,8 +101,7 @@ class ExportedAIR(tf.Module):
       seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
       return {'images': model.sample_prior(num_steps, seed, height, width)}
 
-    @function([
-        spec([None, height, width], 'images'), spec([2], 'seed', tf.int32)])
+    @function([images_spec, spec([2], 'seed', tf.int32)])
     def score(images, seed):
       return likelihood.score(
           model, images, prior.NumStepsDistribution(prior_logits), seed)

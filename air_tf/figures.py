@@ -1,6 +1,7 @@
 """Pictures of what the model does.
 
-Letters: `N` images, `T` most steps, `[H, W]` image, `[h, w]` glimpse.
+Letters: `N` images, `T` most steps, `[H, W]` image, `[h, w]` glimpse; both have
+a last axis of 3 channels in colour.
 """
 
 import io
@@ -92,7 +93,7 @@ def draw_boxes(image: np.ndarray, boxes: np.ndarray,
   """
   fig = figure.Figure(figsize=(2.5, 2.75), dpi=100)
   axes = fig.add_axes([.02, .02, .96, .86])
-  height, width = image.shape
+  height, width = image.shape[:2]
   picture(axes, image, 0, 0)
   for step, place in enumerate(boxes):
     box(axes, place / [height, width, height, width], step)
@@ -146,9 +147,13 @@ def blank(left: float, right: float, above: float, below: float
 
 def picture(axes: axes_lib.Axes, image: np.ndarray, left: float, top: float,
             alpha: float = 1.) -> None:
-  """Shows an image `[H, W]` in a unit square with that top left corner."""
-  axes.imshow(image, cmap='gray', vmin=0., vmax=1., alpha=alpha,
-              extent=(left, left + 1, top + 1, top), interpolation='nearest')
+  """Shows an image `[H, W]` in a unit square with that top left corner.
+
+  Pixels above 1, where objects overlap, are shown as 1.
+  """
+  axes.imshow(np.clip(image, 0., 1.), cmap='gray', vmin=0., vmax=1.,
+              alpha=alpha, extent=(left, left + 1, top + 1, top),
+              interpolation='nearest')
 
 
 def box(axes: axes_lib.Axes, place: np.ndarray, step: int,

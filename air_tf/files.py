@@ -14,7 +14,7 @@ import numpy as np
 
 from air_tf import errors
 
-__all__ = ['describe', 'one_line', 'read_npz', 'require']
+__all__ = ['describe', 'describe_image', 'one_line', 'read_npz', 'require']
 
 # Bytes of an uncompressed array from which on it stays on disk.
 _LARGE = 2**30
@@ -89,6 +89,12 @@ def _mapped(path: str, entry: zipfile.ZipInfo) -> np.memmap:
 def describe(array: np.ndarray) -> str:
   """Returns the type and the shape of `array`, for the text of an error."""
   return f'{array.dtype} {list(array.shape)}'
+
+
+def describe_image(shape: Sequence[int]) -> str:
+  """Returns the size of an image `[H, W]` or `[H, W, 3]`, likewise."""
+  height, width, *colours = shape
+  return f'{height} x {width} pixels' + (' in colour' if colours else '')
 
 
 def one_line(error: Exception) -> str:

@@ -50,7 +50,8 @@ def products(config: config_lib.Config) -> list[Product]:
   """
   batch, steps, hidden = config.batch_size, config.max_steps, config.hidden_size
   units, what, side = config.lstm_size, config.what_size, config.glimpse_size
-  image, glimpse = config.canvas_size, config.glimpse_size**2
+  image, colours = config.canvas_size, config.channels
+  glimpse = side**2 * colours
 
   def mlp(rows, *sizes, times=1, left_gradient=True):
     return [Product(rows, *pair, times=times,
@@ -60,7 +61,7 @@ def products(config: config_lib.Config) -> list[Product]:
   where = cell_lib.WHERE_SIZE
   found = []
   if config.image_encoder == 'conv':
-    size, channels = image, 1
+    size, channels = image, colours
     for i, (filters, field, stride) in enumerate(modules.ConvEncoder.LAYERS):
       size = (size + 2 * (field - stride) - field) // stride + 1
       found.append(Product(batch * size**2, field**2 * channels, filters,
@@ -68,21 +69,22 @@ def products(config: config_lib.Config) -> list[Product]:
       channels = filters
     found += mlp(batch, size**2 * channels, hidden, hidden)
   else:
-    found += mlp(batch, image**2, hidden, hidden, left_gradient=False)
+    found += mlp(
+        batch, image**2 * colours, hidden, hidden, left_gradient=False)
   found += [
       *mlp(batch, hidden, 4 * units),
       Product(1, units + where + what, 4 * units),  # The first step's is one.
       *mlp(batch, units + where + what, 4 * units, times=steps - 1),
       *mlp(batch, units, hidden, hidden, 2 * where, times=steps),
       # `read`: images need no gradient.
-      Product(side, image, image, batch, steps, right_gradient=False),
-      Product(side, image, side, batch, steps),
+      Product(side, image, image * colours, batch, steps, right_gradient=False),
+      Product(side, image, side * colours, batch, steps),
       *mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
       *mlp(batch * steps, what, hidden, hidden, glimpse),
       *mlp(batch * steps, units, 128, 64, 1),
       # `write`, of all steps at once.
-      Product(side, side, image, batch * steps),
-      Product(image, side, image, batch * steps)]
+      Product(side * colours, side, image, batch * steps),
+      Product(image, side, image * colours, batch * steps)]
   return [product for product in found if product.times]
 
 

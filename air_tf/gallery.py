@@ -1,6 +1,7 @@
 """Pictures of what a model can imagine.
 
-Letters: `R` rows, `C` columns, `[H, W]` image, `Z` size of `what`, `K` codes.
+Letters: `R` rows, `C` columns, `[H, W]` image (`[H, W, 3]` in colour), `Z` size
+of `what`, `K` codes.
 """
 
 from collections.abc import Sequence

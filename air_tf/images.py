@@ -1,12 +1,13 @@
 """Images that people have: pictures, folders of them, stacks; one at a time.
 
 However many there are, a part of bounded size is in memory. Letters: `N`
-images, `[H, W]` image.
+images, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import math
 import os
 import pathlib
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from PIL import Image
 from air_tf import errors
 from air_tf import files
 
-__all__ = ['Placement', 'Source', 'fit', 'open_source']
+__all__ = ['Placement', 'Source', 'fit', 'open_source', 'recolour']
 
 _CHUNK_BYTES = 1 << 22  # Read from a stack at a time.
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
@@ -50,10 +51,10 @@ def open_source(path: str) -> Source:
     path: of a picture in any format that Pillow knows; of a folder, whose
       pictures are taken in the order of their names; of a scene file (.npz,
       see data/README.md), of which only `images` is used; of a stack (.npy).
-      Arrays are `[N, H, W]`, uint8 or floats in 0 ... 1.
+      Arrays are `[N, H, W]` or `[N, H, W, 3]`, uint8 or floats in 0 ... 1.
 
   Returns:
-    The images. In pictures colours become grey, transparent parts black.
+    The images. In pictures transparent parts become black.
 
   Raises:
     errors.UserError: if there is nothing of the kind; `read` raises it too,
@@ -79,7 +80,7 @@ def fit(image: np.ndarray, size: tuple[int, int]
     uint8 of that size, black where the image does not reach; and where it is.
     Shrinking averages (bilinear, antialiased).
   """
-  height, width = image.shape
+  height, width = image.shape[:2]
   if (height, width) == size:
     return image, Placement(1., 0., 0.)
   scale = min(size[0] / height, size[1] / width)
@@ -87,9 +88,21 @@ def fit(image: np.ndarray, size: tuple[int, int]
   resized = np.asarray(Image.fromarray(image).resize(
       (new[1], new[0]), Image.Resampling.BILINEAR))
   top, left = (size[0] - new[0]) // 2, (size[1] - new[1]) // 2
-  framed = np.zeros(size, np.uint8)
+  framed = np.zeros([*size, *image.shape[2:]], np.uint8)
   framed[top:top + new[0], left:left + new[1]] = resized
   return framed, Placement(scale, top, left)
+
+
+def recolour(image: np.ndarray, channels: int) -> np.ndarray:
+  """Returns an image, uint8, as grey (1) or of 3 channels.
+
+  Colours become grey by their luma (ITU-R 601-2), as in Pillow; grey becomes
+  three equal channels.
+  """
+  if math.prod(image.shape[2:]) == channels:
+    return image
+  mode = 'L' if channels == 1 else 'RGB'
+  return np.asarray(Image.fromarray(image).convert(mode))
 
 
 def _folder(path: str) -> Source:
@@ -118,7 +131,7 @@ def _read_picture(path: str) -> np.ndarray:
         return np.asarray(picture)
       with_alpha = picture.convert('RGBA')
       black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
-      return np.asarray(Image.alpha_composite(black, with_alpha).convert('L'))
+      return np.asarray(Image.alpha_composite(black, with_alpha).convert('RGB'))
   except Exception as error:  # Damaged bytes make Pillow raise nearly anything.
     reason = getattr(error, 'strerror', None) or files.one_line(error)
     raise errors.UserError(
@@ -146,12 +159,13 @@ def _stack(path: str):
       version = np.lib.format.read_magic(file)
       shape, fortran, dtype = _HEADERS[version](file)
       files.require(
-          len(shape) == 3 and 0 not in shape and not fortran and (
+          (len(shape) == 3 or shape[3:] == (3,)) and 0 not in shape
+          and not fortran and (
               dtype == np.uint8 or np.issubdtype(dtype, np.floating)),
           path, 'images', f'{dtype} {list(shape)}'
           + (' in Fortran order' if fortran else ''),
-          'uint8 [N, H, W], 0...255, or floats in 0...1, at least one, in C '
-          'order')
+          'uint8 [N, H, W] or [N, H, W, 3], 0...255, or floats in 0...1, at '
+          'least one, in C order')
       yield file, shape, dtype
   except errors.UserError:
     raise
@@ -163,15 +177,15 @@ def _stack(path: str):
 
 
 def _read_stack(path: str) -> Iterator[tuple[str, np.ndarray]]:
-  with _stack(path) as (file, (num_images, height, width), dtype):
-    row = height * width * dtype.itemsize
+  with _stack(path) as (file, (num_images, *shape), dtype):
+    row = math.prod(shape) * dtype.itemsize
     step = max(1, _CHUNK_BYTES // row)
     for start in range(0, num_images, step):
       count = min(step, num_images - start)
       data = file.read(count * row)
       if len(data) < count * row:
         raise EOFError(f'it ends within image {start + len(data) // row}')
-      chunk = np.frombuffer(data, dtype).reshape([count, height, width])
+      chunk = np.frombuffer(data, dtype).reshape([count, *shape])
       chunk = _to_bytes(path, chunk, first=start == 0)
       for i, image in enumerate(chunk, start):
         yield f'{path}[{i}]', image

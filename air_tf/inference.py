@@ -1,11 +1,13 @@
 """A SavedModel at work on people's images.
 
-Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image.
+Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image
+(`[H, W, 3]` in colour).
 """
 
 from collections.abc import Iterable
 from collections.abc import Iterator
 import itertools
+import math
 import os
 from typing import NamedTuple
 
@@ -22,7 +24,7 @@ __all__ = ['Prediction', 'Predictor', 'predict']
 class Prediction(NamedTuple):
   """What the model says of one image."""
   name: str
-  image: np.ndarray          # uint8 [H, W], as it was given.
+  image: np.ndarray          # uint8 [H, W], in its size, the model's colours.
   probabilities: np.ndarray  # [T + 1], of each count.
   boxes: np.ndarray          # [K, 4], (y, x, height, width), in its pixels.
 
@@ -32,7 +34,8 @@ class Predictor:
 
   Attributes:
     signatures: all of them, by name.
-    image_size: (H, W) of the images that the model takes.
+    image_shape: (H, W) of the images that the model takes; (H, W, 3) if they
+      are in colour.
     max_steps: T.
   """
 
@@ -47,7 +50,7 @@ class Predictor:
       self.signatures = self._loaded.signatures
       self._serve = self.signatures['serving_default']
       spec = self._serve.structured_input_signature[1]['images']
-      self.image_size = tuple(spec.shape[1:])
+      self.image_shape = tuple(spec.shape[1:])
       self.max_steps = self._serve.structured_outputs['presence'].shape[1]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
       reason = files.one_line(error)[:200]
@@ -68,7 +71,8 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
 
   Args:
     predictor: the model.
-    named: names and uint8 `[H, W]`.
+    named: names and uint8 `[H, W]`; what is not in the model's colours, grey
+      or red, green and blue, is made so (`images.recolour`).
     batch_size: how many to explain at a time.
     resize: whether images of another size than the model's are fitted to it
       (`images.fit`); boxes are then told in pixels of the image as given.
@@ -79,9 +83,12 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
   Raises:
     errors.UserError: if an image has another size, unless `resize`.
   """
-  named = iter(named)
+  size, channels = predictor.image_shape[:2], math.prod(
+      predictor.image_shape[2:])
+  named = ((name, images_lib.recolour(image, channels))
+           for name, image in named)
   while batch := list(itertools.islice(named, batch_size)):
-    fitted = [_fit(name, image, predictor.image_size, resize)
+    fitted = [_fit(name, image, size, resize)
               for name, image in batch]
     answer = predictor(np.stack([image for image, _ in fitted]))
     for i, ((name, image), (_, place)) in enumerate(
@@ -92,9 +99,10 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
 
 
 def _fit(name: str, image: np.ndarray, wanted: tuple[int, int], resize: bool):
-  if not resize and image.shape != wanted:
+  height, width = image.shape[:2]
+  if not resize and (height, width) != wanted:
     raise errors.UserError(
-        f'{name}: found an image of {image.shape[0]} x {image.shape[1]} pixels '
-        f'(height x width); wanted {wanted[0]} x {wanted[1]}, the size that '
-        'the model was trained on. Crop it, or give --resize.')
+        f'{name}: found an image of {height} x {width} pixels (height x '
+        f'width); wanted {wanted[0]} x {wanted[1]}, the size that the model '
+        'was trained on. Crop it, or give --resize.')
   return images_lib.fit(image, wanted)

@@ -1,7 +1,8 @@
 """How probable a model finds images: the ELBO and importance weights.
 
-Letters: `N` images, `T` most steps, `[H, W]` image, `n` number of objects, `K`
-samples of a bound, `z_t` = (where_t, what_t), `z` all T of them.
+Letters: `N` images, `T` most steps, `[H, W]` image (`[H, W, 3]` in colour), `n`
+number of objects, `K` samples of a bound, `z_t` = (where_t, what_t), `z` all T
+of them.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """How well a model counts and explains scenes it was not trained on.
 
-Letters: `N` scenes, `B` batch, `T` most steps, `[H, W]` image.
+Letters: `N` scenes, `B` batch, `T` most steps, `[H, W]` image (`[H, W, 3]` in
+colour).
 """
 
 import math

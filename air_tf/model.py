@@ -1,7 +1,8 @@
 """Attend, Infer, Repeat: unroll the cell, explain the image, score it.
 
 Letters: `B` batch, `T` most steps, `Z` size of `what`, `[H, W]` image, `[h, w]`
-glimpse, `n` the number of objects.
+glimpse, `n` the number of objects. Images and glimpses in colour have a last
+axis of 3 channels.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from air_tf import noise as noise_lib
 from air_tf import prior
 
 __all__ = ['AIRModel', 'ElboTerms', 'Inference', 'Scene', 'count_presence',
-           'settle', 'to_pixels']
+           'present', 'settle', 'to_pixels']
 
 tfd = tfp.distributions
 
@@ -82,12 +83,17 @@ class AIRModel(snt.Module):
       The explanation by n objects for every n in 0 ... T.
 
     Raises:
-      ValueError: if `images` is not `[B, H, W]` with known H and W.
+      ValueError: if `images` has not as many axes and channels as the
+        configuration says, or H and W are not known.
     """
     images = tf.convert_to_tensor(images, tf.float32)
-    if images.shape.rank != 3 or None in images.shape[1:]:
-      raise ValueError('`images` must be [B, H, W] with known H and W, but its '
-                       f'shape is {images.shape}.')
+    colours = self.config.image_shape[2:]
+    wanted = tf.TensorShape([None, None, None, *colours])
+    if not (wanted.is_compatible_with(images.shape)
+            and images.shape[1:].is_fully_defined()):
+      raise ValueError(
+          f"`images` must be [{', '.join(['B, H, W', *map(str, colours)])}] "
+          f'with known H and W, but its shape is {images.shape}.')
     num_steps = self.config.max_steps
     state = self._cell.initial_state()
     drive = self._cell.encode(images)
@@ -98,7 +104,7 @@ class AIRModel(snt.Module):
       steps.append(step)
     steps = tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
     glimpses, written = self._write(
-        steps.what, steps.where, *images.shape[1:])
+        steps.what, steps.where, *images.shape[1:3])
     step_logits = tf.reshape(
         self._cell.step_logits(snt.merge_leading_dims(steps.hidden, 2)),
         [-1, num_steps])
@@ -119,6 +125,8 @@ class AIRModel(snt.Module):
 
         log p(x | n) = sum over pixels of log N(x; y_1 + ... + y_n, stddev^2)
 
+    where each channel of a pixel counts as one.
+
     Args:
       images: float `[B, H, W]`, those that were explained.
       inference: what `infer` said of them.
@@ -130,7 +138,8 @@ class AIRModel(snt.Module):
     pixels = tfd.Normal(inference.canvases, self.config.pixel_stddev)
     return ElboTerms(
         log_likelihood=tf.reduce_sum(
-            pixels.log_prob(images[:, tf.newaxis]), axis=[2, 3]),
+            pixels.log_prob(images[:, tf.newaxis]),
+            axis=list(range(2, inference.canvases.shape.rank))),
         kl_what=_kl(inference.what_posterior, self.what_prior()),
         kl_where=_kl(inference.where_posterior, self.where_prior()),
         log_ratio=_log_ratio(
@@ -168,8 +177,7 @@ class AIRModel(snt.Module):
     # An absent object may carry any place, also scale 0: put it at a legal one.
     place = tf.where(presence[..., tf.newaxis] > 0., where, .5)
     _, written = self._write(what, place, height, width)
-    return tf.reduce_sum(
-        written * presence[..., tf.newaxis, tf.newaxis], axis=1)
+    return tf.reduce_sum(present(presence, written), axis=1)
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
                    width: int) -> tf.Tensor:
@@ -232,6 +240,11 @@ def settle(inference: Inference, counts: tf.Tensor) -> Scene:
 def count_presence(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
   """Presence `[B, T]` (1. or 0.) of each step, given counts `[B]`."""
   return tf.sequence_mask(counts, max_steps, dtype=tf.float32)
+
+
+def present(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+  """Returns `x` `[B, T, ...]` with zeros where presence `[B, T]` is 0."""
+  return x * presence[(..., *[tf.newaxis] * (x.shape.rank - 2))]
 
 
 def to_pixels(images: tf.Tensor) -> tf.Tensor:

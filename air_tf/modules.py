@@ -1,10 +1,13 @@
 """Networks and glimpses that know nothing of AIR.
 
 Letters: `B` batch, `[H, W]` image, `[h, w]` glimpse, `D` size of an input,
-`Z` size of a latent.
+`Z` size of a latent. Images and glimpses in colour have a last axis of `C`
+channels.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 import sonnet as snt
@@ -58,7 +61,8 @@ class ConvEncoder(snt.Module):
 
   def __call__(self, images: tf.Tensor) -> tf.Tensor:
     """Maps `[B, H, W]` to `[B, hidden_size]`; H and W must be known."""
-    x = images[..., tf.newaxis]
+    x = tf.reshape(
+        images, [-1, *images.shape[1:3], math.prod(images.shape[3:])])
     for (_, side, stride), layer in zip(
         self.LAYERS, self._convolutions, strict=True):
       # With this margin pixels at the edge are seen as often as those in the
@@ -163,19 +167,18 @@ class StepsPredictor(snt.Module):
 class Decoder(snt.Module):
   """MLP from an appearance code to the pixels of a glimpse, each in 0 ... 1."""
 
-  def __init__(self, glimpse_size: int, hidden_size: int, bias: float,
-               name: str | None = None):
+  def __init__(self, glimpse_shape: Sequence[int], hidden_size: int,
+               bias: float, name: str | None = None):
     super().__init__(name=name)
-    self._glimpse_size = glimpse_size
+    self._glimpse_shape = glimpse_shape
     self._bias = bias
     self._hidden = encoder(hidden_size, name='hidden')
-    self._pixels = snt.Linear(glimpse_size**2, name='pixels')
+    self._pixels = snt.Linear(math.prod(glimpse_shape), name='pixels')
 
   def __call__(self, what: tf.Tensor) -> tf.Tensor:
     """Maps `[B, Z]` to `[B, h, w]`."""
     logits = self._pixels(self._hidden(what)) + self._bias
-    return tf.reshape(
-        tf.sigmoid(logits), [-1, self._glimpse_size, self._glimpse_size])
+    return tf.reshape(tf.sigmoid(logits), [-1, *self._glimpse_shape])
 
 
 class Baseline(snt.Module):
@@ -199,7 +202,8 @@ def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
       glimpse = A_y @ image @ A_x^T,   A[i, j] = max(0, 1 - |pos[i] - j|)
 
   with pos[i] the place of glimpse pixel i on the image's axis, in pixels. This
-  is exact, with zeros outside the image, and two small matrix products.
+  is exact, with zeros outside the image, and two small matrix products, where
+  channels are further rows.
 
   Args:
     images: `[B, H, W]`.
@@ -210,14 +214,20 @@ def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
   Returns:
     `[B, size, size]`.
   """
-  height, width = images.shape[1:]
+  height, width, *colours = images.shape[1:]
   scale, shift_x, shift_y = tf.unstack(where, axis=-1)
   rows = _weights(_to_image(size, scale, shift_y, height), height)
   columns = _weights(_to_image(size, scale, shift_x, width), width)
   # (A_x @ image^T)^T: in this order no product of the gradient reads an image
   # across its rows, a fifth of the time of both passes.
-  across = tf.matmul(columns, images, transpose_b=True)
-  return tf.matmul(rows, across, transpose_b=True)
+  channels = math.prod(colours)
+  first = [0, *range(3, len(images.shape)), 1, 2]  # Channels before rows.
+  planes = tf.reshape(
+      tf.transpose(images, first), [-1, channels * height, width])
+  across = tf.reshape(tf.matmul(columns, planes, transpose_b=True),
+                      [-1, size * channels, height])
+  glimpses = tf.matmul(rows, across, transpose_b=True)
+  return tf.reshape(glimpses, [-1, size, size, *colours])
 
 
 def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
@@ -233,13 +243,23 @@ def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
   Returns:
     `[B, height, width]`, zero where no glimpse reaches.
   """
-  glimpse_height, glimpse_width = glimpses.shape[1:]
+  glimpse_height, glimpse_width, *colours = glimpses.shape[1:]
   scale, shift_x, shift_y = tf.unstack(where, axis=-1)
   rows = _weights(
       _to_glimpse(height, scale, shift_y, glimpse_height), glimpse_height)
   columns = _weights(
       _to_glimpse(width, scale, shift_x, glimpse_width), glimpse_width)
-  return rows @ tf.matmul(glimpses, columns, transpose_b=True)
+  # Channels go with the rows in one product, with the columns in the other: so
+  # what has to be transposed is as small as a glimpse, or between the two.
+  channels = math.prod(colours)
+  swap = [0, 1, *range(3, len(glimpses.shape)), 2]
+  lines = tf.reshape(tf.transpose(glimpses, swap),
+                     [-1, glimpse_height * channels, glimpse_width])
+  across = tf.reshape(tf.matmul(lines, columns, transpose_b=True),
+                      [-1, glimpse_height, *colours, width])
+  across = tf.reshape(tf.transpose(across, swap),
+                      [-1, glimpse_height, width * channels])
+  return tf.reshape(rows @ across, [-1, height, width, *colours])
 
 
 def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:

@@ -31,6 +31,8 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
 # (--distribution) by no more than rounding.
 _FREE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
          'cache_dir', 'gradient_variance_every', 'distribution')
+# Runs of earlier versions lack these, and did what the default says.
+_YOUNGER = ('backdrop', 'backdrop_level', 'channels', 'distribution')
 
 
 class RunFolder:
@@ -79,10 +81,11 @@ class RunFolder:
           f'{file}: not JSON ({error}); wanted what bin/train.py wrote. Remove '
           'the folder to start over.') from error
     known = {field.name for field in dataclasses.fields(config_lib.Config)}
-    if not isinstance(values, dict) or set(values) != known:
-      values = values if isinstance(values, dict) else {}
+    found = set(values) if isinstance(values, dict) else set()
+    wrong = (found ^ known) - set(_YOUNGER)
+    if wrong:
       raise errors.UserError(
-          f'{file}: the fields {sorted(set(values) ^ known)} are missing or '
+          f'{file}: the fields {sorted(wrong)} are missing or '
           'unknown; the run was made by another version of air_tf.')
     return config_lib.Config(**{
         name: tuple(value) if isinstance(value, list) else value

@@ -1,6 +1,7 @@
 """Pictures of single scenes: how one is explained, and where it goes wrong.
 
-Letters: `N` images, `T` most steps, `[H, W]` image, `[h, w]` glimpse.
+Letters: `N` images, `T` most steps, `[H, W]` image, `[h, w]` glimpse; both have
+a last axis of 3 channels in colour.
 """
 
 from matplotlib import figure
@@ -32,7 +33,7 @@ def film_strip(image: np.ndarray, seen: np.ndarray,
     The figure.
   """
   count = int(answer['num_steps'])
-  size = np.array(image.shape * 2)
+  size = np.array(image.shape[:2] * 2)
   taken = np.cumsum(answer['num_steps_probs'][::-1])[::-1][1:]
   stops = count < len(taken)
   wide = 1.5  # From one picture to the next: an arrow stands between.
@@ -87,7 +88,7 @@ def worst(images: np.ndarray, answer: dict[str, np.ndarray],
   bars = 2 * _PITCH + .1  # Where the bars' picture begins.
   fig, axes = figures.blank(left=1.25, right=num_images * _PITCH, above=.38,
                             below=bars + 1.3)
-  size = np.array(images.shape[1:] * 2)
+  size = np.array(images.shape[1:3] * 2)
   for top, text in ((0., 'input'), (_PITCH, 'explained\nas'), (bars, 'q(n)')):
     figures.label(axes, top, text)
   for i in range(num_images):

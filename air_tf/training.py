@@ -1,6 +1,6 @@
 """The compiled training loop.
 
-Letters: `B` batch, `N` scenes, `[H, W]` image.
+Letters: `B` batch, `N` scenes, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
 import numpy as np
@@ -64,7 +64,7 @@ class Trainer(snt.Module):
     self._auxiliary_optimizer = optimizers.Optimizer(
         config, config.baseline_learning_rate, name='auxiliary_optimizer')
     # Sonnet makes variables on first use, and a compiled loop may make none.
-    images = tf.zeros([1, config.canvas_size, config.canvas_size])
+    images = tf.zeros([1, *config.image_shape])
     self.estimate(images)
     self.average.infer(images)
     initialisation.scale_outputs(self.model.trainable_variables, config)

@@ -3,10 +3,10 @@
     python bin/infer.py --saved_model=runs/quickstart/saved_model IMAGES...
 
 IMAGES are pictures (PNG, JPEG, ...), folders of pictures, scene files (.npz)
-or stacks (.npy), bright objects on black. A JSON line is printed for each
-image: its name, the count, the probability of each count, and the boxes, (y,
-x, height, width) in pixels. The last line sums up. A bar is shown when the
-lines go to a file.
+or stacks (.npy), bright objects on black, grey or in colour; they are taken in
+the model's colours. A JSON line is printed for each image: its name, the count,
+the probability of each count, and the boxes, (y, x, height, width) in pixels.
+The last line sums up. A bar is shown when the lines go to a file.
 """
 
 import contextlib

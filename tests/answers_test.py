@@ -67,9 +67,10 @@ def test_answers_are_those_of_explain(exported):
   np.testing.assert_allclose(found.taken[:, 1], probs[:, 2:].sum(1), rtol=1e-5)
 
 
-def test_ink_boxes_by_hand():
-  glimpses = np.zeros([1, 2, 10, 10])
-  glimpses[0, 0, 2:5, 4:8] = .9
+@pytest.mark.parametrize('colours', [(), (3,)])
+def test_ink_boxes_by_hand(colours):
+  glimpses = np.zeros([1, 2, 10, 10, *colours])
+  glimpses.reshape([1, 2, 10, 10, -1])[0, 0, 2:5, 4:8, 0] = .9  # Red.
   glimpses[0, 0, 0, 0] = .2  # Too faint beside .9.
   boxes = np.array([[[3., -1., 20., 20.], [0., 0., 0., 0.]]])
   found = answers_lib._ink_boxes(glimpses, boxes)
@@ -117,11 +118,13 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
   assert 'count' not in evaluation.table(found)
 
 
-def test_coloured_scenes_are_refused(tmp_path):
+def test_scenes_in_other_colours_than_the_models_are_refused(tmp_path):
   path = tmp_path / 'scenes.npz'
   np.savez(path, images=np.zeros([2, 16, 16, 3], np.uint8))
-  with pytest.raises(errors.UserError, match='does not take colour'):
+  with pytest.raises(errors.UserError, match=(
+      'found 16 x 16 pixels in colour; wanted 16 x 16 pixels, as')):
     evaluation._read(str(path), (16, 16))
+  assert evaluation._read(str(path), (16, 16, 3)).images.shape[0] == 2
 
 
 def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):

@@ -56,7 +56,7 @@ def assert_refused(process, *fragments):
     ('--exploration_init=2', 'at most 1'),
     ('--backdrop=magic', 'one of black'),
     ('--backdrop_level=1.5', 'at most 1'),
-    ('--digits=sprites', 'does not take colour'),
+    ('--channels=2', '1 or 3'),
     ('--no_such_flag=1', 'no_such_flag'),
     ('stray', "'stray'"),
 ])
@@ -74,7 +74,7 @@ def damaged_scenes(path, kind):
       'shape': dict(images=images[0]), 'dtype': dict(images=images.astype(str)),
       'nan': dict(images=images / 255. * np.nan),
       'range': dict(images=images / 1.),
-      'colour': dict(images=np.stack([images] * 3, axis=-1)),
+      'channels': dict(images=np.stack([images] * 2, axis=-1)),
       'empty': dict(images=images[:0]), 'wide': dict(images=images[:, :8]),
       'counts': dict(images=images, counts=counts[:2]),
       'many': dict(images=images, counts=counts + 5)}[kind]
@@ -93,7 +93,7 @@ def test_train_refuses_scenes_that_are_not_there(tmp_path):
 @pytest.mark.parametrize('kind, wanted', [
     ('truncated', 'damaged'), ('key', 'images'), ('shape', 'images'),
     ('dtype', 'images'), ('nan', 'images'), ('range', 'images'),
-    ('colour', 'does not take colour'),
+    ('channels', '[N, H, W, 3]'),
     ('empty', 'images'), ('wide', 'square'), ('counts', 'counts'),
     ('many', '--max_steps=3')])
 def test_train_refuses_damaged_scenes(kind, wanted, tmp_path):

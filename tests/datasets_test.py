@@ -64,27 +64,30 @@ def test_composed_scenes_have_their_backdrop(config, refresh_every):
     assert scenes.images.max() == 51  # .2 * 255.
 
 
-def test_sprites_are_split_and_refused():
+def test_sprites_are_split():
   digits = digits_lib.load('sprites')
   assert digits.train_images.shape == (5000, 28, 28, 3)
   assert digits.test_images.shape == (1000, 28, 28, 3)
   train, test = (data_util.hashes(x) for x in digits[::2])
   assert (len(train), len(test)) == (5000, 1000) and not train & test
-  data_util.assert_user_error(
-      ['--digits=sprites', '[5000, 28, 28, 3]', 'colour'],
-      datasets.load, config_lib.Config(digits='sprites'))
 
 
-@pytest.mark.parametrize('which', ['scenes', 'test_scenes'])
-def test_coloured_scene_files_are_refused(tmp_path, path, which):
+def test_size_and_channels_are_those_of_the_scenes(tmp_path, path):
   coloured = str(tmp_path / 'coloured.npz')
   scene_files.write(path, FULL)
   scene_files.write(coloured, FULL._replace(
       images=np.stack([FULL.images] * 3, axis=-1)))
-  flags = {'scenes': path, 'test_scenes': path, which: coloured}
+  for file, shape in ((path, (40, 40)), (coloured, (40, 40, 3))):
+    config = config_lib.Config(scenes=file, canvas_size=8)
+    train, test = load(config)
+    assert train.images.shape[1:] == test.images.shape[1:] == shape
+    config = datasets.fitted(config, test)
+    assert config.image_shape == shape
+    assert config.glimpse_shape == (20, 20, *shape[2:])
   data_util.assert_user_error(
-      [f'{coloured}: images: found uint8 [20, 40, 40, 3]', 'colour',
-       'average'], datasets.load, config_lib.Config(**flags))
+      [f'{coloured}: images: found 40 x 40 pixels in colour',
+       f'wanted 40 x 40 pixels, as in --scenes={path}'], datasets.load,
+      config_lib.Config(scenes=path, test_scenes=coloured))
 
 
 def test_scenes_hold_digits_of_their_own_split_only(config):

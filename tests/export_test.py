@@ -115,7 +115,7 @@ def test_samples_differ_from_call_to_call(saved):
 
 def test_predictor_takes_bytes_and_knows_its_size(model, saved):
   predictor = inference.Predictor(saved)
-  assert predictor.image_size == (16, 16)
+  assert predictor.image_shape == (16, 16)
   images = tiny.scenes(3).images
   answer = predictor(images)
   expected = export.explain(model, model_lib.to_pixels(images))
@@ -161,13 +161,21 @@ def table():
   return found
 
 
-def test_signature_defs_are_those_of_the_page(model, saved):
-  config = model.config
-  sizes = {'N': -1, 'T': config.max_steps, 'T+1': config.max_steps + 1,
-           'Z': config.what_size, 'H': 16, 'W': 16,
-           'h': config.glimpse_size, 'w': config.glimpse_size}
+@pytest.mark.parametrize('channels', [1, 3])
+def test_signature_defs_are_those_of_the_page(channels, saved, tmp_path):
+  config = tiny.config(channels=channels)
+  if channels == 3:
+    model = model_lib.AIRModel(config)
+    model.infer(tiny.images(channels=3))
+    saved = tmp_path / 'saved_model'
+    export.save(model, saved)
+  colours = [] if channels == 1 else [channels]
+  sizes = {'N': [-1], 'T': [config.max_steps], 'T+1': [config.max_steps + 1],
+           'Z': [config.what_size], 'H': [16], 'W': [16, *colours],
+           'h': [config.glimpse_size], 'w': [config.glimpse_size, *colours]}
   expected = {
-      key: (kind, [sizes.get(x) or int(x) for x in shape[1:-1].split(', ')])
+      key: (kind, sum((sizes.get(x) or [int(x)]
+                       for x in shape[1:-1].split(', ')), []))
       for key, (kind, shape) in table().items()}
   message = saved_model_pb2.SavedModel.FromString(
       (saved / 'saved_model.pb').read_bytes())

@@ -39,14 +39,16 @@ def needed(graph):
 
 
 @pytest.mark.parametrize('image_encoder', ['conv', 'mlp'])
-def test_products_are_those_of_the_training_step(image_encoder):
-  config = tiny.config(image_encoder=image_encoder, batch_size=5)
+@pytest.mark.parametrize('channels', [1, 3])
+def test_products_are_those_of_the_training_step(image_encoder, channels):
+  config = tiny.config(
+      image_encoder=image_encoder, batch_size=5, channels=channels)
   trainer = training.Trainer(config)
 
   @tf.function(autograph=False)
   def step():
     with tf.GradientTape() as tape:
-      loss = trainer.estimate(tf.ones([5, 16, 16])).loss
+      loss = trainer.estimate(tf.ones([5, *config.image_shape])).loss
     return tape.gradient(loss, trainer.model.trainable_variables)
 
   graph = step.get_concrete_function().graph

@@ -8,6 +8,7 @@ import pytest
 from air_tf import images as images_lib
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [7, 6, 6], np.uint8)
+COLOURED = np.stack([PIXELS, PIXELS // 2, 255 - PIXELS], axis=-1)
 
 
 def read(path):
@@ -19,10 +20,12 @@ def read(path):
 
 @pytest.mark.parametrize('name', ['a.npy', 'a.npz', 'small.npz'])
 @pytest.mark.parametrize('kind', [np.uint8, np.float32, np.float64])
-def test_stacks_give_their_images_in_order(name, kind, tmp_path, monkeypatch):
-  monkeypatch.setattr(images_lib, '_CHUNK_BYTES', 3 * PIXELS[0].size)
+@pytest.mark.parametrize('pixels', [PIXELS, COLOURED], ids=['grey', 'coloured'])
+def test_stacks_give_their_images_in_order(
+    name, kind, pixels, tmp_path, monkeypatch):
+  monkeypatch.setattr(images_lib, '_CHUNK_BYTES', 3 * pixels[0].size)
   path = tmp_path / name
-  stack = PIXELS if kind is np.uint8 else (PIXELS / 255.).astype(kind)
+  stack = pixels if kind is np.uint8 else (pixels / 255.).astype(kind)
   if name == 'a.npy':
     np.save(path, stack)
   else:
@@ -30,7 +33,7 @@ def test_stacks_give_their_images_in_order(name, kind, tmp_path, monkeypatch):
     save(path, counts=np.zeros(7, np.int32), images=stack)
   names, found = read(path)
   assert names == [f'{path}[{i}]' for i in range(7)]
-  np.testing.assert_array_equal(found, PIXELS)
+  np.testing.assert_array_equal(found, pixels)
 
 
 def test_memory_does_not_grow_with_a_stack(tmp_path, monkeypatch):
@@ -54,19 +57,32 @@ def test_a_folder_gives_its_pictures_by_name_and_no_other_files(tmp_path):
   np.testing.assert_array_equal(found, PIXELS[[1, 0, 2]])
 
 
-def test_pictures_become_grey_and_transparent_parts_black(tmp_path):
+def test_pictures_keep_their_colours_and_transparent_parts_become_black(
+    tmp_path):
   Image.fromarray(PIXELS[0].astype(np.uint16) * 257).save(tmp_path / '16.png')
   np.testing.assert_array_equal(read(tmp_path / '16.png')[1][0], PIXELS[0])
-  rgba = np.full([6, 6, 4], 200, np.uint8)
-  rgba[:3, :, 3], rgba[3:, :, 3] = 0, 255
+  rgba = np.tile(np.uint8([200, 100, 50, 255]), [6, 6, 1])
+  rgba[:3, :, 3] = 0
   Image.fromarray(rgba).save(tmp_path / 'rgba.png')
   found = read(tmp_path / 'rgba.png')[1][0]
-  assert np.all(found[:3] == 0) and np.all(found[3:] == 200)
+  assert np.all(found[:3] == 0) and np.all(found[3:] == [200, 100, 50])
+
+
+def test_colours_become_grey_by_their_luma_and_grey_three_channels():
+  # .299 * 200 + .587 * 100 + .114 * 50 = 124.2.
+  grey, coloured = PIXELS[0], np.tile(np.uint8([200, 100, 50]), [6, 6, 1])
+  np.testing.assert_array_equal(
+      images_lib.recolour(coloured, 1), np.full([6, 6], 124))
+  np.testing.assert_array_equal(
+      images_lib.recolour(grey, 3), np.stack([grey] * 3, axis=-1))
+  assert images_lib.recolour(grey, 1) is grey
+  assert images_lib.recolour(coloured, 3) is coloured
 
 
 @pytest.mark.parametrize('array, wanted', [
     (PIXELS[0], 'uint8 [6, 6]'), (PIXELS[:0], 'uint8 [0, 6, 6]'),
     (PIXELS[..., np.newaxis], 'uint8 [7, 6, 6, 1]'),
+    (COLOURED[np.newaxis], 'uint8 [1, 7, 6, 6, 3]'),
     (PIXELS.astype(np.int64), 'int64'), (PIXELS / 1., 'floats in 0...1'),
     (PIXELS * np.nan, 'floats in 0...1'), (PIXELS // 255, 'multiply by 255'),
     (np.asfortranarray(PIXELS), 'C order'), (np.array([[[{}]]]), 'object')])
@@ -95,15 +111,16 @@ def test_damage_is_named(tmp_path):
       ['without pictures'], lambda: read(tmp_path / 'empty'))
 
 
-@pytest.mark.parametrize('shape', [(40, 20), (20, 40), (5, 10), (33, 33)])
+@pytest.mark.parametrize('shape', [
+    (40, 20), (20, 40), (5, 10), (33, 33), (40, 20, 3)])
 def test_fitted_boxes_come_back_where_they_were(shape):
   image = np.zeros(shape, np.uint8)
   y, x = shape[0] // 5, shape[1] // 2
   height, width = shape[0] // 5, shape[1] // 5
   image[y:y + height, x:x + width] = 255
   fitted, place = images_lib.fit(image, (60, 60))
-  assert fitted.shape == (60, 60)
-  rows, columns = np.nonzero(fitted > 127)
+  assert fitted.shape == (60, 60, *shape[2:])
+  rows, columns = np.nonzero(fitted > 127)[:2]
   box = np.array([rows.min(), columns.min(), np.ptp(rows) + 1,
                   np.ptp(columns) + 1])
   np.testing.assert_allclose(

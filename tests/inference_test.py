@@ -14,7 +14,7 @@ from air_tf import reports
 
 class Stand:
   """Finds in each image one object whose box is around its bright pixels."""
-  image_size = (20, 20)
+  image_shape = (20, 20)
   max_steps = 2
 
   def __init__(self):

@@ -17,7 +17,7 @@ PRIOR = prior.truncated_geometric(np.log(.1), 3)
 
 def make(**changes):
   model = model_lib.AIRModel(tiny.config(**changes))
-  model.infer(tiny.images())
+  model.infer(tiny.images(channels=model.config.channels))
   return model
 
 
@@ -37,16 +37,26 @@ def test_shapes_at_every_batch_size_from_one_trace():
   assert infer.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize('shape', [[16, 16], [2, 16, 16, 3]])
-def test_refuses_what_is_not_a_batch_of_images(shape):
-  with pytest.raises(ValueError, match='must be .B, H, W.'):
-    make().infer(tf.zeros(shape))
+@pytest.mark.parametrize('channels, shape, wanted', [
+    (1, [16, 16], 'must be .B, H, W.'),
+    (1, [2, 16, 16, 3], 'must be .B, H, W.'),
+    (1, [2, 16, 16, 1], 'must be .B, H, W.'),
+    (3, [2, 16, 16], 'must be .B, H, W, 3.'),
+    (3, [2, 16, 16, 1], 'must be .B, H, W, 3.')])
+def test_refuses_what_is_not_a_batch_of_images(channels, shape, wanted):
+  model = model_lib.AIRModel(tiny.config(channels=channels))
+  with pytest.raises(ValueError, match=wanted):
+    model.infer(tf.zeros(shape))
 
 
-def test_canvases_are_sums_of_the_first_objects():
-  model = make()
-  inference = model.infer(tiny.images(), seed=tf.constant([1, 2]))
-  np.testing.assert_array_equal(inference.canvases[:, 0], np.zeros([3, 16, 16]))
+@pytest.mark.parametrize('channels, colours', [(1, []), (3, [3])])
+def test_canvases_are_sums_of_the_first_objects(channels, colours):
+  model = make(channels=channels)
+  inference = model.infer(
+      tiny.images(channels=channels), seed=tf.constant([1, 2]))
+  assert inference.glimpses.shape == [3, 3, 6, 6, *colours]
+  np.testing.assert_array_equal(
+      inference.canvases[:, 0], np.zeros([3, 16, 16, *colours]))
   for n in range(1, 4):  # The generative half draws the same.
     presence = model_lib.count_presence(tf.fill([3], n), 3)
     drawn = model.draw(inference.what, inference.where, presence, 16, 16)
@@ -68,18 +78,20 @@ def test_noise_differs_between_examples_and_steps():
   assert len(np.unique(rows, axis=0)) == 15
 
 
-def test_elbo_term_by_term_against_numpy():
-  model, x = make(pixel_stddev=.4, scale_prior_mean=-.7, scale_prior_stddev=.6,
-                  shift_prior_stddev=.8), tiny.images()
+@pytest.mark.parametrize('channels', [1, 3])
+def test_elbo_term_by_term_against_numpy(channels):
+  model = make(pixel_stddev=.4, scale_prior_mean=-.7, scale_prior_stddev=.6,
+               shift_prior_stddev=.8, channels=channels)
+  x = tiny.images(channels=channels)
   tiny.fill(model.trainable_variables)  # Away from the prior, where KL is 0.
   inference = model.infer(x, seed=tf.constant([1, 2]))
   terms = model.elbo_terms(x, inference, PRIOR)
 
-  # log N(x; c, .4^2), summed over pixels, for each number of objects.
+  # log N(x; c, .4^2), summed over pixels and channels, for each count.
   difference = x.numpy()[:, np.newaxis] - inference.canvases.numpy()
   log_likelihood = np.sum(
       -.5 * (difference / .4)**2 - np.log(.4) - .5 * np.log(2. * np.pi),
-      axis=(2, 3))
+      axis=tuple(range(2, difference.ndim)))
   np.testing.assert_allclose(terms.log_likelihood, log_likelihood, rtol=1e-5)
 
   # KL(N(m, s) || N(a, b)) = log(b / s) + (s^2 + (m - a)^2) / (2 b^2) - 1 / 2.
@@ -183,9 +195,11 @@ def test_inventory_of_variables(image_encoder):
   assert found == expected
 
 
+@pytest.mark.parametrize('channels', [1, 3])
 @pytest.mark.parametrize('name', config_lib.ESTIMATORS)
-def test_every_variable_gets_a_gradient(name):
-  model, estimator, x = make(), estimators.make(name), tiny.images(8)
+def test_every_variable_gets_a_gradient(name, channels):
+  model, estimator = make(channels=channels), estimators.make(name)
+  x = tiny.images(8, channels=channels)
   with tf.GradientTape() as tape:
     estimate = estimator(estimators.draw(
         model, x, PRIOR, tf.constant(.5), tf.constant([1, 2]),

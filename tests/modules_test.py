@@ -76,6 +76,19 @@ def test_write_agrees_with_scipy():
     np.testing.assert_allclose(image, expected, atol=1e-5)
 
 
+def test_each_channel_is_read_and_written_as_if_it_were_grey():
+  places = tf.constant(PLACES)
+  for size in ([12, 15], [6, 6]):
+    x = RNG.random([len(PLACES), *size, 3]).astype(np.float32)
+    for act in (lambda x: modules.read(x, places, 5),
+                lambda x: modules.write(x, places, 9, 14)):
+      found = act(x).numpy()
+      assert found.shape[3:] == (3,) and np.any(found > .5)
+      for channel in range(3):
+        np.testing.assert_allclose(
+            found[..., channel], act(x[..., channel]), atol=1e-6)
+
+
 def test_the_whole_image_at_its_own_size_is_read_and_written_unchanged():
   x = RNG.random([2, 9, 9]).astype(np.float32)
   whole = tf.constant([[1., 0., 0.]] * 2)
@@ -147,9 +160,22 @@ def test_steps_predictor_and_decoder_start_at_their_bias():
   hidden = np.zeros([2, 8], np.float32)
   np.testing.assert_allclose(
       modules.StepsPredictor(bias=.75)(hidden), [.75, .75])
-  glimpse = modules.Decoder(5, 16, bias=-2.)(hidden)
+  glimpse = modules.Decoder([5, 5], 16, bias=-2.)(hidden)
   np.testing.assert_allclose(
       glimpse, np.full([2, 5, 5], 1. / (1. + np.exp(2.))), rtol=1e-5)
+
+
+def test_decoder_gives_every_channel_of_every_pixel_a_unit_of_its_own():
+  decoder = modules.Decoder([4, 5, 3], 16, bias=0.)
+  glimpse = decoder(np.ones([1, 2], np.float32))
+  assert glimpse.shape == [1, 4, 5, 3]
+  units = decoder._pixels.b
+  assert units.shape == [60]
+  for i, place in ((0, (0, 0, 0)), (1, (0, 0, 1)), (3, (0, 1, 0)),
+                   (59, (3, 4, 2))):
+    units.assign(100. * tf.one_hot(i, 60))
+    np.testing.assert_array_equal(
+        np.argwhere(decoder(np.ones([1, 2], np.float32))[0] == 1.), [place])
 
 
 def test_networks_have_the_blogs_layers():
@@ -163,7 +189,7 @@ def test_networks_have_the_blogs_layers():
   assert shapes(predictor, 256) == [(256, 128), (128, 64), (64, 1)]
   baseline = modules.Baseline()
   assert shapes(baseline, 40) == [(40, 256), (256, 128), (128, 1)]
-  decoder = modules.Decoder(20, 256, 0.)
+  decoder = modules.Decoder([20, 20], 256, 0.)
   assert shapes(decoder, 50) == [(50, 256), (256, 256), (256, 400)]
   estimator = modules.GaussianEstimator(50, 256)
   assert sorted(shapes(estimator, 400)) == [
@@ -176,9 +202,10 @@ def test_encoder_ends_in_an_activation():
   assert np.min(output) >= -1. and np.max(output) > 1.  # ELU's range.
 
 
-@pytest.mark.parametrize('height, width', [(8, 20), (21, 50), (51, 64)])
-def test_conv_encoder_sees_every_pixel(height, width):
-  images = tf.constant(RNG.normal(size=[2, height, width]), tf.float32)
+@pytest.mark.parametrize('shape', [
+    (8, 20), (21, 50), (51, 64), (21, 50, 3)])
+def test_conv_encoder_sees_every_pixel(shape):
+  images = tf.constant(RNG.normal(size=[2, *shape]), tf.float32)
   encoder = modules.ConvEncoder(16)
   with tf.GradientTape() as tape:
     tape.watch(images)

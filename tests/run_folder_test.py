@@ -103,6 +103,19 @@ def test_config_comes_back_as_it_was(tmp_path):
   assert folder.config() == config
 
 
+def test_a_run_from_before_colour_was_grey_and_goes_on(tmp_path):
+  folder, _ = folder_with_checkpoints(tmp_path, [10])
+  file = tmp_path / 'config.json'
+  values = json.loads(file.read_text())
+  del values['channels']
+  file.write_text(json.dumps(values))
+  assert folder.config() == tiny.config()
+  folder.begin(tiny.config(num_iterations=9))
+  assert json.loads(file.read_text())['channels'] == 1
+  with pytest.raises(errors.UserError, match='--channels was 1 and is 3'):
+    folder.begin(tiny.config(channels=3))
+
+
 def test_flags_repeat_every_field(tmp_path):
   run_folder.RunFolder(tmp_path).begin(tiny.config(counts=(0, 3)))
   flags = (tmp_path / 'flags.txt').read_text().splitlines()

@@ -24,10 +24,12 @@ def flags(**changes):
           for name, value in (_SIZES | changes).items()]
 
 
-def images(batch_size=3, size=16, seed=0):
-  """Random blobs `[B, size, size]` in 0 ... 1."""
+def images(batch_size=3, size=16, seed=0, channels=1):
+  """Random blobs `[B, size, size]` in 0 ... 1; a last axis of more channels."""
   rng = np.random.default_rng(seed)
-  return tf.constant(rng.random([batch_size, size, size]) ** 3, tf.float32)
+  colours = [] if channels == 1 else [channels]
+  return tf.constant(
+      rng.random([batch_size, size, size, *colours]) ** 3, tf.float32)
 
 
 def scenes(num_scenes=12, size=16, seed=0):

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
   Row k B + b holds pass k over image b.
   """
-  images: tf.Tensor                # [R, H, W], the B images K times over.
+  images: tf.Tensor                # [R, H, W, ...], the B images K times over.
   inference: model_lib.Inference   # Of the rows.
   terms: model_lib.ElboTerms       # Its score.
   exploration: tf.Tensor           # [], weight of the uniform count in q.
@@ -81,7 +81,7 @@ def draw(model: model_lib.AIRModel, images: tf.Tensor,
     reparameterise: whether gradients flow through `where` and `what`.
   """
   if num_particles > 1:
-    images = tf.tile(images, [num_particles, 1, 1])
+    images = tf.tile(images, [num_particles] + [1] * (images.shape.rank - 1))
   inference = model.infer(
       images, latents_seed, reparameterise, num_particles)
   return Batch(
