@@ -18,6 +18,7 @@ import tensorflow as tf
 import tqdm
 
 from air_tf import metrics
+from air_tf import model as model_lib
 
 __all__ = ['Answers', 'Signatures', 'collect', 'scores']
 
@@ -69,7 +70,7 @@ def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
   with tqdm.tqdm(total=num_samples * len(images), unit='sample',
                  disable=not progress) as bar:
     for start, batch in _batches(model, images):
-      pixels = _pixels(batch)
+      pixels = model_lib.to_pixels(batch)
       samples = []
       for k in range(num_samples):
         # Sample 0 has the seeds of `metrics.Evaluator`.
@@ -92,7 +93,7 @@ def _batches(model: Signatures, images: np.ndarray):
 
 
 def _answer(serve, images: np.ndarray) -> Answers:
-  pixels = _pixels(images)
+  pixels = model_lib.to_pixels(images)
   answer = {name: x.numpy() for name, x in serve(images=pixels).items()}
   error = np.square(answer['reconstruction'] - pixels.numpy())
   every_pixel = tuple(range(1, error.ndim))
@@ -127,7 +128,3 @@ def _extent(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   first = ink.argmax(axis=-1)
   last = size - 1 - ink[..., ::-1].argmax(axis=-1)
   return first / size, (last - first + 1) / size
-
-
-def _pixels(images: np.ndarray) -> tf.Tensor:
-  return tf.constant(images, tf.float32) / 255.

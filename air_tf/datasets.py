@@ -106,7 +106,8 @@ def _load_files(config: config_lib.Config):
   train = _read(config.scenes, config.max_steps)
   if not config.test_scenes:
     return _hold_out(config.scenes, train)
-  train = _rows(train, np.arange(len(train.images)))
+  if isinstance(train.images, np.memmap):
+    train = _rows(train, np.arange(len(train.images)))
   test = _read(config.test_scenes, config.max_steps)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
   files.require(found == wanted, config.test_scenes, 'images',

@@ -7,6 +7,7 @@ raises `errors.UserError` with a text of one line that names the file.
 from collections.abc import Sequence
 import os
 import struct
+from typing import BinaryIO
 import zipfile
 
 from absl import logging
@@ -14,10 +15,13 @@ import numpy as np
 
 from air_tf import errors
 
-__all__ = ['describe', 'describe_image', 'one_line', 'read_npz', 'require']
+__all__ = ['describe', 'describe_image', 'one_line', 'read_npy_header',
+           'read_npz', 'require']
 
 # Bytes of an uncompressed array from which on it stays on disk.
 _LARGE = 2**30
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0}  # By version.
 
 
 def read_npz(path: str, required: Sequence[str],
@@ -76,14 +80,20 @@ def _mapped(path: str, entry: zipfile.ZipInfo) -> np.memmap:
     # name and of the extra field that stand between it and the data.
     file.seek(entry.header_offset + 26)
     file.seek(sum(struct.unpack('<HH', file.read(4))), os.SEEK_CUR)
-    version = np.lib.format.read_magic(file)
-    shape, fortran, dtype = (
-        np.lib.format.read_array_header_1_0(file) if version == (1, 0)
-        else np.lib.format.read_array_header_2_0(file))
+    shape, fortran, dtype = read_npy_header(file)
     if dtype.hasobject:
       raise ValueError('Object arrays cannot be mapped')
     return np.memmap(path, dtype, 'r', file.tell(), shape,
                      'F' if fortran else 'C')
+
+
+def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+  """Reads past the header of an .npy file.
+
+  Returns:
+    Shape, whether in Fortran order, and type of the array that comes next.
+  """
+  return _HEADERS[np.lib.format.read_magic(file)](file)
 
 
 def describe(array: np.ndarray) -> str:

@@ -23,8 +23,6 @@ from air_tf import files
 __all__ = ['Placement', 'Source', 'fit', 'open_source', 'recolour']
 
 _CHUNK_BYTES = 1 << 22  # Read from a stack at a time.
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class Source(NamedTuple):
@@ -156,8 +154,7 @@ def _stack(path: str):
                       f"only {', '.join(archive.namelist()) or 'nothing'}",
                       'a file with `images`, written by np.savez')
         file = opened.enter_context(archive.open('images.npy'))
-      version = np.lib.format.read_magic(file)
-      shape, fortran, dtype = _HEADERS[version](file)
+      shape, fortran, dtype = files.read_npy_header(file)
       files.require(
           (len(shape) == 3 or shape[3:] == (3,)) and 0 not in shape
           and not fortran and (
