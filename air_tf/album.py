@@ -20,8 +20,8 @@ from air_tf import experiment
 from air_tf import export
 from air_tf import figures
 from air_tf import gallery
+from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
-from air_tf import modules
 from air_tf import run_folder
 from air_tf import scenes as scenes_lib
 from air_tf import stories
@@ -136,7 +136,7 @@ def _seen(model: model_lib.AIRModel, images: np.ndarray, answer) -> np.ndarray:
   where = tf.constant(answer['where'][0])
   repeated = tf.repeat(images, where.shape[0], axis=0)
   # The row of an absent step is zero, a glimpse of one point: unused.
-  return modules.read(repeated, where, model.config.glimpse_size).numpy()
+  return glimpses_lib.read(repeated, where, model.config.glimpse_size).numpy()
 
 
 def _samples(model: model_lib.AIRModel) -> figure.Figure:

@@ -10,11 +10,19 @@ import sonnet as snt
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import glimpses as glimpses_lib
 from air_tf import modules
 
-__all__ = ['AIRCell', 'State', 'Step', 'WHERE_SIZE', 'to_where']
+__all__ = ['AIRCell', 'Sight', 'State', 'Step', 'WHERE_SIZE', 'to_where']
 
 WHERE_SIZE = 3  # Scale, shift_x, shift_y.
+_REACH = .99  # Of the way to the edge: as far as a search can point.
+
+
+class Sight(NamedTuple):
+  """An encoded image."""
+  drive: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
+  features: tf.Tensor | None  # [B, m, k, F], of places, if they are searched.
 
 
 class State(NamedTuple):
@@ -48,9 +56,11 @@ class AIRCell(snt.Module):
     self._what_size = config.what_size
     self._glimpse_size = config.glimpse_size
     self._image_encoder = (
-        modules.ConvEncoder(hidden, name='image_encoder')
-        if config.image_encoder == 'conv' else snt.Sequential(
-            [snt.flatten, modules.encoder(hidden, name='image_encoder')]))
+        modules.encoder(hidden, name='image_encoder')
+        if config.image_encoder == 'mlp'
+        else modules.ConvEncoder(hidden, name='image_encoder'))
+    self._search = (modules.Search(name='search')
+                    if config.image_encoder == 'search' else None)
     self._lstm = modules.LSTM(config.lstm_size, name='lstm')
     # Cell state and hidden state start at learnt values (blog).
     self._initial_hidden = tf.Variable(
@@ -79,9 +89,15 @@ class AIRCell(snt.Module):
                                cell=self._initial_cell[tf.newaxis]),
         where=tf.zeros([1, WHERE_SIZE]), what=tf.zeros([1, self._what_size]))
 
-  def encode(self, images: tf.Tensor) -> tf.Tensor:
-    """Maps images `[B, H, W]` to what drives the LSTM, `[B, 4 U]`."""
-    return self._lstm.drive(self._image_encoder(images))
+  def encode(self, images: tf.Tensor) -> Sight:
+    """Encodes images `[B, H, W, ...]`, further axes being channels."""
+    if isinstance(self._image_encoder, modules.ConvEncoder):
+      features = self._image_encoder.features(images)
+      summary = self._image_encoder.summarise(features)
+    else:
+      summary = self._image_encoder(snt.flatten(images))
+    return Sight(drive=self._lstm.drive(summary),
+                 features=features if self._search else None)
 
   def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
     """Maps hidden states `[B, U]` to log-odds `[B]` of taking their step."""
@@ -101,9 +117,9 @@ class AIRCell(snt.Module):
       The glimpses `[B, h, w]`, and each in its place, y `[B, H, W]`.
     """
     glimpses = self._decoder(what)
-    return glimpses, modules.write(glimpses, where, height, width)
+    return glimpses, glimpses_lib.write(glimpses, where, height, width)
 
-  def __call__(self, images: tf.Tensor, drive: tf.Tensor, state: State,
+  def __call__(self, images: tf.Tensor, sight: Sight, state: State,
                noise: tf.Tensor,
                reparameterise: bool = True) -> tuple[Step, State]:
     """Attends and infers.
@@ -111,9 +127,10 @@ class AIRCell(snt.Module):
     `step_logits` and `write` are apart, for all steps at once.
 
     Args:
-      images: `[B, H, W]`, what the glimpse is read from.
-      drive: `[B, 4 U]`, what `encode` made of the images. Apart, because an
-        image that stays the same need be encoded only once.
+      images: `[B, H, W]`, what the glimpse is read from, less a background.
+      sight: what `encode` made of the images, or of what the steps before
+        left of them. Apart, because an image that stays the same need be
+        encoded only once.
       state: what the step before left, for each example or one for all.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
       reparameterise: whether gradients flow through the samples; without it
@@ -125,22 +142,34 @@ class AIRCell(snt.Module):
     where_noise, what_noise = tf.split(
         noise, [WHERE_SIZE, self._what_size], axis=-1)
     lstm_state = self._lstm(
-        drive, tf.concat([state.where, state.what], axis=-1), state.lstm)
+        sight.drive, tf.concat([state.where, state.what], axis=-1), state.lstm)
     hidden = lstm_state.hidden
 
-    where_posterior = self._where_estimator(hidden)
-    sample = lambda posterior, noise: _sample(posterior, noise, reparameterise)
-    where_logits = sample(where_posterior, where_noise)
+    where_posterior = self._locate(hidden, sight.features)
+    where_logits = modules.sample(
+        where_posterior, where_noise, reparameterise)
     where = to_where(where_logits)
-    glimpse = modules.read(images, where, self._glimpse_size)
+    glimpse = glimpses_lib.read(images, where, self._glimpse_size)
     what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
-    what = sample(what_posterior, what_noise)
+    what = modules.sample(what_posterior, what_noise, reparameterise)
     step = Step(
         hidden=hidden,
         where_posterior=where_posterior, where_logits=where_logits,
         where=where,
         what_posterior=what_posterior, what=what)
     return step, State(lstm=lstm_state, where=where, what=what)
+
+  def _locate(self, hidden: tf.Tensor,
+              features: tf.Tensor | None) -> modules.DiagonalGaussian:
+    """Posterior over a place `[B, 3]`, before squashing."""
+    if features is None:
+      return self._where_estimator(hidden)
+    found = self._search(features, hidden)
+    # What is learnt in numbers of pixels is only where, about there, it is.
+    posterior = self._where_estimator(
+        tf.concat([hidden, found.features, found.place], axis=-1))
+    about = tf.pad(tf.atanh(_REACH * found.place), [[0, 0], [1, 0]])
+    return posterior._replace(mean=posterior.mean + about)
 
 
 def to_where(logits: tf.Tensor) -> tf.Tensor:
@@ -152,9 +181,3 @@ def to_where(logits: tf.Tensor) -> tf.Tensor:
   """
   scale, shift = tf.split(logits, [1, 2], axis=-1)
   return tf.concat([tf.sigmoid(scale), tf.tanh(shift)], axis=-1)
-
-
-def _sample(posterior: modules.DiagonalGaussian, noise: tf.Tensor,
-            reparameterise: bool) -> tf.Tensor:
-  sample = posterior.mean + posterior.stddev * noise
-  return sample if reparameterise else tf.stop_gradient(sample)

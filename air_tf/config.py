@@ -18,7 +18,7 @@ __all__ = ['BACKDROPS', 'Config', 'DISTRIBUTIONS', 'ESTIMATORS',
            'IMAGE_ENCODERS', 'OPTIMIZERS']
 
 BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
-IMAGE_ENCODERS = ('conv', 'mlp')
+IMAGE_ENCODERS = ('search', 'conv', 'mlp')
 ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil',
               'nvil_per_step', 'vimco', 'concrete', 'mvd', 'rebar', 'rws')
 # Those with an importance-weighted bound, by their fewest and usual particles.
@@ -101,9 +101,19 @@ class Config:
       'hold, so that counting too many is possible (blog: 3).',
       lower=1, upper=64)
   image_encoder: str = _option(
-      'conv', "What the whole image goes through, once: 'conv' (two strided "
-      'convolutions and an MLP) or the blog\'s \'mlp\', which goes on taking '
-      'two digits that touch as one.', choices=IMAGE_ENCODERS)
+      'search', "What the whole image goes through: the blog's 'mlp', which "
+      "goes on taking two digits that touch as one; 'conv', two strided "
+      "convolutions before it; 'search', whose steps also search what the "
+      'convolutions made of each place for the next object, which small and '
+      'many objects need.', choices=IMAGE_ENCODERS)
+  difference: bool = _option(
+      True, 'DAIR: each step encodes what the steps before explained, and what '
+      'they left, instead of the image, so that it looks for one object more '
+      '(paper: Difference-AIR). Small objects and more objects need it; '
+      'without it an iteration takes half the time.')
+  background: bool = _option(
+      False, 'Model what stands behind the objects, by a small variational '
+      'autoencoder of the whole image, so that steps need not explain it.')
   what_size: int = _option(
       50, 'Z, size of the appearance code of one object (blog and paper: 50).',
       lower=1)
@@ -116,12 +126,15 @@ class Config:
   pixel_stddev: float = _option(
       .3, 'Standard deviation of a pixel given its reconstruction (blog: .3).',
       lower=_TINY)
-  scale_prior_mean: float = _option(
-      -.2, 'Prior mean of the logit of the glimpse scale: sigmoid(-.2) = .45, '
-      'a glimpse as large as an MNIST digit with its margin.')
-  scale_prior_stddev: float = _option(
-      .2, 'Prior standard deviation of the logit of the glimpse scale. A broad '
-      'prior lets one glimpse take two digits.', lower=_TINY)
+  object_size: float = _option(
+      12., 'Prior median of the side of a glimpse, in pixels of the image, and '
+      'where training starts: that of small objects, because a glimpse grows '
+      'to a larger object, but a large one takes two small objects at once.',
+      lower=_TINY)
+  object_size_stddev: float = _option(
+      .5, 'Prior standard deviation of the logit of the glimpse scale: from '
+      '--object_size=12 to MNIST\'s 20 pixels it is one and a half.',
+      lower=_TINY)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
       'almost evenly over the image (blog: 1).', lower=_TINY)
@@ -252,6 +265,9 @@ class Config:
              self.test_scenes, 'to stand beside --scenes; without that, test '
              'scenes are composed from test digits')
     _require(self.channels != 2, '--channels', self.channels, '1 or 3')
+    _require(self.object_size < self.canvas_size, '--object_size',
+             self.object_size, 'fewer pixels than --canvas_size='
+             f'{self.canvas_size}, the side of the images')
     self._check_particles()
 
   @property
@@ -263,6 +279,12 @@ class Config:
   def glimpse_shape(self) -> tuple[int, ...]:
     """`[h, w]` of a glimpse; `[h, w, 3]` in colour."""
     return self._shape(self.glimpse_size)
+
+  @property
+  def scale_prior_mean(self) -> float:
+    """Prior mean of the logit of the glimpse scale."""
+    scale = self.object_size / self.canvas_size
+    return math.log(scale / (1. - scale))
 
   @property
   def particles(self) -> int:

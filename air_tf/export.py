@@ -13,9 +13,9 @@ import shutil
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf import glimpses as glimpses_lib
 from air_tf import likelihood
 from air_tf import model as model_lib
-from air_tf import modules
 from air_tf import prior
 
 __all__ = ['ExportedAIR', 'explain', 'save']
@@ -34,24 +34,29 @@ def explain(model: model_lib.AIRModel,
     `[N, T + 1]`; `presence` `[N, T]`, 1. for a step that is taken; `where`
     `[N, T, 3]`, (scale, shift_x, shift_y); `boxes` `[N, T, 4]`, (y, x, height,
     width) in pixels; `what` `[N, T, Z]`; `glimpses` `[N, T, h, w]`, decoded;
-    `canvases` `[N, T, H, W]`, after each step; `reconstruction` `[N, H, W]`.
-    Rows of absent steps are zero in `where`, `boxes`, `what` and `glimpses`.
+    `canvases` `[N, T, H, W]`, after each step; `reconstruction` `[N, H, W]`;
+    and where the background is modelled, `background` `[N, H, W]`, which
+    canvases and reconstruction hold too. Rows of absent steps are zero in
+    `where`, `boxes`, `what` and `glimpses`.
   """
   inference = model.infer(images)
   counts = inference.num_steps.mode()
   scene = model_lib.settle(inference, counts)
   height, width = images.shape[1:3]
   present = lambda x: model_lib.present(scene.presence, x)
+  behind = ({} if inference.background is None
+            else {'background': inference.background.image})
   return {
       'num_steps': counts,
       'num_steps_probs': tf.exp(inference.num_steps.log_pmf()),
       'presence': scene.presence,
       'where': present(inference.where),
-      'boxes': present(modules.boxes(inference.where, height, width)),
+      'boxes': present(glimpses_lib.boxes(inference.where, height, width)),
       'what': present(inference.what),
       'glimpses': present(inference.glimpses),
       'canvases': scene.canvases,
       'reconstruction': scene.reconstruction,
+      **behind,
   }
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import sonnet as snt
 import tensorflow as tf
 
+from air_tf import background
 from air_tf import cell as cell_lib
 from air_tf import config as config_lib
 from air_tf import modules
@@ -51,41 +52,79 @@ def products(config: config_lib.Config) -> list[Product]:
   batch, steps, hidden = config.batch_size, config.max_steps, config.hidden_size
   units, what, side = config.lstm_size, config.what_size, config.glimpse_size
   image, colours = config.canvas_size, config.channels
-  glimpse = side**2 * colours
-
-  def mlp(rows, *sizes, times=1, left_gradient=True):
-    return [Product(rows, *pair, times=times,
-                    left_gradient=left_gradient or i > 0)
-            for i, pair in enumerate(zip(sizes, sizes[1:], strict=False))]
-
-  where = cell_lib.WHERE_SIZE
-  found = []
-  if config.image_encoder == 'conv':
-    size, channels = image, colours
-    for i, (filters, field, stride) in enumerate(modules.ConvEncoder.LAYERS):
-      size = (size + 2 * (field - stride) - field) // stride + 1
-      found.append(Product(batch * size**2, field**2 * channels, filters,
-                           left_gradient=i > 0))
-      channels = filters
-    found += mlp(batch, size**2 * channels, hidden, hidden)
+  glimpse, where = side**2 * colours, cell_lib.WHERE_SIZE
+  behind = config.background  # If so, what is seen of an image has a gradient.
+  conv = config.image_encoder != 'mlp'
+  if config.difference:  # What is explained before the first step is constant.
+    found = [*_encode(config, 2 * colours, conv, left_gradient=behind),
+             *_encode(config, 2 * colours, conv, steps - 1)]
   else:
-    found += mlp(
-        batch, image**2 * colours, hidden, hidden, left_gradient=False)
+    found = _encode(config, colours, conv, left_gradient=behind)
+  drives = steps if config.difference else 1
+  located = units
+  if config.image_encoder == 'search':
+    fields, features = _fields(image)
+    found += [
+        Product(batch * fields**2, features, modules.Search.UNITS,
+                times=steps),
+        Product(batch, units, modules.Search.UNITS, times=steps),
+        Product(batch * fields**2, modules.Search.UNITS, 1, times=steps)]
+    located += features + 2
   found += [
-      *mlp(batch, hidden, 4 * units),
+      *_mlp(batch, hidden, 4 * units, times=drives),
       Product(1, units + where + what, 4 * units),  # The first step's is one.
-      *mlp(batch, units + where + what, 4 * units, times=steps - 1),
-      *mlp(batch, units, hidden, hidden, 2 * where, times=steps),
+      *_mlp(batch, units + where + what, 4 * units, times=steps - 1),
+      *_mlp(batch, located, hidden, hidden, 2 * where, times=steps),
       # `read`: images need no gradient.
-      Product(side, image, image * colours, batch, steps, right_gradient=False),
+      Product(side, image, image * colours, batch, steps,
+              right_gradient=behind),
       Product(side, image, side * colours, batch, steps),
-      *mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
-      *mlp(batch * steps, what, hidden, hidden, glimpse),
-      *mlp(batch * steps, units, 128, 64, 1),
+      *_mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
+      *_mlp(batch * steps, what, hidden, hidden, glimpse),
+      *_mlp(batch * steps, units, 128, 64, 1),
       # `write`, of all steps at once.
       Product(side * colours, side, image, batch * steps),
       Product(image, side, image * colours, batch * steps)]
+  if behind:
+    code = background.CODE_SIZE
+    found += [
+        *_encode(config, colours, True, left_gradient=False),
+        *_mlp(batch, hidden, hidden, hidden, 2 * code),
+        *_mlp(batch, code, hidden, hidden, image**2 * colours)]
   return [product for product in found if product.times]
+
+
+def _mlp(rows: int, *sizes: int, times: int = 1,
+         left_gradient: bool = True) -> list[Product]:
+  return [Product(rows, *pair, times=times,
+                  left_gradient=left_gradient or i > 0)
+          for i, pair in enumerate(zip(sizes, sizes[1:], strict=False))]
+
+
+def _encode(config: config_lib.Config, channels: int, conv: bool,
+            times: int = 1, left_gradient: bool = True) -> list[Product]:
+  """Of an image with that many channels, by convolutions and an MLP."""
+  batch, size = config.batch_size, config.canvas_size
+  hidden = config.hidden_size
+  found = []
+  for filters, field, stride in modules.ConvEncoder.LAYERS if conv else ():
+    size = _after(size, field, stride)
+    found.append(Product(batch * size**2, field**2 * channels, filters,
+                         times=times, left_gradient=left_gradient))
+    channels, left_gradient = filters, True
+  return found + _mlp(batch, size**2 * channels, hidden, hidden, times=times,
+                      left_gradient=left_gradient)
+
+
+def _fields(size: int) -> tuple[int, int]:
+  """Side of the map of features of an image, and features of a place."""
+  for _, field, stride in modules.ConvEncoder.LAYERS:
+    size = _after(size, field, stride)
+  return size, modules.ConvEncoder.LAYERS[-1][0]
+
+
+def _after(size: int, field: int, stride: int) -> int:
+  return (size + 2 * (field - stride) - field) // stride + 1
 
 
 def milliseconds(config: config_lib.Config, num_parameters: int,

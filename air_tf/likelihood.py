@@ -59,9 +59,8 @@ def log_weights(terms: model_lib.ElboTerms) -> tf.Tensor:
   Returns:
     `[B]`, log w.
   """
-  upto = tf.pad(tf.cumsum(terms.log_ratio, axis=-1), [[0, 0], [1, 0]])
   return tf.reduce_logsumexp(
-      terms.log_prior + terms.log_likelihood + upto, axis=-1)
+      terms.log_prior + terms.log_likelihood + terms.log_ratio_upto, axis=-1)
 
 
 def importance_bound(weights: np.ndarray) -> np.ndarray:

@@ -37,6 +37,16 @@ class Evaluator:
     # control flow.
     self._score = tf.function(
         self._score_batch, reduce_retracing=True, autograph=False)
+    self._count = tf.function(
+        self._count_batch, reduce_retracing=True, autograph=False)
+
+  def counts(self) -> np.ndarray:
+    """Returns the counts, int32 `[N]`, of the scenes, without a score."""
+    images = self._scenes.images
+    size = batch_size(images[0].size, self._model.config.max_steps)
+    return np.concatenate([
+        self._count(tf.constant(images[start:start + size]))
+        for start in range(0, len(images), size)])
 
   def __call__(
       self, num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
@@ -67,12 +77,15 @@ class Evaluator:
   def _score_batch(self, scenes, prior_logits, start):
     """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
     images = model_lib.to_pixels(scenes)
-    means = self._model.infer(images)
     scores = likelihood.score(
         self._model, images, prior.NumStepsDistribution(prior_logits),
         seed=tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
-    return {'counts': means.num_steps.mode(), **scores}
+    return {'counts': self._count_batch(scenes), **scores}
+
+  def _count_batch(self, scenes):
+    """Most likely counts, int32 `[B]`, of uint8 `[B, H, W]`."""
+    return self._model.infer(model_lib.to_pixels(scenes)).num_steps.mode()
 
 
 def batch_size(pixels: int, max_steps: int) -> int:

@@ -5,12 +5,15 @@ glimpse, `n` the number of objects. Images and glimpses in colour have a last
 axis of 3 channels.
 """
 
+import copy
+import dataclasses
 from typing import NamedTuple
 
 import sonnet as snt
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from air_tf import background as background_lib
 from air_tf import cell as cell_lib
 from air_tf import config as config_lib
 from air_tf import modules
@@ -36,7 +39,10 @@ class Inference(NamedTuple):
   what_posterior: modules.DiagonalGaussian   # Over [B, T, Z].
   what: tf.Tensor       # [B, T, Z]
   glimpses: tf.Tensor   # [B, T, h, w], decoded.
-  canvases: tf.Tensor   # [B, T + 1, H, W], sums of the first 0 ... T objects.
+  # [B, T + 1, H, W]: the background (black without a model of it) and the
+  # first 0 ... T objects, added up.
+  canvases: tf.Tensor
+  background: background_lib.Background | None = None  # If it is modelled.
 
 
 class ElboTerms(NamedTuple):
@@ -47,6 +53,19 @@ class ElboTerms(NamedTuple):
   log_ratio: tf.Tensor       # [B, T], log p / q of each step's where and what.
   log_posterior: tf.Tensor   # [B, T + 1], log q(n | x).
   log_prior: tf.Tensor       # [T + 1], log p(n).
+  # Of the background; 0 without a model of it.
+  kl_background: tf.Tensor | float = 0.         # [B]
+  log_ratio_background: tf.Tensor | float = 0.  # [B], log p / q of its code.
+
+  @property
+  def kl_upto(self) -> tf.Tensor:
+    """KL `[B, T + 1]` of all that explains an image by its first n objects."""
+    return _upto(self.kl_background, self.kl_what + self.kl_where)
+
+  @property
+  def log_ratio_upto(self) -> tf.Tensor:
+    """Likewise log p / q `[B, T + 1]`."""
+    return _upto(self.log_ratio_background, self.log_ratio)
 
 
 class Scene(NamedTuple):
@@ -63,6 +82,14 @@ class AIRModel(snt.Module):
     super().__init__(name=name)
     self.config = config
     self._cell = cell_lib.AIRCell(config)
+    self._background = (background_lib.BackgroundModel(config)
+                        if config.background else None)
+
+  def with_max_steps(self, max_steps: int) -> 'AIRModel':
+    """Returns this model, the weights shared, that takes up to another T."""
+    other = copy.copy(self)
+    other.config = dataclasses.replace(self.config, max_steps=max_steps)
+    return other
 
   def infer(self, images: tf.Tensor,
             seed: tf.Tensor | None = None,
@@ -95,21 +122,22 @@ class AIRModel(snt.Module):
           f"`images` must be [{', '.join(['B, H, W', *map(str, colours)])}] "
           f'with known H and W, but its shape is {images.shape}.')
     num_steps = self.config.max_steps
-    state = self._cell.initial_state()
-    drive = self._cell.encode(images)
-    steps = []
-    for noise in self._noise(
-        tf.shape(images)[0], num_steps, seed, num_particles):
-      step, state = self._cell(images, drive, state, noise, reparameterise)
-      steps.append(step)
-    steps = tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
-    glimpses, written = self._write(
-        steps.what, steps.where, *images.shape[1:3])
+    step_noise, background_noise = self._noise(
+        tf.shape(images)[0], num_steps, seed, num_particles)
+    if self._background is None:
+      background, behind = None, tf.zeros_like(images)
+    else:
+      background = self._background(images, background_noise, reparameterise)
+      behind = background.image
+    explain = (self._explain_differences if self.config.difference
+               else self._explain_image)
+    steps, glimpses, written = explain(
+        images - behind, step_noise, reparameterise)
     step_logits = tf.reshape(
         self._cell.step_logits(snt.merge_leading_dims(steps.hidden, 2)),
         [-1, num_steps])
     # A running sum by hand: XLA's cumsum is a product with a triangle.
-    canvases = [tf.zeros_like(images)]
+    canvases = [behind]
     for y in tf.unstack(written, num=num_steps, axis=1):
       canvases.append(canvases[-1] + y)
     return Inference(
@@ -117,7 +145,39 @@ class AIRModel(snt.Module):
         where_posterior=steps.where_posterior,
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
-        glimpses=glimpses, canvases=tf.stack(canvases, axis=1))
+        glimpses=glimpses, canvases=tf.stack(canvases, axis=1),
+        background=background)
+
+  def _explain_image(self, images, noise, reparameterise):
+    """AIR: every step sees the whole image, encoded once, drawn at the end."""
+    state, sight = self._cell.initial_state(), self._cell.encode(images)
+    steps = []
+    for step_noise in noise:
+      step, state = self._cell(
+          images, sight, state, step_noise, reparameterise)
+      steps.append(step)
+    steps = _stack(steps)
+    return steps, *self._write(steps.what, steps.where, *images.shape[1:3])
+
+  def _explain_differences(self, images, noise, reparameterise):
+    """DAIR: every step sees what those before it explained, and what is left.
+
+    The paper's steps see what is left alone. From that a step cannot tell an
+    object from the edges of one that was explained not quite right.
+    """
+    state, explained = self._cell.initial_state(), tf.zeros_like(images)
+    steps, drawn = [], []
+    for step_noise in noise:
+      sight = self._cell.encode(
+          tf.stack([images - explained, explained], axis=-1))
+      step, state = self._cell(
+          images, sight, state, step_noise, reparameterise)
+      glimpse, y = self._cell.write(
+          step.what, step.where, *images.shape[1:3])
+      explained += y
+      steps.append(step)
+      drawn.append((glimpse, y))
+    return _stack(steps), *_stack(drawn)
 
   def elbo_terms(self, images: tf.Tensor, inference: Inference,
                  num_steps_prior: prior.NumStepsDistribution) -> ElboTerms:
@@ -136,6 +196,11 @@ class AIRModel(snt.Module):
       The terms of the ELBO, apart for each example and each n.
     """
     pixels = tfd.Normal(inference.canvases, self.config.pixel_stddev)
+    background = inference.background
+    of_background = {} if background is None else {
+        'kl_background': _kl(background.posterior, self.background_prior()),
+        'log_ratio_background': _log_ratio(
+            background.code, background.posterior, self.background_prior())}
     return ElboTerms(
         log_likelihood=tf.reduce_sum(
             pixels.log_prob(images[:, tf.newaxis]),
@@ -147,7 +212,11 @@ class AIRModel(snt.Module):
         + _log_ratio(inference.where_logits, inference.where_posterior,
                      self.where_prior()),
         log_posterior=inference.num_steps.log_pmf(),
-        log_prior=num_steps_prior.log_pmf())
+        log_prior=num_steps_prior.log_pmf(), **of_background)
+
+  def background_prior(self) -> tfd.Normal:
+    """p(code of the background), batch shape `[D]`: N(0, 1)."""
+    return tfd.Normal(tf.zeros([background_lib.CODE_SIZE]), 1.)
 
   def what_prior(self) -> tfd.Normal:
     """p(what), batch shape `[Z]`: N(0, 1) (blog)."""
@@ -158,11 +227,11 @@ class AIRModel(snt.Module):
     config = self.config
     return tfd.Normal(
         [config.scale_prior_mean, 0., 0.],
-        [config.scale_prior_stddev] + [config.shift_prior_stddev] * 2)
+        [config.object_size_stddev] + [config.shift_prior_stddev] * 2)
 
   def draw(self, what: tf.Tensor, where: tf.Tensor, presence: tf.Tensor,
            height: int, width: int) -> tf.Tensor:
-    """Renders latents: the generative model's mean image.
+    """Renders objects, without a background: the generative model's mean.
 
     Args:
       what: `[B, T, Z]`.
@@ -181,7 +250,7 @@ class AIRModel(snt.Module):
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
                    width: int) -> tf.Tensor:
-    """Dreams up images with given numbers of objects.
+    """Dreams up images with given numbers of objects, and their background.
 
     Args:
       counts: int `[B]`, each in 0 ... T.
@@ -194,11 +263,15 @@ class AIRModel(snt.Module):
     """
     config = self.config
     shape = [tf.shape(counts)[0], config.max_steps]
-    seeds = tf.random.split(seed, 2)
+    seeds = tf.random.split(seed, 3)
     what = self.what_prior().sample(shape, seed=seeds[0])
     where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
     presence = count_presence(counts, config.max_steps)
-    return self.draw(what, where, presence, height, width)
+    drawn = self.draw(what, where, presence, height, width)
+    if self._background is None:
+      return drawn
+    return drawn + self._background.draw(
+        self.background_prior().sample(shape[:1], seed=seeds[2]))
 
   def _write(self, what, where, height, width):
     """`AIRCell.write` of all steps at once, in larger products."""
@@ -210,13 +283,20 @@ class AIRModel(snt.Module):
     return glimpses, written
 
   def _noise(self, batch_size, num_steps: int, seed,
-             num_particles: int) -> list[tf.Tensor]:
-    """Returns T tensors `[B, 3 + Z]`: standard normal, or zeros for means."""
-    shape = [num_steps, batch_size,
+             num_particles: int) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Standard normal numbers, or zeros for means.
+
+    Returns:
+      T tensors `[B, 3 + Z]`, of the steps; `[B, D]`, of the background.
+    """
+    steps = [num_steps, batch_size,
              cell_lib.WHERE_SIZE + self.config.what_size]
-    noise = (tf.zeros(shape) if seed is None
-             else noise_lib.normal(shape, seed, 1, num_particles))
-    return tf.unstack(noise, num=num_steps)
+    background = [batch_size, background_lib.CODE_SIZE]
+    if seed is None:
+      return tf.unstack(tf.zeros(steps), num=num_steps), tf.zeros(background)
+    drawn = noise_lib.normal(steps, seed, 1, num_particles)
+    return tf.unstack(drawn, num=num_steps), noise_lib.normal(
+        background, tf.random.fold_in(seed, 1), 0, num_particles)
 
 
 def settle(inference: Inference, counts: tf.Tensor) -> Scene:
@@ -252,14 +332,25 @@ def to_pixels(images: tf.Tensor) -> tf.Tensor:
   return tf.cast(images, tf.float32) / 255.
 
 
+def _stack(steps: list):
+  """Joins T structures of `[B, ...]` to one of `[B, T, ...]`."""
+  return tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
+
+
+def _upto(first, of_steps: tf.Tensor) -> tf.Tensor:
+  """Sums `[B, T]` over the first n steps, `[B, T + 1]`, plus `first` `[B]`."""
+  sums = tf.pad(tf.cumsum(of_steps, axis=-1), [[0, 0], [1, 0]])
+  return sums + tf.convert_to_tensor(first)[..., tf.newaxis]
+
+
 def _kl(posterior: modules.DiagonalGaussian, prior_: tfd.Normal) -> tf.Tensor:
-  """KL `[B, T]` of a diagonal Gaussian over `[B, T, Z]` against a prior."""
+  """KL `[...]` of a diagonal Gaussian over `[..., Z]` against a prior."""
   return tf.reduce_sum(tfd.kl_divergence(
       tfd.Normal(posterior.mean, posterior.stddev), prior_), axis=-1)
 
 
 def _log_ratio(sample: tf.Tensor, posterior: modules.DiagonalGaussian,
                prior_: tfd.Normal) -> tf.Tensor:
-  """log p - log q `[B, T]` of samples `[B, T, Z]`."""
+  """log p - log q `[...]` of samples `[..., Z]`."""
   log_q = tfd.Normal(posterior.mean, posterior.stddev).log_prob(sample)
   return tf.reduce_sum(prior_.log_prob(sample) - log_q, axis=-1)

@@ -1,8 +1,8 @@
-"""Networks and glimpses that know nothing of AIR.
+"""Networks that know nothing of AIR.
 
-Letters: `B` batch, `[H, W]` image, `[h, w]` glimpse, `D` size of an input,
-`Z` size of a latent. Images and glimpses in colour have a last axis of `C`
-channels.
+Letters: `B` batch, `[H, W]` image, `[h, w]` glimpse, `[m, k]` a map of places
+in the image, `F` its features, `D` size of an input, `Z` size of a latent.
+Images and glimpses in colour have a last axis of `C` channels.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,22 @@ from typing import NamedTuple
 import sonnet as snt
 import tensorflow as tf
 
+from air_tf import glimpses
+
 __all__ = [
     'Baseline',
     'ConvEncoder',
     'Decoder',
     'DiagonalGaussian',
+    'Found',
     'GaussianEstimator',
     'LSTM',
     'LSTMState',
+    'Search',
     'StepsPredictor',
-    'boxes',
     'encoder',
-    'read',
-    'write',
+    'sample',
 ]
-
-_SMALLEST_SCALE = .01
 
 
 def encoder(hidden_size: int, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -60,7 +60,14 @@ class ConvEncoder(snt.Module):
     self._mlp = encoder(hidden_size, name='mlp')
 
   def __call__(self, images: tf.Tensor) -> tf.Tensor:
-    """Maps `[B, H, W]` to `[B, hidden_size]`; H and W must be known."""
+    """Maps `[B, H, W, ...]` to `[B, hidden_size]`."""
+    return self.summarise(self.features(images))
+
+  def features(self, images: tf.Tensor) -> tf.Tensor:
+    """Maps `[B, H, W, ...]` to what is seen at each place, `[B, m, k, F]`.
+
+    All axes but the first must be known; those after W are channels.
+    """
     x = tf.reshape(
         images, [-1, *images.shape[1:3], math.prod(images.shape[3:])])
     for (_, side, stride), layer in zip(
@@ -69,7 +76,59 @@ class ConvEncoder(snt.Module):
       # middle. XLA's own (`SAME`) takes twice the time on processors.
       margin = [side - stride] * 2
       x = tf.nn.relu(layer(tf.pad(x, [[0, 0], margin, margin, [0, 0]])))
-    return self._mlp(snt.flatten(x))
+    return x
+
+  def summarise(self, features: tf.Tensor) -> tf.Tensor:
+    """Maps features `[B, m, k, F]` to `[B, hidden_size]`."""
+    return self._mlp(snt.flatten(features))
+
+
+class Found(NamedTuple):
+  """What a search of a map found."""
+  place: tf.Tensor     # [B, 2], (x, y), in half maps from the middle, -1 ... 1.
+  features: tf.Tensor  # [B, F], what is seen there.
+
+
+class Search(snt.Module):
+  """Looks for something in a map of features: additive attention.
+
+      weights = softmax over places of v . elu(K features + Q query)
+
+  Both results are means under the weights. All places share K, so that what an
+  object looks like is learnt once, not for each place it can be at.
+
+  Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
+  to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
+  Autoencoders for Visuomotor Learning".
+  """
+
+  UNITS = 32
+
+  def __init__(self, name: str | None = None):
+    super().__init__(name=name)
+    self._keys = snt.Linear(self.UNITS, name='keys')
+    self._query = snt.Linear(self.UNITS, with_bias=False, name='query')
+    # Small: the first weights are even, the first place is the middle.
+    self._score = snt.Linear(
+        1, with_bias=False, name='score',
+        w_init=snt.initializers.TruncatedNormal(stddev=.1))
+
+  def __call__(self, features: tf.Tensor, query: tf.Tensor) -> Found:
+    """Searches.
+
+    Args:
+      features: `[B, m, k, F]`; m, k and F must be known.
+      query: `[B, D]`, what is looked for.
+    """
+    _, rows, columns, size = features.shape
+    flat = tf.reshape(features, [-1, rows * columns, size])
+    units = tf.nn.elu(
+        self._keys(flat) + self._query(query)[:, tf.newaxis])
+    weights = tf.nn.softmax(self._score(units), axis=1)  # [B, m k, 1]
+    x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
+    places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
+    mean = lambda x: tf.reduce_sum(weights * x, axis=1)
+    return Found(place=mean(places), features=mean(flat))
 
 
 class DiagonalGaussian(NamedTuple):
@@ -111,6 +170,20 @@ class GaussianEstimator(snt.Module):
     return DiagonalGaussian(
         mean=mean + self._mean_init,
         stddev=tf.nn.softplus(stddev + self._stddev_init))
+
+
+def sample(posterior: DiagonalGaussian, noise: tf.Tensor,
+           reparameterise: bool = True) -> tf.Tensor:
+  """Draws from a Gaussian, given standard normal numbers.
+
+  Args:
+    posterior: over `[..., Z]`.
+    noise: `[..., Z]`; zeros give the mean.
+    reparameterise: whether gradients flow through the sample; without it, it
+      is a constant.
+  """
+  drawn = posterior.mean + posterior.stddev * noise
+  return drawn if reparameterise else tf.stop_gradient(drawn)
 
 
 class LSTMState(NamedTuple):
@@ -192,116 +265,3 @@ class Baseline(snt.Module):
     """Maps tensors `[B, ...]`, flattened and joined, to `[B]`."""
     flat = tf.concat([snt.flatten(x) for x in inputs], axis=-1)
     return tf.squeeze(self._mlp(flat), axis=-1)
-
-
-def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
-  """Cuts a square glimpse out of each image by bilinear sampling.
-
-  Scale and shift act on each axis alone, so bilinear sampling is separable:
-
-      glimpse = A_y @ image @ A_x^T,   A[i, j] = max(0, 1 - |pos[i] - j|)
-
-  with pos[i] the place of glimpse pixel i on the image's axis, in pixels. This
-  is exact, with zeros outside the image, and two small matrix products, where
-  channels are further rows.
-
-  Args:
-    images: `[B, H, W]`.
-    where: `[B, 3]`, (scale, shift_x, shift_y): glimpse side over image side,
-      and glimpse centre in half image sides from the middle.
-    size: side of the glimpse in pixels, h = w.
-
-  Returns:
-    `[B, size, size]`.
-  """
-  height, width, *colours = images.shape[1:]
-  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
-  rows = _weights(_to_image(size, scale, shift_y, height), height)
-  columns = _weights(_to_image(size, scale, shift_x, width), width)
-  # (A_x @ image^T)^T: in this order no product of the gradient reads an image
-  # across its rows, a fifth of the time of both passes.
-  channels = math.prod(colours)
-  first = [0, *range(3, len(images.shape)), 1, 2]  # Channels before rows.
-  planes = tf.reshape(
-      tf.transpose(images, first), [-1, channels * height, width])
-  across = tf.reshape(tf.matmul(columns, planes, transpose_b=True),
-                      [-1, size * channels, height])
-  glimpses = tf.matmul(rows, across, transpose_b=True)
-  return tf.reshape(glimpses, [-1, size, size, *colours])
-
-
-def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
-          width: int) -> tf.Tensor:
-  """Pastes each glimpse into a black image: `read` with the inverse map.
-
-  Args:
-    glimpses: `[B, h, w]`.
-    where: `[B, 3]`, as in `read`.
-    height: `H`, of the image.
-    width: `W`.
-
-  Returns:
-    `[B, height, width]`, zero where no glimpse reaches.
-  """
-  glimpse_height, glimpse_width, *colours = glimpses.shape[1:]
-  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
-  rows = _weights(
-      _to_glimpse(height, scale, shift_y, glimpse_height), glimpse_height)
-  columns = _weights(
-      _to_glimpse(width, scale, shift_x, glimpse_width), glimpse_width)
-  # Channels go with the rows in one product, with the columns in the other: so
-  # what has to be transposed is as small as a glimpse, or between the two.
-  channels = math.prod(colours)
-  swap = [0, 1, *range(3, len(glimpses.shape)), 2]
-  lines = tf.reshape(tf.transpose(glimpses, swap),
-                     [-1, glimpse_height * channels, glimpse_width])
-  across = tf.reshape(tf.matmul(lines, columns, transpose_b=True),
-                      [-1, glimpse_height, *colours, width])
-  across = tf.reshape(tf.transpose(across, swap),
-                      [-1, glimpse_height, width * channels])
-  return tf.reshape(rows @ across, [-1, height, width, *colours])
-
-
-def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:
-  """Glimpse boxes in pixels.
-
-  Args:
-    where: `[..., 3]`, (scale, shift_x, shift_y).
-    height: `H`, of the image.
-    width: `W`.
-
-  Returns:
-    `[..., 4]`, (y, x, height, width); a box may reach over the image's edge.
-  """
-  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
-  box_height, box_width = scale * height, scale * width
-  centre_y = (shift_y + 1.) * height / 2.
-  centre_x = (shift_x + 1.) * width / 2.
-  return tf.stack([centre_y - box_height / 2., centre_x - box_width / 2.,
-                   box_height, box_width], axis=-1)
-
-
-def _centres(size: int) -> tf.Tensor:
-  """Pixel centres `[size]` of an axis that spans -1 ... 1."""
-  return (2. * tf.range(size, dtype=tf.float32) + 1.) / size - 1.
-
-
-def _to_image(size, scale, shift, image_size) -> tf.Tensor:
-  """Positions `[B, size]` of glimpse pixels on the image's axis, in pixels."""
-  position = (scale[:, tf.newaxis] * _centres(size) + shift[:, tf.newaxis])
-  return (position + 1.) * image_size / 2. - .5
-
-
-def _to_glimpse(size, scale, shift, glimpse_size) -> tf.Tensor:
-  """Positions `[B, size]` of image pixels on the glimpse's axis, in pixels."""
-  # Below a hundredth of the image nothing is seen, and 1 / scale^2 in the
-  # gradient, times a weight of 0, would soon be NaN.
-  scale = tf.maximum(scale, _SMALLEST_SCALE)[:, tf.newaxis]
-  position = (_centres(size) - shift[:, tf.newaxis]) / scale
-  return (position + 1.) * glimpse_size / 2. - .5
-
-
-def _weights(positions: tf.Tensor, size: int) -> tf.Tensor:
-  """Bilinear weights `[B, P, size]` of positions `[B, P]` on an axis."""
-  pixels = tf.range(size, dtype=tf.float32)
-  return tf.maximum(0., 1. - tf.abs(positions[..., tf.newaxis] - pixels))

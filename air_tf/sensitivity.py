@@ -1,8 +1,9 @@
 """How much the count depends on the initialisation that the blog calls fatal.
 
 For each of three outputs, a grid of its initial bias and of the initial scale
-of its weights; all else is the default. The ranges hold this project's value,
-the blog's and one order of magnitude beyond both.
+of its weights; all else stays as it is. The ranges hold this project's value,
+the blog's and one order of magnitude beyond both, to both sides where there are
+two.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import pathlib
 import numpy as np
 
 from air_tf import comparison_charts
+from air_tf import config as config_lib
 from air_tf import figures
 from air_tf import run_folder
 from air_tf import sweep
@@ -23,9 +25,9 @@ __all__ = ['OUTPUTS', 'RECIPES', 'accuracies', 'runs', 'save']
 # .5, 6 (of weights that start at .01 here) and 1.
 OUTPUTS = {
     'reconstruction': (('decoder_bias', (-20., -6., -2., 0.)),
-                       ('decoder_scale', (.5, 1., 10.))),
+                       ('decoder_scale', (.1, 1., 10.))),
     'where': (('where_stddev_init', (.02, .2, 1., 10.)),
-              ('where_scale', (1., 6., 60.))),
+              ('where_scale', (.1, 1., 6., 60.))),
     'presence': (('steps_bias', (-7.5, -.75, .75, 7.5)),
                  ('steps_scale', (.1, 1., 10.))),
 }
@@ -48,18 +50,20 @@ def runs(logdir: str, flags: Sequence[str],
     seeds: runs of each cell.
 
   Returns:
-    By (recipe, output, row, column), one run a seed.
+    By (recipe, output, row, column), one run a seed. The cell of the defaults
+    is the same run in all outputs of a recipe.
   """
-  cells = {}
+  default, cells = config_lib.Config(), {}
   for recipe, chosen in RECIPES.items():
     for output, ((bias, biases), (scale, scales)) in OUTPUTS.items():
       for i, bias_value in enumerate(biases):
         for j, scale_value in enumerate(scales):
-          cell = f'{bias}={bias_value:g},{scale}={scale_value:g}'
+          changed = [f'{name}={value:g}' for name, value in (
+              (bias, bias_value), (scale, scale_value))
+                     if value != getattr(default, name)]
           folder = pathlib.Path(logdir) / recipe.replace(', ', '_').replace(
-              ' ', '_') / cell
-          arguments = (*flags, *chosen, f'--{bias}={bias_value:g}',
-                       f'--{scale}={scale_value:g}')
+              ' ', '_') / (','.join(changed) or 'default')
+          arguments = (*flags, *chosen, *(f'--{flag}' for flag in changed))
           cells[recipe, output, i, j] = [
               sweep.Run(folder / f'seed-{seed}', (*arguments, f'--seed={seed}'))
               for seed in seeds]

@@ -35,7 +35,8 @@ from air_tf import config as config_lib  # noqa: E402
 from air_tf import errors  # noqa: E402
 
 __all__ = ['STARTED', 'TRAIN', 'config_from_flags', 'define_config_flags',
-           'no_arguments', 'parse_known', 'run', 'seeds', 'train_flags']
+           'no_arguments', 'parse_known', 'run', 'seeds', 'train_flags',
+           'with_flagfiles']
 
 STARTED = time.time()  # As near to the return key as a script can tell.
 TRAIN = pathlib.Path(__file__).with_name('train.py')
@@ -103,6 +104,12 @@ def train_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
           f'found {argument!r}; wanted flags only, as --name=value.')
   files = [x.partition('=')[2] for x in arguments if 'flagfile=' in x]
   return [x for x in arguments if 'flagfile=' not in x], files
+
+
+def with_flagfiles(arguments: list[str]) -> list[str]:
+  """As `train_flags`, for scripts to which a flagfile is a flag as any."""
+  common, files = train_flags(arguments)
+  return [*(f'--flagfile={file}' for file in files), *common]
 
 
 def seeds(text: str) -> list[int]:

@@ -1,6 +1,7 @@
 """Heat maps of count accuracy over the initialisation of three outputs.
 
-    python bin/sensitivity.py --num_iterations=1000
+    python bin/sensitivity.py --flagfile=bin/flags/air.flags \
+        --num_iterations=600
 
 Trains one run (or --seeds) for every cell of air_tf/sensitivity.py, for
 `marginal` with and without the exploration floor and for `nvil`. Every other
@@ -26,14 +27,13 @@ _JOBS = flags.DEFINE_integer(
 
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and draws the heat maps."""
-  common, flagfiles = cli.train_flags(arguments)
-  common = [*(f'--flagfile={file}' for file in flagfiles), *common]
+  common = cli.with_flagfiles(arguments)
   seeds = cli.seeds(_SEEDS.value)
   from air_tf import sensitivity
   from air_tf import sweep
   cells = sensitivity.runs(_LOGDIR.value, common, seeds)
-  sweep.run_all([run for of_cell in cells.values() for run in of_cell],
-                cli.TRAIN, _JOBS.value)
+  every = (run for of_cell in cells.values() for run in of_cell)
+  sweep.run_all(list(dict.fromkeys(every)), cli.TRAIN, _JOBS.value)
   sensitivity.save(sensitivity.accuracies(cells), _LOGDIR.value)
   return {'logdir': _LOGDIR.value, 'cells': len(cells), 'seeds': len(seeds)}
 

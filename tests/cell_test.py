@@ -80,9 +80,9 @@ def test_initial_state_is_trainable_and_the_same_for_all():
 def test_what_depends_on_the_image_inside_the_glimpse():
   cell, take = make()
   state = cell.initial_state()
-  drive = cell.encode(tiny.images(3))
+  sight = cell.encode(tiny.images(3))
   zero = tf.zeros([3, 7])
-  seen, _ = cell(tiny.images(3), drive, state, zero)
-  black, _ = cell(tf.zeros([3, 16, 16]), drive, state, zero)
+  seen, _ = cell(tiny.images(3), sight, state, zero)
+  black, _ = cell(tf.zeros([3, 16, 16]), sight, state, zero)
   np.testing.assert_array_equal(seen.where, black.where)
   assert np.all(np.any(seen.what != black.what, axis=-1))

@@ -46,12 +46,14 @@ def leaves(copies, particles=1):
           'kl_where': tile(KL_WHERE)}
 
 
-def batch(leaf, exploration=0., seed=(1, 2), particles=1):
+def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0.,
+          **of_background):
   rows = leaf['logits'].shape[0]
   posterior = prior.NumStepsDistribution(leaf['logits'])
   tile = lambda x: tf.tile(x[np.newaxis], [rows] + x.ndim * [1])
   what = tf.ones([rows, 3, 2])
-  canvases = np.cumsum(np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
+  canvases = behind + np.cumsum(
+      np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
   return estimators.Batch(
       images=tile(IMAGE),
       inference=model_lib.Inference(
@@ -63,7 +65,8 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1):
           kl_what=tf.identity(leaf['kl_what']),
           kl_where=tf.identity(leaf['kl_where']),
           log_ratio=tf.identity(leaf['log_ratio']),
-          log_posterior=posterior.log_pmf(), log_prior=LOG_PRIOR),
+          log_posterior=posterior.log_pmf(), log_prior=LOG_PRIOR,
+          **of_background),
       exploration=tf.constant(exploration), seed=tf.constant(seed),
       num_particles=particles)
 
@@ -100,10 +103,20 @@ def test_marginal_is_the_sum_over_all_counts(exploration):
 
 
 def test_terms_add_up_to_the_elbo():
-  elbo = estimators.marginal(batch(leaves(1), .3)).elbo
+  elbo = estimators.marginal(
+      batch(leaves(1), .3, kl_background=tf.constant([2.5]))).elbo
   np.testing.assert_allclose(
       elbo.elbo, elbo.reconstruction - elbo.kl_what - elbo.kl_where
-      - elbo.kl_num_steps, rtol=1e-6)
+      - elbo.kl_num_steps - 2.5, rtol=1e-6)
+
+
+def test_a_background_is_a_part_of_every_weight():
+  weights = lambda **of_background: estimators.base.log_weights(
+      batch(leaves(2), **of_background), tf.zeros([2, 4])).numpy()
+  ratio = tf.constant([.7, -.3])
+  np.testing.assert_allclose(
+      weights(log_ratio_background=ratio) - weights(),
+      np.tile(ratio[:, np.newaxis], [1, 4]), rtol=1e-5)
 
 
 @pytest.mark.parametrize('exploration', [0., .6])
@@ -182,11 +195,16 @@ def test_rebar_learns_its_control_variate():
   assert variance() < .7 * before
 
 
-def test_quadratic_likelihood_is_that_of_the_canvas():
+@pytest.mark.parametrize('behind', [0., .3])
+def test_quadratic_likelihood_is_that_of_the_canvas(behind):
+  constant = np.sum(-.5 * ((IMAGE - behind) / STDDEV)**2 - np.log(STDDEV)
+                    - .5 * np.log(2. * np.pi))
+  leaf = leaves(2)
+  leaf['log_likelihood'] = tf.fill([2, 4], tf.cast(constant, tf.float32))
   likelihood = estimators.relaxed.quadratic_likelihood(
-      batch(leaves(2)), STDDEV)
+      batch(leaf, behind=behind), STDDEV)
   s = np.array([[1., 1., 0.], [.3, .9, .2]], np.float32)
-  canvases = np.einsum('rt,thw->rhw', s, OBJECTS)
+  canvases = behind + np.einsum('rt,thw->rhw', s, OBJECTS)
   expected = np.sum(-.5 * ((IMAGE - canvases) / STDDEV)**2 - np.log(STDDEV)
                     - .5 * np.log(2. * np.pi), axis=(1, 2))
   np.testing.assert_allclose(likelihood(tf.constant(s)), expected, rtol=1e-5)

@@ -38,11 +38,15 @@ def needed(graph):
   return found
 
 
-@pytest.mark.parametrize('image_encoder', ['conv', 'mlp'])
-@pytest.mark.parametrize('channels', [1, 3])
-def test_products_are_those_of_the_training_step(image_encoder, channels):
+@pytest.mark.parametrize('image_encoder, difference, background, channels', [
+    ('mlp', False, False, 1), ('conv', False, False, 3),
+    ('search', True, False, 1), ('mlp', True, False, 3),
+    ('search', True, True, 3), ('conv', False, True, 1)])
+def test_products_are_those_of_the_training_step(
+    image_encoder, difference, background, channels):
   config = tiny.config(
-      image_encoder=image_encoder, batch_size=5, channels=channels)
+      image_encoder=image_encoder, difference=difference,
+      background=background, batch_size=5, channels=channels)
   trainer = training.Trainer(config)
 
   @tf.function(autograph=False)

@@ -11,7 +11,6 @@ from air_tf import estimators
 from air_tf import model as model_lib
 from air_tf import prior
 
-GOLDEN = pathlib.Path(__file__).parent / 'golden.json'
 PRIOR = prior.truncated_geometric(np.log(.1), 3)
 
 
@@ -73,14 +72,16 @@ def test_means_repeat_and_samples_follow_their_seed():
 
 
 def test_noise_differs_between_examples_and_steps():
-  noise = tf.stack(make()._noise(5, 3, tf.constant([1, 2]), 1)).numpy()
+  steps, background = make()._noise(5, 3, tf.constant([1, 2]), 1)
+  noise = tf.stack(steps).numpy()
   rows = noise.reshape(15, -1)
   assert len(np.unique(rows, axis=0)) == 15
+  assert len(np.unique(background, axis=0)) == 5
 
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_elbo_term_by_term_against_numpy(channels):
-  model = make(pixel_stddev=.4, scale_prior_mean=-.7, scale_prior_stddev=.6,
+  model = make(pixel_stddev=.4, object_size=16 * .331812, object_size_stddev=.6,
                shift_prior_stddev=.8, channels=channels)
   x = tiny.images(channels=channels)
   tiny.fill(model.trainable_variables)  # Away from the prior, where KL is 0.
@@ -122,6 +123,123 @@ def test_elbo_term_by_term_against_numpy(channels):
       rtol=1e-5)
 
 
+@pytest.mark.parametrize('difference', [False, True])
+def test_a_step_of_dair_sees_what_those_before_it_drew(difference):
+  model, x = make(difference=difference), tiny.images()
+  before = model.infer(x).where.numpy()
+  pixels = next(v for v in model.trainable_variables
+                if v.name.endswith('glimpse_decoder/pixels/b:0'))
+  pixels.assign_add(tf.ones_like(pixels))  # Changes what is drawn, no more.
+  change = np.abs(model.infer(x).where.numpy() - before).max(axis=(0, 2))
+  assert change[0] == 0.
+  assert np.all((change[1:] > 0.) == difference)
+
+
+def encoded(model, monkeypatch):
+  """A list of what the cell is going to encode."""
+  seen, encode = [], model._cell.encode
+  def spy(images):
+    seen.append(images)
+    return encode(images)
+  monkeypatch.setattr(model._cell, 'encode', spy)
+  return seen
+
+
+@pytest.mark.parametrize('channels, colours', [(1, []), (3, [3])])
+def test_dair_encodes_what_is_left_and_what_is_explained(
+    channels, colours, monkeypatch):
+  model, x = make(channels=channels), tiny.images(channels=channels)
+  seen = encoded(model, monkeypatch)
+  canvases = model.infer(x, seed=tf.constant([1, 2])).canvases
+  assert len(seen) == 3
+  for step, pair in enumerate(seen):
+    assert pair.shape == [3, 16, 16, *colours, 2]
+    np.testing.assert_allclose(pair[..., 1], canvases[:, step], atol=1e-6)
+    np.testing.assert_allclose(pair[..., 0], x - canvases[:, step], atol=1e-6)
+
+
+def test_dair_learns_through_what_it_drew():
+  model, x = make(), tiny.images()
+  pixels = next(v for v in model.trainable_variables
+                if v.name.endswith('glimpse_decoder/pixels/w:0'))
+  with tf.GradientTape() as tape:
+    second = model.infer(x).where_logits[:, 1]
+  assert np.any(tape.gradient(second, pixels))
+
+
+def test_more_steps_than_in_training_begin_with_the_same():
+  model, x = make(), tiny.images()
+  longer = model.with_max_steps(5)
+  few, many = model.infer(x), longer.infer(x)
+  assert many.what.shape == [3, 5, 4] and model.config.max_steps == 3
+  np.testing.assert_allclose(many.where[:, :3], few.where, atol=1e-6)
+  np.testing.assert_allclose(many.num_steps.step_logits[:, :3],
+                             few.num_steps.step_logits, atol=1e-6)
+  assert longer.trainable_variables == model.trainable_variables
+
+
+@pytest.mark.parametrize('difference', [False, True])
+def test_objects_are_looked_for_before_the_background(difference, monkeypatch):
+  model = make(background=True, difference=difference)
+  x, seen = tiny.images(), encoded(model, monkeypatch)
+  inference = model.infer(x, seed=tf.constant([1, 2]))
+  behind = inference.background.image
+  first = seen[0][..., 0] if difference else seen[0]
+  np.testing.assert_allclose(first, x - behind, atol=1e-6)
+  np.testing.assert_array_equal(inference.canvases[:, 0], behind)
+  drawn = model.draw(inference.what, inference.where, tf.ones([3, 3]), 16, 16)
+  np.testing.assert_allclose(
+      inference.canvases[:, 3], behind + drawn, atol=1e-5)
+
+
+def test_background_is_paid_for_once_whatever_the_count():
+  model, x = make(background=True), tiny.images()
+  tiny.fill(model.trainable_variables)
+  inference = model.infer(x, seed=tf.constant([1, 2]))
+  terms = model.elbo_terms(x, inference, PRIOR)
+  mean, stddev = (y.numpy() for y in inference.background.posterior)
+  code = inference.background.code.numpy()
+  # KL(N(m, s) || N(0, 1)) = (s^2 + m^2 - 1) / 2 - log s, summed.
+  kl = np.sum(.5 * (stddev**2 + mean**2 - 1.) - np.log(stddev), axis=-1)
+  # log N(c; 0, 1) - log N(c; m, s): the constants cancel.
+  ratio = np.sum(.5 * ((code - mean) / stddev)**2 + np.log(stddev)
+                 - .5 * code**2, axis=-1)
+  np.testing.assert_allclose(terms.kl_background, kl, rtol=1e-4)
+  np.testing.assert_allclose(terms.log_ratio_background, ratio, rtol=1e-3,
+                             atol=1e-3)
+  without = terms._replace(kl_background=0., log_ratio_background=0.)
+  for name, paid in ('kl_upto', kl), ('log_ratio_upto', ratio):
+    difference = getattr(terms, name) - getattr(without, name)
+    np.testing.assert_allclose(
+        difference, np.tile(paid[:, np.newaxis], [1, 4]), atol=1e-3)
+  elbo, other = (estimators.expected_elbo(x, terms.log_posterior)
+                 for x in (terms, without))
+  np.testing.assert_allclose(elbo.elbo, other.elbo - kl, rtol=1e-5)
+  np.testing.assert_allclose(elbo.kl_background, kl, rtol=1e-4)
+
+
+def test_backgrounds_of_samples_differ_and_constants_have_no_gradient():
+  model, x = make(background=True), tf.tile(tiny.images(1), [3, 1, 1])
+  inference = model.infer(x, seed=tf.constant([1, 2]))
+  assert len(np.unique(inference.background.code, axis=0)) == 3
+  means = model.infer(x).background
+  np.testing.assert_array_equal(means.code, means.posterior.mean)
+  weights = [v for v in model.trainable_variables if 'posterior' in v.name]
+  with tf.GradientTape() as tape:
+    image = model.infer(
+        x, tf.constant([1, 2]), reparameterise=False).background.image
+  assert all(g is None for g in tape.gradient(image, weights))
+
+
+def test_dreams_have_a_background_and_drawings_have_none():
+  model = make(background=True)
+  dreams = model.sample_prior(tf.constant([0, 0]), tf.constant([1, 2]), 16, 16)
+  assert np.all(dreams > 0.) and np.any(dreams[0] != dreams[1])
+  drawn = model.draw(tf.zeros([1, 3, 4]), tf.fill([1, 3, 3], .5),
+                     tf.zeros([1, 3]), 16, 16)
+  np.testing.assert_array_equal(drawn, np.zeros([1, 16, 16]))
+
+
 def test_settle_keeps_the_first_objects():
   inference = make().infer(tiny.images())
   scene = model_lib.settle(inference, tf.constant([0, 2, 3]))
@@ -150,55 +268,78 @@ def test_samples_of_the_prior_hold_what_was_asked_for():
   assert np.sum(drawn[1]) > 0.
 
 
-_ENCODERS = {
-    'mlp': {
-        'image_encoder/linear_0/w': (2500, 256),
-        'image_encoder/linear_0/b': (256,),
-        'image_encoder/linear_1/w': (256, 256),
-        'image_encoder/linear_1/b': (256,)},
-    'conv': {
-        'image_encoder/conv_0/w': (8, 8, 1, 16),
-        'image_encoder/conv_0/b': (16,),
-        'image_encoder/conv_1/w': (4, 4, 16, 16),
-        'image_encoder/conv_1/b': (16,),
-        'image_encoder/mlp/linear_0/w': (7 * 7 * 16, 256),
-        'image_encoder/mlp/linear_0/b': (256,),
-        'image_encoder/mlp/linear_1/w': (256, 256),
-        'image_encoder/mlp/linear_1/b': (256,)}}
+def mlp(name, *sizes):
+  """Names and shapes of the weights and biases of an MLP."""
+  found = {}
+  for i, shape in enumerate(zip(sizes, sizes[1:])):
+    found[f'{name}/linear_{i}/w'] = shape
+    found[f'{name}/linear_{i}/b'] = shape[1:]
+  return found
+
+
+def linear(name, inputs, outputs):
+  return {f'{name}/w': (inputs, outputs), f'{name}/b': (outputs,)}
+
+
+def conv_encoder(name, channels):
+  return mlp(f'{name}/mlp', 7 * 7 * 16, 256, 256) | {
+      f'{name}/conv_0/w': (8, 8, channels, 16), f'{name}/conv_0/b': (16,),
+      f'{name}/conv_1/w': (4, 4, 16, 16), f'{name}/conv_1/b': (16,)}
+
+
+def gaussian(name, inputs, size):
+  return mlp(f'{name}/hidden', inputs, 256, 256) | linear(
+      f'{name}/mean_and_stddev', 256, 2 * size)
 
 
 @pytest.mark.parametrize('image_encoder', config_lib.IMAGE_ENCODERS)
-def test_inventory_of_variables(image_encoder):
-  model = model_lib.AIRModel(config_lib.Config(image_encoder=image_encoder))
+@pytest.mark.parametrize('difference', [False, True])
+def test_inventory_of_variables(image_encoder, difference):
+  model = model_lib.AIRModel(config_lib.Config(
+      image_encoder=image_encoder, difference=difference))
   model.infer(tf.zeros([1, 50, 50]))
   found = {v.name.removeprefix('air/air_cell/').removesuffix(':0'):
            tuple(v.shape) for v in model.trainable_variables}
-  layers = {
-      'steps_predictor/mlp': [(256, 128), (128, 64), (64, 1)],
-      'where_estimator/hidden': [(256, 256), (256, 256)],
-      'glimpse_encoder/hidden': [(400, 256), (256, 256)],
-      'glimpse_decoder/hidden': [(50, 256), (256, 256)],
-  }
-  expected = _ENCODERS[image_encoder] | {
+  channels = 2 if difference else 1  # What is left, and what is explained.
+  expected = (
+      mlp('image_encoder', 2500 * channels, 256, 256)
+      if image_encoder == 'mlp' else conv_encoder('image_encoder', channels))
+  located = 256
+  if image_encoder == 'search':
+    expected |= linear('search/keys', 16, 32) | {
+        'search/query/w': (256, 32), 'search/score/w': (32, 1)}
+    located += 16 + 2
+  expected |= {
       'initial_hidden': (256,), 'initial_cell': (256,),
-      'lstm/fixed/w': (256, 1024), 'lstm/fixed/b': (1024,),
-      'lstm/step/w': (256 + 3 + 50, 1024),
-      'glimpse_decoder/pixels/w': (256, 400),
-      'glimpse_decoder/pixels/b': (400,)}
-  for name, shapes in layers.items():
-    for i, shape in enumerate(shapes):
-      expected[f'{name}/linear_{i}/w'] = shape
-      expected[f'{name}/linear_{i}/b'] = shape[1:]
-  for name, size in ('where_estimator', 3), ('glimpse_encoder', 50):
-    expected[f'{name}/mean_and_stddev/w'] = (256, 2 * size)
-    expected[f'{name}/mean_and_stddev/b'] = (2 * size,)
+      'lstm/step/w': (256 + 3 + 50, 1024)}
+  expected |= linear('lstm/fixed', 256, 1024)
+  expected |= mlp('steps_predictor/mlp', 256, 128, 64, 1)
+  expected |= gaussian('where_estimator', located, 3)
+  expected |= gaussian('glimpse_encoder', 400, 50)
+  expected |= mlp('glimpse_decoder/hidden', 50, 256, 256)
+  expected |= linear('glimpse_decoder/pixels', 256, 400)
   assert found == expected
 
 
-@pytest.mark.parametrize('channels', [1, 3])
+def test_inventory_of_the_background():
+  model = model_lib.AIRModel(config_lib.Config(background=True))
+  model.infer(tf.zeros([1, 50, 50]))
+  prefix = 'air/background/'
+  found = {v.name.removeprefix(prefix).removesuffix(':0'): tuple(v.shape)
+           for v in model.trainable_variables if v.name.startswith(prefix)}
+  assert found == (
+      conv_encoder('image_encoder', 1) | gaussian('posterior', 256, 16)
+      | mlp('decoder/hidden', 16, 256, 256)
+      | linear('decoder/pixels', 256, 2500))
+
+
+@pytest.mark.parametrize('changes', [
+    dict(difference=False, image_encoder='mlp'),
+    dict(channels=3, background=True)], ids=['blog', 'all'])
 @pytest.mark.parametrize('name', config_lib.ESTIMATORS)
-def test_every_variable_gets_a_gradient(name, channels):
-  model, estimator = make(channels=channels), estimators.make(name)
+def test_every_variable_gets_a_gradient(name, changes):
+  model, estimator = make(**changes), estimators.make(name)
+  channels = model.config.channels
   x = tiny.images(8, channels=channels)
   with tf.GradientTape() as tape:
     estimate = estimator(estimators.draw(
@@ -213,9 +354,15 @@ def test_every_variable_gets_a_gradient(name, channels):
   assert not dead
 
 
-def test_golden_values():
+@pytest.mark.parametrize('golden, changes', [
+    # A median size of sigmoid(-.2) of the image.
+    ('golden.json', dict(difference=False, image_encoder='conv',
+                         object_size=16 * .450166, object_size_stddev=.2)),
+    ('golden_all.json', dict(background=True))])
+def test_golden_values(golden, changes):
   """Stored outputs of a model with known weights; see tests/README.md."""
-  model, x = make(), tiny.images()
+  golden = pathlib.Path(__file__).with_name(golden)
+  model, x = make(**changes), tiny.images()
   tiny.fill(model.trainable_variables)
   inference = model.infer(x)
   terms = model.elbo_terms(x, inference, PRIOR)
@@ -225,10 +372,12 @@ def test_golden_values():
       'canvas_sums': tf.reduce_sum(inference.canvases, axis=[2, 3]),
       'log_likelihood': terms.log_likelihood, 'kl_what': terms.kl_what,
       'kl_where': terms.kl_where}
+  if inference.background is not None:
+    found['kl_background'] = terms.kl_background
   found = {name: value.numpy().tolist() for name, value in found.items()}
-  if not GOLDEN.exists():
-    GOLDEN.write_text(json.dumps(found, indent=1))
-    pytest.fail(f'wrote {GOLDEN.name}: read it, commit it, run again')
-  for name, expected in json.loads(GOLDEN.read_text()).items():
+  if not golden.exists():
+    golden.write_text(json.dumps(found, indent=1))
+    pytest.fail(f'wrote {golden.name}: read it, commit it, run again')
+  for name, expected in json.loads(golden.read_text()).items():
     np.testing.assert_allclose(
         found[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)

@@ -1,151 +1,11 @@
 import numpy as np
 import pytest
-from scipy import ndimage
 import sonnet as snt
 import tensorflow as tf
 
 from air_tf import modules
 
 RNG = np.random.default_rng(0)
-# Scale, shift_x, shift_y: inside, over an edge, tiny, all, and outside.
-PLACES = np.array([[.4, .1, -.3], [.5, .8, -.9], [.1, 0., 0.], [1., 0., 0.],
-                   [.3, -1., 1.], [.2, 1.5, 0.]], np.float32)
-
-
-def images(height=12, width=15):
-  return RNG.random([len(PLACES), height, width]).astype(np.float32)
-
-
-def bilinear(image, y, x):
-  """Bilinear sample of one point, zeros outside: a plain loop over pixels."""
-  value = 0.
-  for i in range(image.shape[0]):
-    for j in range(image.shape[1]):
-      value += (image[i, j] * max(0., 1. - abs(y - i))
-                * max(0., 1. - abs(x - j)))
-  return value
-
-
-def read_by_loop(image, place, size):
-  scale, shift_x, shift_y = place
-  height, width = image.shape
-  glimpse = np.zeros([size, size])
-  for i in range(size):
-    for j in range(size):
-      # Centre of glimpse pixel (i, j) in -1 ... 1, then in image pixels.
-      v = shift_y + scale * ((i + .5) / size * 2. - 1.)
-      u = shift_x + scale * ((j + .5) / size * 2. - 1.)
-      glimpse[i, j] = bilinear(
-          image, (v + 1.) / 2. * height - .5, (u + 1.) / 2. * width - .5)
-  return glimpse
-
-
-def test_read_agrees_with_a_loop():
-  x = images()
-  expected = [read_by_loop(*pair, size=5) for pair in zip(x, PLACES)]
-  np.testing.assert_allclose(
-      modules.read(x, tf.constant(PLACES), 5), expected, atol=1e-5)
-
-
-def test_read_agrees_with_scipy():
-  x = images()
-  glimpses = modules.read(x, tf.constant(PLACES), 7)
-  for image, (scale, shift_x, shift_y), glimpse in zip(x, PLACES, glimpses):
-    centres = (np.arange(7) + .5) / 7 * 2. - 1.
-    rows = (shift_y + scale * centres + 1.) / 2. * 12 - .5
-    columns = (shift_x + scale * centres + 1.) / 2. * 15 - .5
-    # A black frame, because scipy cuts off at the outermost pixel's centre.
-    expected = ndimage.map_coordinates(
-        np.pad(image, 1), np.meshgrid(rows + 1, columns + 1, indexing='ij'),
-        order=1, mode='constant')
-    np.testing.assert_allclose(glimpse, expected, atol=1e-5)
-
-
-def test_write_agrees_with_scipy():
-  glimpses = RNG.random([len(PLACES), 6, 6]).astype(np.float32)
-  written = modules.write(glimpses, tf.constant(PLACES), 12, 15)
-  for glimpse, (scale, shift_x, shift_y), image in zip(
-      glimpses, PLACES, written):
-    y = (np.arange(12) + .5) / 12 * 2. - 1.
-    x = (np.arange(15) + .5) / 15 * 2. - 1.
-    rows = ((y - shift_y) / scale + 1.) / 2. * 6 - .5
-    columns = ((x - shift_x) / scale + 1.) / 2. * 6 - .5
-    expected = ndimage.map_coordinates(
-        np.pad(glimpse, 1), np.meshgrid(rows + 1, columns + 1, indexing='ij'),
-        order=1, mode='constant')
-    np.testing.assert_allclose(image, expected, atol=1e-5)
-
-
-def test_each_channel_is_read_and_written_as_if_it_were_grey():
-  places = tf.constant(PLACES)
-  for size in ([12, 15], [6, 6]):
-    x = RNG.random([len(PLACES), *size, 3]).astype(np.float32)
-    for act in (lambda x: modules.read(x, places, 5),
-                lambda x: modules.write(x, places, 9, 14)):
-      found = act(x).numpy()
-      assert found.shape[3:] == (3,) and np.any(found > .5)
-      for channel in range(3):
-        np.testing.assert_allclose(
-            found[..., channel], act(x[..., channel]), atol=1e-6)
-
-
-def test_the_whole_image_at_its_own_size_is_read_and_written_unchanged():
-  x = RNG.random([2, 9, 9]).astype(np.float32)
-  whole = tf.constant([[1., 0., 0.]] * 2)
-  np.testing.assert_allclose(modules.read(x, whole, 9), x, atol=1e-5)
-  np.testing.assert_allclose(modules.write(x, whole, 9, 9), x, atol=1e-5)
-
-
-def test_shift_x_is_right_and_shift_y_is_down():
-  x = np.zeros([1, 10, 10], np.float32)
-  x[0, 2, 7] = 1.  # Row 2 (up), column 7 (right).
-  seen = modules.read(x, tf.constant([[.3, .5, -.5]]), 3)
-  assert np.sum(seen) > .5
-  assert np.sum(modules.read(x, tf.constant([[.3, -.5, .5]]), 3)) == 0.
-
-
-def test_reading_what_was_written_gives_it_back():
-  glimpse = ndimage.gaussian_filter(RNG.random([8, 8]), 1.5)[np.newaxis]
-  place = tf.constant([[.5, .25, -.25]])
-  image = modules.write(tf.constant(glimpse, tf.float32), place, 64, 64)
-  back = modules.read(image, place, 8)
-  inner = np.s_[:, 1:-1, 1:-1]  # Edges fade into the black outside.
-  np.testing.assert_allclose(back[inner], glimpse[inner], atol=.02)
-
-
-def test_read_and_write_pass_gradients_to_place_and_pixels():
-  place = tf.Variable([[.5, .1, .2]])
-  x = tf.Variable(RNG.random([1, 12, 12]).astype(np.float32))
-  with tf.GradientTape() as tape:
-    loss = tf.reduce_sum(tf.square(
-        modules.write(modules.read(x, place, 5), place, 12, 12)))
-  gradients = tape.gradient(loss, [place, x])
-  assert np.all(gradients[0] != 0.) and np.any(gradients[1] != 0.)
-
-
-@pytest.mark.parametrize('scale', [1e-3, 1e-10, 1e-20, 1e-38])
-def test_gradients_are_finite_however_small_the_scale(scale):
-  # A weight of 0 times a slope of 1 / scale^2 = inf is NaN: it ended a run.
-  place = tf.Variable([[scale, .1, .2]])
-  with tf.GradientTape() as tape:
-    loss = tf.reduce_sum(modules.write(tf.ones([1, 5, 5]), place, 12, 12))
-  assert np.all(np.isfinite(tape.gradient(loss, place)))
-
-
-def test_boxes_in_pixels_by_hand():
-  # Scale .4 of 50 is 20; centre x = (.5 + 1) * 25 = 37.5, y = 12.5.
-  box = modules.boxes(tf.constant([.4, .5, -.5]), 50, 50)
-  np.testing.assert_allclose(box, [2.5, 27.5, 20., 20.], atol=1e-5)
-
-
-def test_box_frames_what_is_written():
-  place = tf.constant([[.3, .4, -.2]])
-  image = modules.write(tf.ones([1, 6, 6]), place, 60, 60)[0].numpy()
-  y, x, height, width = modules.boxes(place, 60, 60)[0].numpy()
-  rows, columns = np.nonzero(image > .5)
-  np.testing.assert_allclose(
-      [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1],
-      [y, x, y + height, x + width], atol=1.01)
 
 
 def test_gaussian_estimator_starts_where_it_is_told():
@@ -274,3 +134,39 @@ def test_lstm_agrees_with_sonnets():
   output, expected = theirs(joined, snt.LSTMState(hidden, cell))
   np.testing.assert_allclose(found.hidden, output, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(found.cell, expected.cell, rtol=1e-5, atol=1e-6)
+
+
+def searched(features, query=None, keys=1.):
+  """Searches `features` for the brightest place."""
+  search = modules.Search()
+  query = tf.zeros([len(features), 3]) if query is None else query
+  search(tf.constant(features, tf.float32), query)
+  for variable in search.trainable_variables:
+    variable.assign(tf.fill(variable.shape, keys))
+  return search(tf.constant(features, tf.float32), query)
+
+
+def test_search_finds_the_place_and_what_is_there():
+  # On 4 x 5 places, half maps from the middle: row 3 is y = .75, column 0 is
+  # x = -.8.
+  features = np.zeros([2, 4, 5, 2])
+  features[0, 3, 0] = 3., 2.
+  features[1, 0, 2] = 1., 4.
+  found = searched(features)
+  np.testing.assert_allclose(
+      found.place, [[-.8, .75], [0., -.75]], atol=1e-3)
+  np.testing.assert_allclose(found.features, [[3., 2.], [1., 4.]], atol=1e-2)
+
+
+def test_search_of_what_is_the_same_everywhere_points_to_the_middle():
+  found = searched(np.ones([1, 3, 6, 2]))
+  np.testing.assert_allclose(found.place, [[0., 0.]], atol=1e-6)
+
+
+def test_what_is_searched_for_decides_what_is_found():
+  # ELU is nearly flat far below 0: there the query tells keys apart.
+  features = np.zeros([1, 1, 4, 1], np.float32)
+  features[0, 0, :, 0] = 1., 2., 3., 4.
+  places = [searched(np.tile(features, [1, 1, 1, 1]), tf.fill([1, 3], q)).place
+            for q in (0., -3.)]
+  assert places[0][0, 0] > places[1][0, 0] + .1

@@ -7,8 +7,9 @@ from air_tf import config as config_lib
 from air_tf import scenes as scenes_lib
 
 _SIZES = dict(
-    canvas_size=16, max_steps=3, what_size=4, glimpse_size=6, hidden_size=8,
-    lstm_size=8, batch_size=4, num_train_scenes=40, num_test_scenes=12,
+    canvas_size=16, object_size=7., max_steps=3, what_size=4, glimpse_size=6,
+    hidden_size=8, lstm_size=8, batch_size=4, num_train_scenes=40,
+    num_test_scenes=12,
     digit_scale=(.3, .3), jit_compile=False, log_every=2, eval_every=4,
     checkpoint_every=4)
 

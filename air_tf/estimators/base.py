@@ -34,13 +34,14 @@ class Batch(NamedTuple):
 class Elbo(NamedTuple):
   """The ELBO and its terms, of each row, in nats.
 
-  elbo = reconstruction - kl_what - kl_where - kl_num_steps.
+  elbo = reconstruction - kl_background - kl_what - kl_where - kl_num_steps.
   """
   elbo: tf.Tensor            # [R]
   reconstruction: tf.Tensor  # [R], of log p(x | n), under q or at a sample.
   kl_what: tf.Tensor         # [R], steps weighted by q(n >= t).
   kl_where: tf.Tensor        # [R], likewise.
   kl_num_steps: tf.Tensor    # [R], KL(q(n) || p(n)).
+  kl_background: tf.Tensor   # [R], 0 without a model of the background.
   num_steps: tf.Tensor       # [R], expected n under q; not part of the sum.
 
 
@@ -136,10 +137,12 @@ def weigh(terms: model_lib.ElboTerms, log_q: tf.Tensor,
   kl_where = tf.reduce_sum(reached * terms.kl_where, axis=-1)
   kl_num_steps = tf.reduce_sum(
       tf.exp(log_q) * (log_q - terms.log_prior), axis=-1)
+  kl_background = terms.kl_background + tf.zeros_like(kl_num_steps)
   return Elbo(
-      elbo=reconstruction - kl_what - kl_where - kl_num_steps,
+      elbo=reconstruction - kl_background - kl_what - kl_where - kl_num_steps,
       reconstruction=reconstruction, kl_what=kl_what, kl_where=kl_where,
-      kl_num_steps=kl_num_steps, num_steps=tf.reduce_sum(reached, axis=-1))
+      kl_num_steps=kl_num_steps, kl_background=kl_background,
+      num_steps=tf.reduce_sum(reached, axis=-1))
 
 
 def expected_elbo(terms: model_lib.ElboTerms, log_q: tf.Tensor) -> Elbo:
@@ -178,8 +181,9 @@ def log_weights(batch: Batch, log_q: tf.Tensor) -> tf.Tensor:
 
       log p(x | n) + sum_{t <= n} log p(z_t) / q(z_t) + log p(n) - log q(n)
   """
-  ratio = tf.pad(tf.cumsum(batch.terms.log_ratio, axis=-1), [[0, 0], [1, 0]])
-  return (batch.terms.log_likelihood + ratio + batch.terms.log_prior - log_q)
+  terms = batch.terms
+  return (terms.log_likelihood + terms.log_ratio_upto + terms.log_prior
+          - log_q)
 
 
 def importance_weighted(log_w: tf.Tensor) -> tf.Tensor:

@@ -61,8 +61,7 @@ def responsibilities(batch: base.Batch) -> base.Estimate:
   Bengio 2015, "Reweighted Wake-Sleep") with the counts enumerated.
   """
   terms = batch.terms
-  kl = tf.cumsum(terms.kl_what + terms.kl_where, axis=-1)
-  score = terms.log_likelihood - tf.pad(kl, [[0, 0], [1, 0]])
+  score = terms.log_likelihood - terms.kl_upto
   log_r = tf.stop_gradient(tf.nn.log_softmax(terms.log_prior + score))
   weights = tf.exp(prior.explore(log_r, batch.exploration))
   objective = tf.reduce_sum(

@@ -33,17 +33,19 @@ class Quadratic(NamedTuple):
 
 
 def quadratic_likelihood(batch: base.Batch, pixel_stddev: float) -> Quadratic:
-  """Returns log p(x | sum_t s_t y_t), `[R]`, as a function of s.
+  """Returns log p(x | b + sum_t s_t y_t), `[R]`, as a function of s.
 
-      log N(x; sum_t s_t y_t, stddev^2)
-          = log N(x; 0, stddev^2) + (s . Y x - s . Y Y' s / 2) / stddev^2
+      log N(x; b + sum_t s_t y_t, stddev^2) = log N(x; b, stddev^2)
+          + (s . Y (x - b) - s . Y Y' s / 2) / stddev^2
+
+  with b the background, black without a model of it.
   """
   canvases = batch.inference.canvases
   flat = lambda x, *leading: tf.reshape(
       x, [-1, *leading, math.prod(canvases.shape[2:])])
   y = flat(canvases[:, 1:] - canvases[:, :-1], canvases.shape[1] - 1)
   y /= pixel_stddev
-  x = flat(batch.images) / pixel_stddev
+  x = flat(batch.images - canvases[:, 0]) / pixel_stddev
   return Quadratic(
       constant=batch.terms.log_likelihood[:, 0],
       linear=tf.linalg.matvec(y, x),

@@ -36,8 +36,7 @@ def rws(batch: base.Batch) -> base.Estimate:
   log_w = rows(base.log_weights(batch, sampled.log_q))
   weights = tf.stop_gradient(tf.nn.softmax(log_w, axis=0))  # [K, B]
   # log p(z) is a constant here, so -log_ratio has the gradient of log q(z).
-  log_q = batch.terms.log_posterior - tf.pad(
-      tf.cumsum(batch.terms.log_ratio, axis=-1), [[0, 0], [1, 0]])
+  log_q = batch.terms.log_posterior - batch.terms.log_ratio_upto
   objective = tf.reduce_sum(
       weights * rows(batch.terms.log_likelihood + log_q), axis=0)
   return base.Estimate(

@@ -1,0 +1,119 @@
+"""Counting what was never seen: the paper's two experiments on AIR and DAIR.
+
+Trained on scenes of some counts, a model is asked for another one: more objects
+than it ever saw (extrapolation), or a number in between (interpolation). It may
+take more steps then than in training.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from air_tf import datasets
+from air_tf import experiment
+from air_tf import metrics
+from air_tf import sweep
+
+__all__ = ['EXPERIMENTS', 'MODELS', 'MAX_STEPS', 'Experiment', 'markdown',
+           'measure', 'runs', 'save']
+
+MAX_STEPS = 5  # When a trained model is asked: room to count too many.
+
+
+class Experiment(NamedTuple):
+  """What is trained on, what is asked for."""
+  trained: tuple[int, ...]  # Counts in the training scenes.
+  asked: int                # The count of all test scenes.
+
+
+# Paper, section 4.2: AIR about 0 and 60 %, DAIR about 80 and 95 %.
+EXPERIMENTS = {'extrapolation': Experiment((0, 1, 2), 3),
+               'interpolation': Experiment((0, 1, 3), 2)}
+MODELS = {'AIR': '--nodifference', 'DAIR': '--difference'}
+
+
+def runs(logdir: str, flags: Sequence[str],
+         seeds: Sequence[int]) -> dict[tuple[str, str], list[sweep.Run]]:
+  """Returns the training runs, one a seed, by (experiment, model).
+
+  Args:
+    logdir: folder of them all.
+    flags: of bin/train.py, common to all.
+    seeds: of the runs.
+  """
+  return {
+      (name, model): [sweep.Run(
+          pathlib.Path(logdir) / name / model / f'seed-{seed}',
+          (*flags, flag, f"--counts={','.join(map(str, wanted.trained))}",
+           f'--max_steps={max(wanted.trained) + 1}', f'--seed={seed}'))
+                      for seed in seeds]
+      for name, wanted in EXPERIMENTS.items()
+      for model, flag in MODELS.items()}
+
+
+def measure(run: sweep.Run, asked: int) -> dict[str, float] | None:
+  """Asks a trained model to count scenes of one count.
+
+  The scenes are composed of test digits, as the run's own held-out ones.
+
+  Args:
+    run: a run of `runs`.
+    asked: the true count of all scenes.
+
+  Returns:
+    `seen`, the accuracy on the run's held-out scenes, whose counts it was
+    trained on; `asked`, that on scenes of the other count; `counted`, how many
+    of these were counted as 0 ... `MAX_STEPS`. None if the run failed.
+  """
+  ended = sweep.outcome(run)
+  if ended is None or ended.exit_code != 0:
+    return None
+  trainer = experiment.restore(str(run.folder))
+  model = trainer.average.with_max_steps(MAX_STEPS)
+  accuracy = {}
+  for name, counts in (('seen', trainer.config.counts), ('asked', (asked,))):
+    config = dataclasses.replace(
+        trainer.config, counts=counts, max_steps=MAX_STEPS)
+    _, scenes = datasets.load(config)
+    predicted = metrics.Evaluator(model, scenes).counts()
+    accuracy[name] = metrics.count_metrics(
+        predicted, scenes.counts)['count_accuracy']
+  return accuracy | {
+      'counted': np.bincount(predicted, minlength=MAX_STEPS + 1).tolist()}
+
+
+def markdown(results: dict[tuple[str, str], list[dict]]) -> str:
+  """Returns a table, a row for each experiment and model.
+
+  Args:
+    results: what `measure` gave for the runs that ended well.
+  """
+  lines = ['| trained on | asked for | model | worst, mean, best | '
+           'on the counts trained on (mean) |', '|---' * 5 + '|']
+  for (name, model), measured in results.items():
+    wanted = EXPERIMENTS[name]
+    asked = [found['asked'] for found in measured]
+    seen = [found['seen'] for found in measured]
+    cells = [', '.join(map(str, wanted.trained)), str(wanted.asked), model]
+    cells += ([_percents([min(asked), np.mean(asked), max(asked)]),
+               _percents([np.mean(seen)])] if measured else ['–', '–'])
+    lines.append('| ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines) + '\n'
+
+
+def save(results: dict[tuple[str, str], list[dict]], logdir: str) -> None:
+  """Writes `generalisation.json` and `generalisation.md` into a folder."""
+  folder = pathlib.Path(logdir)
+  (folder / 'generalisation.json').write_text(json.dumps([
+      {'experiment': name, 'trained': EXPERIMENTS[name].trained,
+       'asked': EXPERIMENTS[name].asked, 'model': model, 'runs': measured}
+      for (name, model), measured in results.items()], indent=1))
+  (folder / 'generalisation.md').write_text(markdown(results))
+
+
+def _percents(shares: Sequence[float]) -> str:
+  return ', '.join(f'{100 * share:.2f}' for share in shares) + ' %'

@@ -1,0 +1,126 @@
+"""Glimpses: square parts of images, cut out and pasted in by bilinear sampling.
+
+Letters: `B` batch, `[H, W]` image, `[h, w]` glimpse. Both have a last axis of
+channels in colour.
+"""
+
+import math
+
+import tensorflow as tf
+
+__all__ = ['boxes', 'centres', 'read', 'write']
+
+_SMALLEST_SCALE = .01
+
+
+def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
+  """Cuts a square glimpse out of each image by bilinear sampling.
+
+  Scale and shift act on each axis alone, so bilinear sampling is separable:
+
+      glimpse = A_y @ image @ A_x^T,   A[i, j] = max(0, 1 - |pos[i] - j|)
+
+  with pos[i] the place of glimpse pixel i on the image's axis, in pixels. This
+  is exact, with zeros outside the image, and two small matrix products, where
+  channels are further rows.
+
+  Args:
+    images: `[B, H, W]`.
+    where: `[B, 3]`, (scale, shift_x, shift_y): glimpse side over image side,
+      and glimpse centre in half image sides from the middle.
+    size: side of the glimpse in pixels, h = w.
+
+  Returns:
+    `[B, size, size]`.
+  """
+  height, width, *colours = images.shape[1:]
+  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
+  rows = _weights(_to_image(size, scale, shift_y, height), height)
+  columns = _weights(_to_image(size, scale, shift_x, width), width)
+  # (A_x @ image^T)^T: in this order no product of the gradient reads an image
+  # across its rows, a fifth of the time of both passes.
+  channels = math.prod(colours)
+  first = [0, *range(3, len(images.shape)), 1, 2]  # Channels before rows.
+  planes = tf.reshape(
+      tf.transpose(images, first), [-1, channels * height, width])
+  across = tf.reshape(tf.matmul(columns, planes, transpose_b=True),
+                      [-1, size * channels, height])
+  glimpses = tf.matmul(rows, across, transpose_b=True)
+  return tf.reshape(glimpses, [-1, size, size, *colours])
+
+
+def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
+          width: int) -> tf.Tensor:
+  """Pastes each glimpse into a black image: `read` with the inverse map.
+
+  Args:
+    glimpses: `[B, h, w]`.
+    where: `[B, 3]`, as in `read`.
+    height: `H`, of the image.
+    width: `W`.
+
+  Returns:
+    `[B, height, width]`, zero where no glimpse reaches.
+  """
+  glimpse_height, glimpse_width, *colours = glimpses.shape[1:]
+  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
+  rows = _weights(
+      _to_glimpse(height, scale, shift_y, glimpse_height), glimpse_height)
+  columns = _weights(
+      _to_glimpse(width, scale, shift_x, glimpse_width), glimpse_width)
+  # Channels go with the rows in one product, with the columns in the other: so
+  # what has to be transposed is as small as a glimpse, or between the two.
+  channels = math.prod(colours)
+  swap = [0, 1, *range(3, len(glimpses.shape)), 2]
+  lines = tf.reshape(tf.transpose(glimpses, swap),
+                     [-1, glimpse_height * channels, glimpse_width])
+  across = tf.reshape(tf.matmul(lines, columns, transpose_b=True),
+                      [-1, glimpse_height, *colours, width])
+  across = tf.reshape(tf.transpose(across, swap),
+                      [-1, glimpse_height, width * channels])
+  return tf.reshape(rows @ across, [-1, height, width, *colours])
+
+
+def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:
+  """Glimpse boxes in pixels.
+
+  Args:
+    where: `[..., 3]`, (scale, shift_x, shift_y).
+    height: `H`, of the image.
+    width: `W`.
+
+  Returns:
+    `[..., 4]`, (y, x, height, width); a box may reach over the image's edge.
+  """
+  scale, shift_x, shift_y = tf.unstack(where, axis=-1)
+  box_height, box_width = scale * height, scale * width
+  centre_y = (shift_y + 1.) * height / 2.
+  centre_x = (shift_x + 1.) * width / 2.
+  return tf.stack([centre_y - box_height / 2., centre_x - box_width / 2.,
+                   box_height, box_width], axis=-1)
+
+
+def centres(size: int) -> tf.Tensor:
+  """Centres `[size]` of the pixels of an axis that spans -1 ... 1."""
+  return (2. * tf.range(size, dtype=tf.float32) + 1.) / size - 1.
+
+
+def _to_image(size, scale, shift, image_size) -> tf.Tensor:
+  """Positions `[B, size]` of glimpse pixels on the image's axis, in pixels."""
+  position = (scale[:, tf.newaxis] * centres(size) + shift[:, tf.newaxis])
+  return (position + 1.) * image_size / 2. - .5
+
+
+def _to_glimpse(size, scale, shift, glimpse_size) -> tf.Tensor:
+  """Positions `[B, size]` of image pixels on the glimpse's axis, in pixels."""
+  # Below a hundredth of the image nothing is seen, and 1 / scale^2 in the
+  # gradient, times a weight of 0, would soon be NaN.
+  scale = tf.maximum(scale, _SMALLEST_SCALE)[:, tf.newaxis]
+  position = (centres(size) - shift[:, tf.newaxis]) / scale
+  return (position + 1.) * glimpse_size / 2. - .5
+
+
+def _weights(positions: tf.Tensor, size: int) -> tf.Tensor:
+  """Bilinear weights `[B, P, size]` of positions `[B, P]` on an axis."""
+  pixels = tf.range(size, dtype=tf.float32)
+  return tf.maximum(0., 1. - tf.abs(positions[..., tf.newaxis] - pixels))

@@ -1,0 +1,50 @@
+"""Counts what was never seen: the paper's experiments on AIR and DAIR.
+
+    python bin/generalise.py --seeds=0:3 --num_iterations=5000 --digits=mnist
+
+Trains AIR and DAIR on scenes of 0, 1 and 2 digits and asks for 3; and on 0, 1
+and 3 and asks for 2. Every other flag goes to bin/train.py, as --name=value.
+The same command goes on after an interruption. Left in --logdir: a folder a
+run, `generalisation.json` and `generalisation.md`. A table for reading, then,
+as the last line on standard output, the accuracies as JSON.
+"""
+
+import os
+
+from absl import flags
+import cli
+
+_LOGDIR = flags.DEFINE_string('logdir', 'runs/generalise',
+                              'Folder of all runs.')
+_SEEDS = flags.DEFINE_string(
+    'seeds', '0:3', 'Seeds: first:last, the last left out, or 3,1,4.')
+_JOBS = flags.DEFINE_integer(
+    'jobs', len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
+    else 1, 'Runs at a time; the cores are shared out among them.',
+    lower_bound=1)
+
+
+def main(arguments: list[str]) -> dict:
+  """Makes the runs that are missing and asks all of them."""
+  common = cli.with_flagfiles(arguments)
+  seeds = cli.seeds(_SEEDS.value)
+  from air_tf import generalisation
+  from air_tf import sweep
+  runs = generalisation.runs(_LOGDIR.value, common, seeds)
+  # A seed of everything before the next seed.
+  sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)
+                 for run in of_seed], cli.TRAIN, _JOBS.value)
+  results = {
+      key: [found for run in of_key if (found := generalisation.measure(
+          run, generalisation.EXPERIMENTS[key[0]].asked)) is not None]
+      for key, of_key in runs.items()}
+  generalisation.save(results, _LOGDIR.value)
+  print(generalisation.markdown(results))
+  return {'logdir': _LOGDIR.value} | {
+      name: {model: [found['asked'] for found in results[name, model]]
+             for model in generalisation.MODELS}
+      for name in generalisation.EXPERIMENTS}
+
+
+if __name__ == '__main__':
+  cli.run(main, parse=cli.parse_known)
