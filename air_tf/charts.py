@@ -79,7 +79,9 @@ def elbo(lines: Sequence[Mapping]) -> figure.Figure:
   """
   fig = figure.Figure(figsize=(9., 4.6), dpi=100, layout='constrained')
   panels = fig.subplots(2, 3).ravel()
-  for axes, (name, title) in zip(panels, _TERMS, strict=False):
+  behind = any(line.get('kl_background') for line in lines)
+  terms = _TERMS + ((('kl_background', 'KL background'),) if behind else ())
+  for axes, (name, title) in zip(panels, terms, strict=False):
     for split, style in _STYLES.items():
       chosen = [line for line in lines if line['split'] == split]
       axes.plot([line['step'] for line in chosen],
@@ -90,13 +92,16 @@ def elbo(lines: Sequence[Mapping]) -> figure.Figure:
     axes.tick_params(labelsize=8)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
     axes.grid(alpha=.3)
-  for axes in panels[2:5]:
+  for axes in panels[len(terms) - 3:len(terms)]:
     axes.set_xlabel('iteration', fontsize=9)
   for axes in panels[::3]:
     axes.set_ylabel('nats', fontsize=9)
-  panels[-1].axis('off')
-  panels[-1].legend(*panels[0].get_legend_handles_labels(), loc='center',
-                    frameon=False)
+  legend = panels[0].get_legend_handles_labels()
+  if behind:
+    fig.legend(*legend, loc='outside upper right', ncols=2, frameon=False)
+  else:
+    panels[-1].axis('off')
+    panels[-1].legend(*legend, loc='center', frameon=False)
   return fig
 
 

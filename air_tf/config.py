@@ -54,13 +54,14 @@ class Config:
       '`mnist.npz` in the Keras layout, a folder with the four IDX files, '
       "gzipped or not, or one with Omniglot's two zip files.")
   scenes: str = _option(
-      '', 'A scene file (.npz) to train on, instead of composing scenes from '
-      'digits. See data/README.md for the format.')
+      '', 'A scene file (.npz; see data/README.md) or a folder of pictures to '
+      'train on, instead of composing scenes from digits. Pictures are fitted '
+      'into --canvas_size.')
   test_scenes: str = _option(
-      '', 'A scene file (.npz) to evaluate on. With --scenes and without this, '
-      'a tenth of the scenes is held out.')
+      '', 'A scene file (.npz) or a folder to evaluate on. With --scenes and '
+      'without this, a tenth of the scenes is held out.')
   canvas_size: int = _option(
-      50, 'Side of the square images, pixels (blog: 50). With --scenes it is '
+      50, 'Side of the square images, pixels (blog: 50). Of a scene file it is '
       'taken from the file.', lower=8, upper=1024)
   channels: int = _option(
       1, 'Channels of a pixel: 1 (grey) or 3 (red, green, blue). Training '

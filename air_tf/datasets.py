@@ -15,6 +15,7 @@ from air_tf import config as config_lib
 from air_tf import digits as digits_lib
 from air_tf import errors
 from air_tf import files
+from air_tf import images as images_lib
 from air_tf import scene_files
 from air_tf import scenes as scenes_lib
 from air_tf import streams
@@ -103,12 +104,12 @@ class _FreshPools:
 
 def _load_files(config: config_lib.Config):
   """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
-  train = _read(config.scenes, config.max_steps)
+  train = _read(config.scenes, config)
   if not config.test_scenes:
     return _hold_out(config.scenes, train)
   if isinstance(train.images, np.memmap):
     train = _rows(train, np.arange(len(train.images)))
-  test = _read(config.test_scenes, config.max_steps)
+  test = _read(config.test_scenes, config)
   wanted, found = train.images.shape[1:], test.images.shape[1:]
   files.require(found == wanted, config.test_scenes, 'images',
                 files.describe_image(found), f'{files.describe_image(wanted)}, '
@@ -116,13 +117,16 @@ def _load_files(config: config_lib.Config):
   return train, test
 
 
-def _read(path: str, max_steps: int) -> scenes_lib.Scenes:
-  """Returns the scenes in a file, if the model can count so far."""
+def _read(path: str, config: config_lib.Config) -> scenes_lib.Scenes:
+  """Returns the scenes of a file or a folder, if the model can count so far."""
+  if os.path.isdir(path):
+    return scenes_lib.Scenes(
+        images_lib.folder(path, config.canvas_size), None, None, None)
   scenes = scene_files.read(path)
   if scenes.counts is not None:
-    most = scenes.counts.max()
-    files.require(most <= max_steps, path, 'counts', f'up to {most} objects',
-                  f'no more than --max_steps={max_steps}, the most objects the '
+    most, steps = scenes.counts.max(), config.max_steps
+    files.require(most <= steps, path, 'counts', f'up to {most} objects',
+                  f'no more than --max_steps={steps}, the most objects the '
                   'model may write; raise --max_steps')
   return scenes
 

@@ -28,7 +28,7 @@ _PROBED = 5_000  # Training scenes whose codes the linear probe is fitted on.
 
 
 def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
-           progress: bool = False) -> dict:
+           progress: bool = False, max_steps: int | None = None) -> dict:
   """Evaluates a run as its newest checkpoint left it.
 
   Args:
@@ -36,6 +36,7 @@ def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
     scenes: path of a scene file; the held-out scenes of the run, if None.
     num_samples: K, 0 for no bound.
     progress: whether to show a bar while the bound is computed.
+    max_steps: T; that of training, if None.
 
   Returns:
     `step`, the checkpoint's iteration, and as `evaluate`. The linear probe is
@@ -49,7 +50,7 @@ def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
   pools, test = datasets.load(config)
   if scenes is not None:
     test = _read(scenes, config.image_shape)
-  model = export.ExportedAIR(trainer.average, trainer.num_steps_prior())
+  model = export.ExportedAIR(*trainer.trained(max_steps))
   train = scenes_lib.Scenes(
       *(x if x is None else x[:_PROBED] for x in pools(0)))
   return {'step': int(trainer.iteration)} | evaluate(
@@ -143,7 +144,9 @@ def table(result: dict) -> str:
   lines.append(
       f"ELBO                 {result['elbo']:.2f} nats = "
       f"{result['reconstruction']:.2f} - {result['kl_what']:.2f} (what) - "
-      f"{result['kl_where']:.2f} (where) - {result['kl_num_steps']:.2f} (n)")
+      f"{result['kl_where']:.2f} (where) - {result['kl_num_steps']:.2f} (n)"
+      + (f" - {result['kl_background']:.2f} (background)"
+         if result['kl_background'] else ''))
   for k, value in result.get('log_likelihood_bound', {}).items():
     lines.append(f"{f'log p(x), K = {k}':<20} {value:.2f} nats at least")
   lines.append(f"reconstruction       {result['reconstruction_mse']:.5f} "

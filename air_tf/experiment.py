@@ -63,8 +63,8 @@ def run(config: config_lib.Config, logdir: str,
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
     if devices.is_chief:
-      export.save(experiment.trainer.average, folder.path / 'saved_model',
-                  experiment.trainer.num_steps_prior())
+      model, num_steps_prior = experiment.trainer.trained()
+      export.save(model, folder.path / 'saved_model', num_steps_prior)
     devices.agree(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
 

@@ -73,7 +73,7 @@ def measure(run: sweep.Run, asked: int) -> dict[str, float] | None:
   if ended is None or ended.exit_code != 0:
     return None
   trainer = experiment.restore(str(run.folder))
-  model = trainer.average.with_max_steps(MAX_STEPS)
+  model, _ = trainer.trained(MAX_STEPS)
   accuracy = {}
   for name, counts in (('seen', trainer.config.counts), ('asked', (asked,))):
     config = dataclasses.replace(

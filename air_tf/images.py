@@ -20,7 +20,7 @@ from PIL import Image
 from air_tf import errors
 from air_tf import files
 
-__all__ = ['Placement', 'Source', 'fit', 'open_source', 'recolour']
+__all__ = ['Placement', 'Source', 'fit', 'folder', 'open_source', 'recolour']
 
 _CHUNK_BYTES = 1 << 22  # Read from a stack at a time.
 
@@ -64,6 +64,24 @@ def open_source(path: str) -> Source:
     with _stack(path) as (_, shape, _):
       return Source(shape[0], lambda: _read_stack(path))
   return Source(1, lambda: iter([(path, _read_picture(path))]))
+
+
+def folder(path: str, side: int) -> np.ndarray:
+  """Returns the pictures in a folder, each fitted into a square frame.
+
+  Args:
+    path: of the folder; its pictures are taken in the order of their names.
+    side: of the frame, pixels.
+
+  Returns:
+    uint8 `[N, side, side]`; `[N, side, side, 3]` if any picture is in colour.
+
+  Raises:
+    errors.UserError: if it holds no picture, or a damaged one.
+  """
+  fitted = [fit(image, (side, side))[0] for _, image in _folder(path).read()]
+  coloured = any(image.ndim == 3 for image in fitted)
+  return np.stack([recolour(x, 3 if coloured else 1) for x in fitted])
 
 
 def fit(image: np.ndarray, size: tuple[int, int]

@@ -78,6 +78,19 @@ class Trainer(snt.Module):
     return prior.truncated_geometric(
         self._log_success(), self.config.max_steps)
 
+  def trained(self, max_steps: int | None = None) -> tuple[
+      model_lib.AIRModel, prior.NumStepsDistribution]:
+    """Returns what is of use after training: averaged model, and p(n).
+
+    Args:
+      max_steps: T; that of training, if None. A step does not know how many may
+        follow, so T may be larger than in training.
+    """
+    if max_steps is None:
+      return self.average, self.num_steps_prior()
+    return (self.average.with_max_steps(max_steps),
+            prior.truncated_geometric(self._log_success(), max_steps))
+
   def estimate(self, images: tf.Tensor,
                repeat: tf.Tensor | None = None) -> estimators.Estimate:
     """Estimates the ELBO and its gradient at the present iteration.

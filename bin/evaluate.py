@@ -1,6 +1,7 @@
 """Measures a run's newest checkpoint, or a SavedModel, on scenes.
 
-    python bin/evaluate.py --logdir=runs/quickstart [--scenes=PATH]
+    python bin/evaluate.py --logdir=runs/quickstart [--scenes=PATH] \
+        [--max_steps=5]
     python bin/evaluate.py --saved_model=PATH --scenes=PATH
 
 A table for reading, then, as the last line on standard output, the result as
@@ -25,6 +26,9 @@ _IMPORTANCE_SAMPLES = flags.DEFINE_integer(
     'importance_samples', 0, 'Samples of the importance-weighted bound on '
     'log p(x); 0 leaves it out. A hundred take minutes.', lower_bound=0,
     upper_bound=10_000)
+_MAX_STEPS = flags.DEFINE_integer(
+    'max_steps', None, 'T, the most objects the model may write, with '
+    '--logdir; that of training if left out.', lower_bound=1, upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:
@@ -36,11 +40,15 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--saved_model says nothing of the scenes; wanted --scenes=PATH beside '
         'it, or --logdir.')
+  if _SAVED_MODEL.value is not None and _MAX_STEPS.value is not None:
+    raise errors.UserError(
+        '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
+        'another by bin/export.py --max_steps.')
   from air_tf import evaluation  # Takes seconds: it imports TensorFlow.
   rest = (_SCENES.value, _IMPORTANCE_SAMPLES.value,
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())
   if _LOGDIR.value is not None:
-    result = evaluation.of_run(_LOGDIR.value, *rest)
+    result = evaluation.of_run(_LOGDIR.value, *rest, _MAX_STEPS.value)
   else:
     result = evaluation.of_saved_model(_SAVED_MODEL.value, *rest)
   print(evaluation.table(result))

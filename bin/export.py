@@ -16,6 +16,9 @@ _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
 _OUT = flags.DEFINE_string(
     'out', None, 'Where to write it; `saved_model` in the run folder if left '
     'out.')
+_MAX_STEPS = flags.DEFINE_integer(
+    'max_steps', None, 'T, the most objects the model may write; that of '
+    'training if left out.', lower_bound=1, upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:
@@ -25,7 +28,8 @@ def main(arguments: list[str]) -> dict:
   from air_tf import export
   trainer = experiment.restore(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
-  export.save(trainer.average, out, trainer.num_steps_prior())
+  model, num_steps_prior = trainer.trained(_MAX_STEPS.value)
+  export.save(model, out, num_steps_prior)
   return {'saved_model': out, 'step': int(trainer.iteration)}
 
 

@@ -41,7 +41,7 @@ flags.FLAGS.set_default('max_steps', 64)
 def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
   cli.no_arguments(arguments)
-  config = cli.config_from_flags()
+  config = cli.config_from_flags(object_size=1.)  # Likewise: any size.
   digits = digits_lib.load(config.digits)
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
   scenes = scenes_lib.compose(

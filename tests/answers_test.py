@@ -86,7 +86,8 @@ def test_scores_begin_with_the_sample_of_the_evaluator(exported):
   assert np.any(np.ptp(found['log_weight'], axis=0) > 0.)  # Three samples.
   expected = metrics.Evaluator(exported._model, scenes)(
       prior.truncated_geometric(np.log(config.success_final), 3))
-  for name in ('elbo', 'kl_what', 'kl_where', 'kl_num_steps'):
+  for name in (
+      'elbo', 'kl_what', 'kl_where', 'kl_num_steps', 'kl_background'):
     np.testing.assert_allclose(found[name].mean(), expected[name], rtol=1e-5)
 
 
@@ -114,7 +115,7 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
   found = evaluation.evaluate(exported.endpoints, scenes, None)
   assert set(found) == {
       'scenes', 'elbo', 'reconstruction', 'kl_what', 'kl_where',
-      'kl_num_steps', 'num_steps', 'reconstruction_mse'}
+      'kl_num_steps', 'kl_background', 'num_steps', 'reconstruction_mse'}
   assert 'count' not in evaluation.table(found)
 
 

@@ -31,6 +31,13 @@ def test_accuracy_has_a_curve_a_count_on_a_scale_of_mistakes():
   assert names[0] == '0 %' and names[-1] == 'all right' and '90 %' in names
 
 
+def test_elbo_has_a_panel_more_for_a_background():
+  fig = charts.elbo([x | {'kl_background': 4.} for x in lines()])
+  assert fig.axes[-1].get_title() == 'KL background'
+  np.testing.assert_array_equal(fig.axes[-1].get_lines()[0].get_ydata(), [4, 4])
+  assert fig.legends
+
+
 def test_elbo_has_a_panel_a_term_and_both_splits():
   panels = charts.elbo(lines()).axes
   assert panels[0].get_title() == 'ELBO'

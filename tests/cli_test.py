@@ -57,6 +57,7 @@ def assert_refused(process, *fragments):
     ('--backdrop=magic', 'one of black'),
     ('--backdrop_level=1.5', 'at most 1'),
     ('--channels=2', '1 or 3'),
+    ('--object_size=50', 'fewer pixels than --canvas_size=50'),
     ('--no_such_flag=1', 'no_such_flag'),
     ('stray', "'stray'"),
 ])
@@ -148,6 +149,8 @@ def test_evaluate_and_export_refuse_a_folder_without_a_run(tmp_path):
     assert_refused(run(f'bin/{script}.py', f'--logdir={tmp_path}'),
                    tmp_path, 'no run here')
   assert_refused(run('bin/evaluate.py', '--saved_model=x'), '--scenes')
+  assert_refused(run('bin/evaluate.py', '--saved_model=x', '--scenes=y',
+                     '--max_steps=5'), '--max_steps goes with --logdir')
   assert_refused(run('bin/evaluate.py', '--saved_model=x', '--logdir=y'),
                  'one of --logdir and --saved_model')
 

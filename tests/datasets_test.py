@@ -5,6 +5,7 @@ import os
 
 import data_util
 import numpy as np
+from PIL import Image
 import pytest
 
 from air_tf import config as config_lib
@@ -78,7 +79,7 @@ def test_size_and_channels_are_those_of_the_scenes(tmp_path, path):
   scene_files.write(coloured, FULL._replace(
       images=np.stack([FULL.images] * 3, axis=-1)))
   for file, shape in ((path, (40, 40)), (coloured, (40, 40, 3))):
-    config = config_lib.Config(scenes=file, canvas_size=8)
+    config = config_lib.Config(scenes=file, canvas_size=16)
     train, test = load(config)
     assert train.images.shape[1:] == test.images.shape[1:] == shape
     config = datasets.fitted(config, test)
@@ -251,6 +252,32 @@ def test_test_scenes_of_another_size_are_a_user_error(tmp_path, path):
   data_util.assert_user_error(
       [other, '39 x 39', '40 x 40', f'--scenes={path}'],
       datasets.load, config_lib.Config(scenes=path, test_scenes=other))
+
+
+def test_a_folder_of_pictures_is_as_good_as_a_scene_file(tmp_path):
+  # 20 x 10 pixels, fitted into 40 x 40: a column of black of 10 to each side.
+  for i in range(10):
+    Image.fromarray(np.full([20, 10], 10 * i + 50, np.uint8)).save(
+        tmp_path / f'{i}.png')
+  config = config_lib.Config(scenes=str(tmp_path), canvas_size=40)
+  train, test = load(config)
+  assert train.images.shape == (9, 40, 40) and test.images.shape == (1, 40, 40)
+  assert train.counts is None and datasets.fitted(config, test) == config
+  everything = np.concatenate([train.images, test.images])
+  assert not everything[:, :, :10].any() and not everything[:, :, 30:].any()
+  assert sorted(everything[:, 20, 20]) == list(range(50, 150, 10))
+  # A single picture in colour makes all of them coloured.
+  Image.new('RGB', (40, 40), (9, 99, 200)).save(tmp_path / 'a.png')
+  train, test = load(config)
+  assert train.images.shape[1:] == (40, 40, 3)
+  assert datasets.fitted(config, test).channels == 3
+
+
+def test_a_folder_without_pictures_is_a_user_error(tmp_path):
+  (tmp_path / 'notes.txt').write_text('')
+  data_util.assert_user_error(
+      [str(tmp_path), 'without pictures'],
+      datasets.load, config_lib.Config(scenes=str(tmp_path)))
 
 
 @pytest.mark.parametrize('which', ['scenes', 'test_scenes'])

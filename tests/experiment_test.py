@@ -303,6 +303,43 @@ def test_export_writes_what_training_wrote(finished, tmp_path):
     np.testing.assert_array_equal(value, theirs[name])
 
 
+def test_a_run_counts_further_than_it_was_trained(finished, tmp_path):
+  folder, _ = finished
+  path = tmp_path / 'more.npz'
+  scenes = tiny.scenes(20)
+  scene_files.write(str(path), scenes._replace(counts=scenes.counts + 2))
+  result = json.loads(run(
+      'evaluate.py', f'--logdir={folder}', f'--scenes={path}', '--max_steps=5'
+      ).stdout.splitlines()[-1])
+  assert [len(row) for row in result['confusion']] == [6] * 5
+  run('export.py', f'--logdir={folder}', '--max_steps=5',
+      f'--out={tmp_path / "model"}')
+  answer = tf.saved_model.load(str(tmp_path / 'model')).signatures[
+      'serving_default'](images=tiny.images(2))
+  assert answer['num_steps_probs'].shape == [2, 6]
+
+
+def test_generalise_trains_and_asks(tmp_path):
+  flags = train_flags(tmp_path, num_iterations=2, jit_compile=False)[1:]
+  flags = [x for x in flags if not x.startswith(('--max_steps', '--counts'))]
+  arguments = [f'--logdir={tmp_path / "runs"}', '--seeds=0:1', *flags]
+  first = run('generalise.py', *arguments)
+  result = json.loads(first.stdout.splitlines()[-1])
+  for name in 'extrapolation', 'interpolation':
+    assert set(result[name]) == {'AIR', 'DAIR'}
+    assert all(0. <= x <= 1. for found in result[name].values() for x in found)
+  assert '| 0, 1, 3 | 2 | DAIR |' in first.stdout
+  saved = json.loads((tmp_path / 'runs' / 'generalisation.json').read_text())
+  assert [sum(x['runs'][0]['counted']) for x in saved] == [12] * 4
+  config = json.loads((tmp_path / 'runs' / 'interpolation' / 'AIR' / 'seed-0'
+                       / 'config.json').read_text())
+  assert not config['difference'] and config['counts'] == [0, 1, 3]
+  assert config['max_steps'] == 4
+  again = run('generalise.py', *arguments)
+  assert '4 runs, 4 of them finished before.' in again.stderr
+  assert again.stdout == first.stdout
+
+
 def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
   folder, _ = finished
   scenes = tiny.scenes(3)

@@ -149,6 +149,29 @@ def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
     export.save(model, tmp_path / 'file' / 'saved_model')
 
 
+@pytest.mark.parametrize('channels', [1, 3])
+def test_a_model_of_the_background_tells_it(channels, tmp_path):
+  config = tiny.config(background=True, channels=channels)
+  model = model_lib.AIRModel(config)
+  x = tiny.images(4, channels=channels)
+  model.infer(x)
+  tiny.fill(model.trainable_variables)
+  export.save(model, tmp_path / 'saved_model')
+  loaded = tf.saved_model.load(str(tmp_path / 'saved_model')).signatures
+  answer = loaded['serving_default'](images=x)
+  assert set(answer) == NAMES | {'background'}
+  # Objects alone by `decode`; together they are the reconstruction.
+  objects = loaded['decode'](**{
+      name: answer[name] for name in ('what', 'where', 'presence')})['images']
+  np.testing.assert_allclose(
+      answer['background'] + objects, answer['reconstruction'], atol=1e-5)
+  assert np.ptp(answer['background'].numpy()) > .01
+  dreams = loaded['sample'](num_steps=tf.constant([0, 0]))['images']
+  assert np.any(dreams[0] != dreams[1])
+  score = loaded['score'](images=x, seed=tf.constant([1, 2]))
+  assert np.all(score['kl_background'] > 0.)
+
+
 def table():
   """The signatures that data/SAVED_MODEL.md states, with letters for sizes."""
   page = pathlib.Path(__file__).parent.parent / 'data' / 'SAVED_MODEL.md'
