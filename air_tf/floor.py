@@ -65,7 +65,7 @@ def products(config: config_lib.Config) -> list[Product]:
   if config.image_encoder == 'search':
     fields, features = _fields(image)
     found += [
-        Product(batch * fields**2, features + 2, modules.Search.UNITS,
+        Product(batch * fields**2, features, modules.Search.UNITS,
                 times=steps),
         Product(batch, units, modules.Search.UNITS, times=steps),
         Product(batch * fields**2, modules.Search.UNITS, 1, times=steps)]

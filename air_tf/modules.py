@@ -92,12 +92,10 @@ class Found(NamedTuple):
 class Search(snt.Module):
   """Looks for something in a map of features: additive attention.
 
-      weights = softmax over places of v . elu(K [features, place] + Q query)
+      weights = softmax over places of v . elu(K features + Q query)
 
   Both results are means under the weights. All places share K, so that what an
-  object looks like is learnt once, not for each place it can be at. That K sees
-  the place, too, tells two objects apart that look alike: between them there
-  would be nothing but their mean.
+  object looks like is learnt once, not for each place it can be at.
 
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
@@ -124,12 +122,11 @@ class Search(snt.Module):
     """
     _, rows, columns, size = features.shape
     flat = tf.reshape(features, [-1, rows * columns, size])
-    x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
-    places = tf.reshape(tf.stack([x, y], axis=-1), [1, rows * columns, 2])
-    keys = self._keys(tf.concat(
-        [flat, tf.tile(places, [tf.shape(flat)[0], 1, 1])], axis=-1))
-    units = tf.nn.elu(keys + self._query(query)[:, tf.newaxis])
+    units = tf.nn.elu(
+        self._keys(flat) + self._query(query)[:, tf.newaxis])
     weights = tf.nn.softmax(self._score(units), axis=1)  # [B, m k, 1]
+    x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
+    places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
     mean = lambda x: tf.reduce_sum(weights * x, axis=1)
     return Found(place=mean(places), features=mean(flat))
 

@@ -306,7 +306,7 @@ def test_inventory_of_variables(image_encoder, difference):
       if image_encoder == 'mlp' else conv_encoder('image_encoder', channels))
   located = 256
   if image_encoder == 'search':
-    expected |= linear('search/keys', 16 + 2, 32) | {
+    expected |= linear('search/keys', 16, 32) | {
         'search/query/w': (256, 32), 'search/score/w': (32, 1)}
     located += 16 + 2
   expected |= {

@@ -136,15 +136,13 @@ def test_lstm_agrees_with_sonnets():
   np.testing.assert_allclose(found.cell, expected.cell, rtol=1e-5, atol=1e-6)
 
 
-def searched(features, query=None, place=(0., 0.)):
-  """Searches `features` for the brightest place, or by (x, y) too."""
+def searched(features, query=None):
+  """Searches `features` for the brightest place."""
   search = modules.Search()
   query = tf.zeros([len(features), 3]) if query is None else query
   search(tf.constant(features, tf.float32), query)
   for variable in search.trainable_variables:
     variable.assign(tf.ones(variable.shape))
-    if variable.name.endswith('keys/w:0'):  # The last two inputs are a place.
-      variable[-2:].assign(tf.tile(tf.constant(place)[:, tf.newaxis], [1, 32]))
   return search(tf.constant(features, tf.float32), query)
 
 
@@ -163,16 +161,6 @@ def test_search_finds_the_place_and_what_is_there():
 def test_search_of_what_is_the_same_everywhere_points_to_the_middle():
   found = searched(np.ones([1, 3, 6, 2]))
   np.testing.assert_allclose(found.place, [[0., 0.]], atol=1e-6)
-
-
-def test_of_two_things_that_look_alike_one_is_found():
-  features = np.zeros([1, 4, 5, 1])
-  features[0, 0, 0] = features[0, 3, 4] = 5.
-  between, left, low = (searched(features, place=place).place[0].numpy()
-                        for place in ((0., 0.), (-1., 0.), (0., 1.)))
-  np.testing.assert_allclose(between, [0., 0.], atol=1e-3)
-  np.testing.assert_allclose(left, [-.8, -.75], atol=1e-3)
-  np.testing.assert_allclose(low, [.8, .75], atol=1e-3)
 
 
 def test_what_is_searched_for_decides_what_is_found():
