@@ -90,28 +90,19 @@ class Found(NamedTuple):
 
 
 class Search(snt.Module):
-  """Looks for something in a map of features: attention that decides.
+  """Looks for something in a map of features: additive attention.
 
       weights = softmax over places of v . elu(K features + Q query)
 
   Both results are means under the weights. All places share K, so that what an
   object looks like is learnt once, not for each place it can be at.
 
-  Between two objects lies the mean of both, where there is none. So the forward
-  pass takes the means around the largest weight alone, and the gradient is that
-  of the means over all places ("straight-through"): what was not chosen can
-  still become what is chosen. The gradient is biased by that; at weights with a
-  single peak, which training ends in, it is not.
-
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
-  Autoencoders for Visuomotor Learning"; Bengio et al. 2013, "Estimating or
-  Propagating Gradients Through Stochastic Neurons", for the straight-through
-  gradient.
+  Autoencoders for Visuomotor Learning".
   """
 
   UNITS = 32
-  _NEAR = 1.5  # Places around the best one: its eight neighbours.
 
   def __init__(self, name: str | None = None):
     super().__init__(name=name)
@@ -136,14 +127,6 @@ class Search(snt.Module):
     weights = tf.nn.softmax(self._score(units), axis=1)  # [B, m k, 1]
     x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
     places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
-
-    best = tf.gather(places, tf.argmax(weights[..., 0], axis=1))  # [B, 2]
-    distances = (tf.abs(places - best[:, tf.newaxis])
-                 * tf.constant([columns / 2., rows / 2.]))  # In places.
-    near = weights * tf.cast(tf.reduce_all(
-        distances < self._NEAR, axis=-1, keepdims=True), tf.float32)
-    near /= tf.reduce_sum(near, axis=1, keepdims=True)
-    weights += tf.stop_gradient(near - weights)
     mean = lambda x: tf.reduce_sum(weights * x, axis=1)
     return Found(place=mean(places), features=mean(flat))
 
