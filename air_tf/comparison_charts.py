@@ -1,9 +1,11 @@
 """Charts of measurements: bars, curves, heat maps."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib import figure
+from matplotlib import patches
 import numpy as np
 
 __all__ = ['accuracy_curves', 'heat_maps', 'variance_bars']
@@ -55,7 +57,8 @@ def accuracy_curves(
 
 
 def heat_maps(grids: dict[tuple[str, str], np.ndarray],
-              axes_of: dict[str, tuple]) -> figure.Figure:
+              axes_of: dict[str, tuple],
+              chosen: Mapping[str, float]) -> figure.Figure:
   """Count accuracy over pairs of options: a column an output, a row a recipe.
 
   Args:
@@ -63,6 +66,7 @@ def heat_maps(grids: dict[tuple[str, str], np.ndarray],
       failed.
     axes_of: by output, (name, values) of the rows and (name, values) of the
       columns.
+    chosen: by option, the value whose cell gets a frame.
   """
   recipes = list(dict.fromkeys(recipe for recipe, _ in grids))
   outputs = list(dict.fromkeys(output for _, output in grids))
@@ -71,13 +75,13 @@ def heat_maps(grids: dict[tuple[str, str], np.ndarray],
     for j, output in enumerate(outputs):
       axes = fig.add_subplot(len(recipes), len(outputs),
                              i * len(outputs) + j + 1)
-      _heat_map(axes, grids[recipe, output], *axes_of[output])
+      _heat_map(axes, grids[recipe, output], *axes_of[output], chosen)
       axes.set_title(f'{recipe}: {output}', fontsize=8)
   fig.tight_layout()
   return fig
 
 
-def _heat_map(axes, grid: np.ndarray, rows, columns) -> None:
+def _heat_map(axes, grid: np.ndarray, rows, columns, chosen) -> None:
   axes.imshow(grid, cmap='viridis', vmin=0., vmax=1., aspect='auto')
   for ticks, (name, values), label in (
       (axes.set_yticks, rows, axes.set_ylabel),
@@ -87,7 +91,10 @@ def _heat_map(axes, grid: np.ndarray, rows, columns) -> None:
   for (y, x), value in np.ndenumerate(grid):
     axes.text(x, y, 'failed' if np.isnan(value) else f'{100. * value:.0f}',
               ha='center', va='center', fontsize=7,
-              color='black' if value > .6 else 'white')
+              color='white' if value <= .6 else 'black')  # NaN is on white.
+    if (rows[1][y], columns[1][x]) == (chosen[rows[0]], chosen[columns[0]]):
+      axes.add_patch(patches.Rectangle(
+          (x - .47, y - .45), .94, .9, fill=False, color='red', linewidth=2))
 
 
 def _colour(i: int, number: int):

@@ -7,6 +7,7 @@ two.
 """
 
 from collections.abc import Sequence
+import dataclasses
 import json
 import pathlib
 
@@ -91,9 +92,13 @@ def accuracies(
 
 
 def save(grids: dict[tuple[str, str], np.ndarray], logdir: str) -> None:
-  """Writes `sensitivity.json` and `sensitivity.png` into a folder."""
+  """Writes `sensitivity.json` and `sensitivity.png` into a folder.
+
+  In the picture the cell of the defaults has a frame.
+  """
   folder = pathlib.Path(logdir)
-  figures.save(comparison_charts.heat_maps(grids, OUTPUTS),
+  figures.save(comparison_charts.heat_maps(
+      grids, OUTPUTS, dataclasses.asdict(config_lib.Config())),
                folder / 'sensitivity.png')
   (folder / 'sensitivity.json').write_text(json.dumps([
       {'recipe': recipe, 'output': output,

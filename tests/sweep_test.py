@@ -190,7 +190,11 @@ def test_grids_of_the_sensitivity(script, tmp_path):
 def test_heat_map_shows_its_values():
   grid = np.array([[0., 1.], [np.nan, .5]])
   axes = {'where': (('bias', (0., 1.)), ('scale', (1., 10.)))}
-  fig = comparison_charts.heat_maps({('nvil', 'where'): grid}, axes)
+  fig = comparison_charts.heat_maps(
+      {('nvil', 'where'): grid}, axes, {'bias': 1., 'scale': 10.})
   texts = [text.get_text() for text in fig.axes[0].texts]
   assert texts == ['0', '100', 'failed', '50']
+  assert fig.axes[0].texts[2].get_color() == 'black'  # On white.
+  frame, = fig.axes[0].patches  # Around the chosen cell, at (1, 1).
+  np.testing.assert_allclose(frame.get_center(), [1., 1.])
   assert figures.rgb(fig).shape[-1] == 3
