@@ -8,6 +8,7 @@ of them.
 import numpy as np
 import tensorflow as tf
 
+from air_tf import elbo as elbo_lib
 from air_tf import estimators
 from air_tf import model as model_lib
 from air_tf import prior
@@ -36,7 +37,7 @@ def score(model: model_lib.AIRModel, images: tf.Tensor,
   return {**elbo._asdict(), 'log_weight': log_weights(terms)}
 
 
-def log_weights(terms: model_lib.ElboTerms) -> tf.Tensor:
+def log_weights(terms: elbo_lib.ElboTerms) -> tf.Tensor:
   """Log importance weights of posterior samples, n summed out exactly.
 
   The weight of a sampled (n, z) would be p(x, n, z) / q(n, z). Given z, its

@@ -16,11 +16,12 @@ import tensorflow_probability as tfp
 from air_tf import background as background_lib
 from air_tf import cell as cell_lib
 from air_tf import config as config_lib
+from air_tf import elbo as elbo_lib
 from air_tf import modules
 from air_tf import noise as noise_lib
 from air_tf import prior
 
-__all__ = ['AIRModel', 'ElboTerms', 'Inference', 'Scene', 'count_presence',
+__all__ = ['AIRModel', 'Inference', 'Scene', 'count_presence',
            'present', 'settle', 'to_pixels']
 
 tfd = tfp.distributions
@@ -43,29 +44,6 @@ class Inference(NamedTuple):
   # first 0 ... T objects, added up.
   canvases: tf.Tensor
   background: background_lib.Background | None = None  # If it is modelled.
-
-
-class ElboTerms(NamedTuple):
-  """The parts of the ELBO of each example, in nats, for every n at once."""
-  log_likelihood: tf.Tensor  # [B, T + 1], log p(x | first n objects).
-  kl_what: tf.Tensor         # [B, T], of each step, if present.
-  kl_where: tf.Tensor        # [B, T], likewise.
-  log_ratio: tf.Tensor       # [B, T], log p / q of each step's where and what.
-  log_posterior: tf.Tensor   # [B, T + 1], log q(n | x).
-  log_prior: tf.Tensor       # [T + 1], log p(n).
-  # Of the background; 0 without a model of it.
-  kl_background: tf.Tensor | float = 0.         # [B]
-  log_ratio_background: tf.Tensor | float = 0.  # [B], log p / q of its code.
-
-  @property
-  def kl_upto(self) -> tf.Tensor:
-    """KL `[B, T + 1]` of all that explains an image by its first n objects."""
-    return _upto(self.kl_background, self.kl_what + self.kl_where)
-
-  @property
-  def log_ratio_upto(self) -> tf.Tensor:
-    """Likewise log p / q `[B, T + 1]`."""
-    return _upto(self.log_ratio_background, self.log_ratio)
 
 
 class Scene(NamedTuple):
@@ -179,13 +157,16 @@ class AIRModel(snt.Module):
       drawn.append((glimpse, y))
     return _stack(steps), *_stack(drawn)
 
-  def elbo_terms(self, images: tf.Tensor, inference: Inference,
-                 num_steps_prior: prior.NumStepsDistribution) -> ElboTerms:
+  def elbo_terms(
+      self, images: tf.Tensor, inference: Inference,
+      num_steps_prior: prior.NumStepsDistribution) -> elbo_lib.ElboTerms:
     """Scores an explanation.
 
-        log p(x | n) = sum over pixels of log N(x; y_1 + ... + y_n, stddev^2)
+        log p(x | n) = sum over pixels of log N(x; b + y_1 + ... + y_n, s^2)
 
-    where each channel of a pixel counts as one.
+    where b is the background, black without a model of it, s is
+    `--pixel_stddev`, and each channel of
+    a pixel counts as one.
 
     Args:
       images: float `[B, H, W]`, those that were explained.
@@ -196,21 +177,22 @@ class AIRModel(snt.Module):
       The terms of the ELBO, apart for each example and each n.
     """
     pixels = tfd.Normal(inference.canvases, self.config.pixel_stddev)
-    background = inference.background
-    of_background = {} if background is None else {
-        'kl_background': _kl(background.posterior, self.background_prior()),
-        'log_ratio_background': _log_ratio(
-            background.code, background.posterior, self.background_prior())}
-    return ElboTerms(
+    behind, p = inference.background, self.background_prior()
+    of_background = {} if behind is None else {
+        'kl_background': elbo_lib.kl(behind.posterior, p),
+        'log_ratio_background': elbo_lib.log_ratio(
+            behind.code, behind.posterior, p)}
+    return elbo_lib.ElboTerms(
         log_likelihood=tf.reduce_sum(
             pixels.log_prob(images[:, tf.newaxis]),
             axis=list(range(2, inference.canvases.shape.rank))),
-        kl_what=_kl(inference.what_posterior, self.what_prior()),
-        kl_where=_kl(inference.where_posterior, self.where_prior()),
-        log_ratio=_log_ratio(
+        kl_what=elbo_lib.kl(inference.what_posterior, self.what_prior()),
+        kl_where=elbo_lib.kl(inference.where_posterior, self.where_prior()),
+        log_ratio=elbo_lib.log_ratio(
             inference.what, inference.what_posterior, self.what_prior())
-        + _log_ratio(inference.where_logits, inference.where_posterior,
-                     self.where_prior()),
+        + elbo_lib.log_ratio(
+            inference.where_logits, inference.where_posterior,
+            self.where_prior()),
         log_posterior=inference.num_steps.log_pmf(),
         log_prior=num_steps_prior.log_pmf(), **of_background)
 
@@ -335,22 +317,3 @@ def to_pixels(images: tf.Tensor) -> tf.Tensor:
 def _stack(steps: list):
   """Joins T structures of `[B, ...]` to one of `[B, T, ...]`."""
   return tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
-
-
-def _upto(first, of_steps: tf.Tensor) -> tf.Tensor:
-  """Sums `[B, T]` over the first n steps, `[B, T + 1]`, plus `first` `[B]`."""
-  sums = tf.pad(tf.cumsum(of_steps, axis=-1), [[0, 0], [1, 0]])
-  return sums + tf.convert_to_tensor(first)[..., tf.newaxis]
-
-
-def _kl(posterior: modules.DiagonalGaussian, prior_: tfd.Normal) -> tf.Tensor:
-  """KL `[...]` of a diagonal Gaussian over `[..., Z]` against a prior."""
-  return tf.reduce_sum(tfd.kl_divergence(
-      tfd.Normal(posterior.mean, posterior.stddev), prior_), axis=-1)
-
-
-def _log_ratio(sample: tf.Tensor, posterior: modules.DiagonalGaussian,
-               prior_: tfd.Normal) -> tf.Tensor:
-  """log p - log q `[...]` of samples `[..., Z]`."""
-  log_q = tfd.Normal(posterior.mean, posterior.stddev).log_prob(sample)
-  return tf.reduce_sum(prior_.log_prob(sample) - log_q, axis=-1)

@@ -35,8 +35,8 @@ from air_tf import config as config_lib  # noqa: E402
 from air_tf import errors  # noqa: E402
 
 __all__ = ['STARTED', 'TRAIN', 'config_from_flags', 'define_config_flags',
-           'no_arguments', 'parse_known', 'run', 'seeds', 'train_flags',
-           'with_flagfiles']
+           'define_sweep_flags', 'no_arguments', 'parse_known', 'run', 'seeds',
+           'train_flags', 'with_flagfiles']
 
 STARTED = time.time()  # As near to the return key as a script can tell.
 TRAIN = pathlib.Path(__file__).with_name('train.py')
@@ -49,6 +49,19 @@ def define_config_flags(*names: str) -> None:
   for field in dataclasses.fields(config_lib.Config):
     if not names or field.name in names:
       _DEFINE[_kind(field)](field)
+
+
+def define_sweep_flags(logdir: str, seeds: str) -> tuple:
+  """Offers --logdir, --seeds and --jobs, given defaults; returns the three."""
+  cores = (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
+           else 1)
+  return (
+      flags.DEFINE_string('logdir', logdir, 'Folder of all runs.'),
+      flags.DEFINE_string('seeds', seeds,
+                          'Seeds: first:last, the last left out, or 3,1,4.'),
+      flags.DEFINE_integer(
+          'jobs', cores, 'Runs at a time; the cores are shared out among them.',
+          lower_bound=1))
 
 
 def config_from_flags(**overrides) -> config_lib.Config:

@@ -9,19 +9,11 @@ run, `generalisation.json` and `generalisation.md`. A table for reading, then,
 as the last line on standard output, the accuracies as JSON.
 """
 
-import os
 
-from absl import flags
 import cli
 
-_LOGDIR = flags.DEFINE_string('logdir', 'runs/generalise',
-                              'Folder of all runs.')
-_SEEDS = flags.DEFINE_string(
-    'seeds', '0:3', 'Seeds: first:last, the last left out, or 3,1,4.')
-_JOBS = flags.DEFINE_integer(
-    'jobs', len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
-    else 1, 'Runs at a time; the cores are shared out among them.',
-    lower_bound=1)
+_LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
+    'runs/generalise', seeds='0:3')
 
 
 def main(arguments: list[str]) -> dict:

@@ -10,19 +10,11 @@ interruption. Left in --logdir: a folder a run, `sensitivity.json` and
 `sensitivity.png`. The last line on standard output says where, as JSON.
 """
 
-import os
 
-from absl import flags
 import cli
 
-_LOGDIR = flags.DEFINE_string('logdir', 'runs/sensitivity',
-                              'Folder of all runs.')
-_SEEDS = flags.DEFINE_string(
-    'seeds', '0:1', 'Seeds: first:last, the last left out, or 3,1,4.')
-_JOBS = flags.DEFINE_integer(
-    'jobs', len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
-    else 1, 'Runs at a time; the cores are shared out among them.',
-    lower_bound=1)
+_LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
+    'runs/sensitivity', seeds='0:1')
 
 
 def main(arguments: list[str]) -> dict:

@@ -11,7 +11,6 @@ line on standard output is the report without its curves, as JSON.
 """
 
 import itertools
-import os
 import pathlib
 
 from absl import flags
@@ -19,13 +18,8 @@ import cli
 
 from air_tf import errors
 
-_LOGDIR = flags.DEFINE_string('logdir', 'runs/sweep', 'Folder of all runs.')
-_SEEDS = flags.DEFINE_string(
-    'seeds', '0:5', 'Seeds: first:last, the last left out, or 3,1,4.')
-_JOBS = flags.DEFINE_integer(
-    'jobs', len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
-    else 1, 'Runs at a time; the cores are shared out among them.',
-    lower_bound=1)
+_LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
+    'runs/sweep', seeds='0:5')
 _THRESHOLD = flags.DEFINE_float(
     'threshold', .98, 'Held-out count accuracy at the end from which a run is '
     'a success.', lower_bound=0., upper_bound=1.)

@@ -6,6 +6,7 @@ import stat_util
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import elbo as elbo_lib
 from air_tf import estimators
 from air_tf import model as model_lib
 from air_tf import prior
@@ -60,7 +61,7 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0.,
           num_steps=posterior, where_posterior=None, where=what,
           where_logits=None, what_posterior=None, what=what, glimpses=None,
           canvases=tile(canvases)),
-      terms=model_lib.ElboTerms(
+      terms=elbo_lib.ElboTerms(
           log_likelihood=tf.identity(leaf['log_likelihood']),
           kl_what=tf.identity(leaf['kl_what']),
           kl_where=tf.identity(leaf['kl_where']),

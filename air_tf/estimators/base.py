@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from air_tf import elbo as elbo_lib
 from air_tf import model as model_lib
 from air_tf import noise
 from air_tf import prior
@@ -25,7 +26,7 @@ class Batch(NamedTuple):
   """
   images: tf.Tensor                # [R, H, W, ...], the B images K times over.
   inference: model_lib.Inference   # Of the rows.
-  terms: model_lib.ElboTerms       # Its score.
+  terms: elbo_lib.ElboTerms       # Its score.
   exploration: tf.Tensor           # [], weight of the uniform count in q.
   seed: tf.Tensor                  # int32 [2], for sampled counts.
   num_particles: int = 1           # K
@@ -120,7 +121,7 @@ def decisions(log_q: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   return log_go, log_q[:, :-1] - log_reached[:, :-1]
 
 
-def weigh(terms: model_lib.ElboTerms, log_q: tf.Tensor,
+def weigh(terms: elbo_lib.ElboTerms, log_q: tf.Tensor,
           reconstruction: tf.Tensor) -> Elbo:
   """Joins the terms of the ELBO under a posterior over counts.
 
@@ -145,7 +146,7 @@ def weigh(terms: model_lib.ElboTerms, log_q: tf.Tensor,
       num_steps=tf.reduce_sum(reached, axis=-1))
 
 
-def expected_elbo(terms: model_lib.ElboTerms, log_q: tf.Tensor) -> Elbo:
+def expected_elbo(terms: elbo_lib.ElboTerms, log_q: tf.Tensor) -> Elbo:
   """`weigh` with the likelihood's exact expectation under `log_q`."""
   return weigh(terms, log_q, tf.reduce_sum(
       tf.exp(log_q) * terms.log_likelihood, axis=-1))
