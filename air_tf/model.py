@@ -165,8 +165,7 @@ class AIRModel(snt.Module):
         log p(x | n) = sum over pixels of log N(x; b + y_1 + ... + y_n, s^2)
 
     where b is the background, black without a model of it, s is
-    `--pixel_stddev`, and each channel of
-    a pixel counts as one.
+    `--pixel_stddev`, and each channel of a pixel counts as one.
 
     Args:
       images: float `[B, H, W]`, those that were explained.
