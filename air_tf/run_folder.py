@@ -32,8 +32,7 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
 _FREE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
          'cache_dir', 'gradient_variance_every', 'distribution')
 # Runs of earlier versions lack these, and did what the default says.
-_YOUNGER = ('backdrop', 'backdrop_level', 'background', 'channels',
-            'difference', 'distribution')
+_YOUNGER = ('backdrop', 'backdrop_level', 'channels', 'distribution')
 
 
 class RunFolder:

@@ -45,7 +45,7 @@ def run(script, *arguments, code=0):
 def train_flags(tmp_path, name='run', **changes):
   return [f'--logdir={tmp_path / name}', *tiny.flags(**(dict(
       cache_dir=tmp_path / 'cache', num_iterations=12, refresh_every=6,
-      jit_compile=True) | changes))]
+      jit_compile=True, **tiny.DAIR) | changes))]
 
 
 def metrics(folder):

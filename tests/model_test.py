@@ -148,7 +148,8 @@ def encoded(model, monkeypatch):
 @pytest.mark.parametrize('channels, colours', [(1, []), (3, [3])])
 def test_dair_encodes_what_is_left_and_what_is_explained(
     channels, colours, monkeypatch):
-  model, x = make(channels=channels), tiny.images(channels=channels)
+  model = make(channels=channels, **tiny.DAIR)
+  x = tiny.images(channels=channels)
   seen = encoded(model, monkeypatch)
   canvases = model.infer(x, seed=tf.constant([1, 2])).canvases
   assert len(seen) == 3
@@ -159,7 +160,7 @@ def test_dair_encodes_what_is_left_and_what_is_explained(
 
 
 def test_dair_learns_through_what_it_drew():
-  model, x = make(), tiny.images()
+  model, x = make(**tiny.DAIR), tiny.images()
   pixels = next(v for v in model.trainable_variables
                 if v.name.endswith('glimpse_decoder/pixels/w:0'))
   with tf.GradientTape() as tape:
@@ -168,7 +169,7 @@ def test_dair_learns_through_what_it_drew():
 
 
 def test_more_steps_than_in_training_begin_with_the_same():
-  model, x = make(), tiny.images()
+  model, x = make(**tiny.DAIR), tiny.images()
   longer = model.with_max_steps(5)
   few, many = model.infer(x), longer.infer(x)
   assert many.what.shape == [3, 5, 4] and model.config.max_steps == 3
@@ -334,8 +335,8 @@ def test_inventory_of_the_background():
 
 
 @pytest.mark.parametrize('changes', [
-    dict(difference=False, image_encoder='mlp'),
-    dict(channels=3, background=True)], ids=['blog', 'all'])
+    dict(image_encoder='mlp'),
+    dict(channels=3, background=True, **tiny.DAIR)], ids=['blog', 'all'])
 @pytest.mark.parametrize('name', config_lib.ESTIMATORS)
 def test_every_variable_gets_a_gradient(name, changes):
   model, estimator = make(**changes), estimators.make(name)
@@ -356,9 +357,8 @@ def test_every_variable_gets_a_gradient(name, changes):
 
 @pytest.mark.parametrize('golden, changes', [
     # A median size of sigmoid(-.2) of the image.
-    ('golden.json', dict(difference=False, image_encoder='conv',
-                         object_size=16 * .450166, object_size_stddev=.2)),
-    ('golden_all.json', dict(background=True))])
+    ('golden.json', dict(object_size=16 * .450166, object_size_stddev=.2)),
+    ('golden_all.json', dict(background=True, **tiny.DAIR))])
 def test_golden_values(golden, changes):
   """Stored outputs of a model with known weights; see tests/README.md."""
   golden = pathlib.Path(__file__).with_name(golden)
