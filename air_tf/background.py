@@ -14,8 +14,8 @@ from air_tf import modules
 
 __all__ = ['CODE_SIZE', 'Background', 'BackgroundModel']
 
-# D. Enough for where the lines of a grid are and how bright; too few to draw
-# objects, which are what glimpses are for.
+# D. Meant to hold where the lines of a grid are and how bright, and to be too
+# few to draw objects, which are what glimpses are for.
 CODE_SIZE = 16
 
 

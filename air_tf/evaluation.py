@@ -146,7 +146,7 @@ def table(result: dict) -> str:
       f"{result['reconstruction']:.2f} - {result['kl_what']:.2f} (what) - "
       f"{result['kl_where']:.2f} (where) - {result['kl_num_steps']:.2f} (n)"
       + (f" - {result['kl_background']:.2f} (background)"
-         if result['kl_background'] else ''))
+         if result.get('kl_background') else ''))
   for k, value in result.get('log_likelihood_bound', {}).items():
     lines.append(f"{f'log p(x), K = {k}':<20} {value:.2f} nats at least")
   lines.append(f"reconstruction       {result['reconstruction_mse']:.5f} "

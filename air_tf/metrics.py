@@ -42,11 +42,8 @@ class Evaluator:
 
   def counts(self) -> np.ndarray:
     """Returns the counts, int32 `[N]`, of the scenes, without a score."""
-    images = self._scenes.images
-    size = batch_size(images[0].size, self._model.config.max_steps)
     return np.concatenate([
-        self._count(tf.constant(images[start:start + size]))
-        for start in range(0, len(images), size)])
+        self._count(images) for _, images in self._batches()])
 
   def __call__(
       self, num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
@@ -59,12 +56,8 @@ class Evaluator:
       Means over the scenes: `elbo` and its terms in nats, `num_steps`; and
       what `count_metrics` tells, where the scenes have counts.
     """
-    images = self._scenes.images
-    size = batch_size(images[0].size, num_steps_prior.max_steps)
-    parts = [
-        self._score(tf.constant(images[start:start + size]),
-                    num_steps_prior.step_logits, start)
-        for start in tf.range(0, len(images), size)]
+    parts = [self._score(images, num_steps_prior.step_logits, start)
+             for start, images in self._batches()]
     scores = {name: np.concatenate([part[name] for part in parts])
               for name in parts[0]}
     counts = scores.pop('counts')
@@ -73,6 +66,13 @@ class Evaluator:
     if self._scenes.counts is not None:
       result |= count_metrics(counts, self._scenes.counts)
     return result
+
+  def _batches(self):
+    """Yields (start, uint8 images from there on) with memory bounded."""
+    images = self._scenes.images
+    size = batch_size(images[0].size, self._model.config.max_steps)
+    for start in tf.range(0, len(images), size):
+      yield start, tf.constant(images[start:start + size])
 
   def _score_batch(self, scenes, prior_logits, start):
     """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""

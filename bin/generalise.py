@@ -9,7 +9,6 @@ run, `generalisation.json` and `generalisation.md`. A table for reading, then,
 as the last line on standard output, the accuracies as JSON.
 """
 
-
 import cli
 
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(

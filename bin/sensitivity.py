@@ -10,7 +10,6 @@ interruption. Left in --logdir: a folder a run, `sensitivity.json` and
 `sensitivity.png`. The last line on standard output says where, as JSON.
 """
 
-
 import cli
 
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
   """
   images: tf.Tensor                # [R, H, W, ...], the B images K times over.
   inference: model_lib.Inference   # Of the rows.
-  terms: elbo_lib.ElboTerms       # Its score.
+  terms: elbo_lib.ElboTerms        # Its score.
   exploration: tf.Tensor           # [], weight of the uniform count in q.
   seed: tf.Tensor                  # int32 [2], for sampled counts.
   num_particles: int = 1           # K
