@@ -17,10 +17,12 @@ __all__ = ['AIRCell', 'Sight', 'State', 'Step', 'WHERE_SIZE', 'to_where']
 
 WHERE_SIZE = 3  # Scale, shift_x, shift_y.
 _REACH = .99  # Of the way to the edge: as far as a search can point.
+_LOOK = 2.  # Side of what is looked at around a place, in sides of an object.
 
 
 class Sight(NamedTuple):
-  """An encoded image."""
+  """An image, and what the encoder made of it."""
+  images: tf.Tensor  # [B, H, W, ...], what was encoded.
   drive: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
   features: tf.Tensor | None  # [B, m, k, F], of places, if they are searched.
 
@@ -55,6 +57,7 @@ class AIRCell(snt.Module):
     hidden = config.hidden_size
     self._what_size = config.what_size
     self._glimpse_size = config.glimpse_size
+    self._object_scale = config.object_size / config.canvas_size
     self._image_encoder = (
         modules.encoder(hidden, name='image_encoder')
         if config.image_encoder == 'mlp'
@@ -96,7 +99,7 @@ class AIRCell(snt.Module):
       summary = self._image_encoder.summarise(features)
     else:
       summary = self._image_encoder(snt.flatten(images))
-    return Sight(drive=self._lstm.drive(summary),
+    return Sight(images=images, drive=self._lstm.drive(summary),
                  features=features if self._search else None)
 
   def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
@@ -145,7 +148,7 @@ class AIRCell(snt.Module):
         sight.drive, tf.concat([state.where, state.what], axis=-1), state.lstm)
     hidden = lstm_state.hidden
 
-    where_posterior = self._locate(hidden, sight.features)
+    where_posterior = self._locate(hidden, sight)
     where_logits = modules.sample(
         where_posterior, where_noise, reparameterise)
     where = to_where(where_logits)
@@ -160,16 +163,23 @@ class AIRCell(snt.Module):
     return step, State(lstm=lstm_state, where=where, what=what)
 
   def _locate(self, hidden: tf.Tensor,
-              features: tf.Tensor | None) -> modules.DiagonalGaussian:
+              sight: Sight) -> modules.DiagonalGaussian:
     """Posterior over a place `[B, 3]`, before squashing."""
-    if features is None:
+    if sight.features is None:
       return self._where_estimator(hidden)
-    found = self._search(features, hidden)
-    # What is learnt in numbers of pixels is only where, about there, it is.
-    posterior = self._where_estimator(
-        tf.concat([hidden, found.features, found.place], axis=-1))
-    about = tf.pad(tf.atanh(_REACH * found.place), [[0, 0], [1, 0]])
-    return posterior._replace(mean=posterior.mean + about)
+    found = self._search(sight.features, hidden)
+    # Then a look around there, at pixels: how large it is, and where its middle
+    # lies, in halves of an object's side. Once learnt, it holds at all places.
+    around = tf.pad(found.place, [[0, 0], [1, 0]],
+                    constant_values=_LOOK * self._object_scale)
+    seen = glimpses_lib.read(sight.images, around, self._glimpse_size)
+    posterior = self._where_estimator(tf.concat(
+        [snt.flatten(seen), hidden, found.features, found.place], axis=-1))
+    scale, beside = tf.split(posterior.mean, [1, 2], axis=-1)
+    place = tf.clip_by_value(
+        found.place + self._object_scale * beside, -1., 1.)
+    return posterior._replace(
+        mean=tf.concat([scale, tf.atanh(_REACH * place)], axis=-1))
 
 
 def to_where(logits: tf.Tensor) -> tf.Tensor:

@@ -128,14 +128,13 @@ class Config:
       .3, 'Standard deviation of a pixel given its reconstruction (blog: .3).',
       lower=_TINY)
   object_size: float = _option(
-      12., 'Prior median of the side of a glimpse, in pixels of the image, and '
-      'where training starts: that of small objects, because a glimpse grows '
-      'to a larger object, but a large one takes two small objects at once.',
+      22., 'Prior median of the side of a glimpse, in pixels of the image, and '
+      'where training starts: that of the largest objects. A search starts on '
+      'one object, so that it need not be small to leave out the next one.',
       lower=_TINY)
   object_size_stddev: float = _option(
       .5, 'Prior standard deviation of the logit of the glimpse scale: from '
-      '--object_size=12 to MNIST\'s 20 pixels it is one and a half.',
-      lower=_TINY)
+      '--object_size=22 to 12 pixels, on 50, it is not quite two.', lower=_TINY)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
       'almost evenly over the image (blog: 1).', lower=_TINY)
@@ -163,10 +162,11 @@ class Config:
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
-      1e-5, 'Success probability s of the prior over counts, p(n) ~ s^n on '
-      '0...T, at the start.', lower=1e-30, upper=1.)
+      1e-4, 'Success probability s of the prior over counts, p(n) ~ s^n on '
+      '0...T, at the start. Small and faint objects have to pay for themselves: '
+      '1e-5 leaves some of them out.', lower=1e-30, upper=1.)
   success_final: float = _option(
-      1e-5, 'Success probability s once annealed (blog: 1e-5).',
+      1e-4, 'Success probability s once annealed (blog: 1e-5).',
       lower=1e-30, upper=1.)
   success_hold: int = _option(
       0, 'Iterations at the initial success probability.', lower=0)
@@ -205,13 +205,14 @@ class Config:
       'adam', "Optimizer: 'adam', or 'rmsprop' (the blog's: momentum .9, "
       'centred, started as TensorFlow 1 did).', choices=OPTIMIZERS)
   learning_rate: float = _option(
-      5e-4, 'Learning rate at the start. At 1e-3 counts swing by points after '
-      'the exploration floor has fallen.', lower=_TINY)
+      1e-3, 'Learning rate at the start. Without a search (--image_encoder) '
+      'counts swing by points at this rate after the exploration floor has '
+      'fallen, and half of it is better.', lower=_TINY)
   baseline_learning_rate: float = _option(
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
       'times the model\'s (blog).', lower=_TINY)
   decay_iterations: int = _option(
-      5_000, 'The learning rate follows half a cosine down to a fiftieth over '
+      3_000, 'The learning rate follows half a cosine down to a fiftieth over '
       'this many iterations and stays there; 0 keeps it constant.', lower=0)
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient; 0 switches clipping off.',
@@ -222,7 +223,7 @@ class Config:
   batch_size: int = _option(
       64, 'Images an iteration (blog: 64), of all replicas together.', lower=1)
   num_iterations: int = _option(
-      5_000, 'Iterations in all. A finished run goes on where it was when this '
+      3_000, 'Iterations in all. A finished run goes on where it was when this '
       'is raised.', lower=1)
 
   # --- Bookkeeping ------------------------------------------------------------

@@ -69,7 +69,14 @@ def products(config: config_lib.Config) -> list[Product]:
                 times=steps),
         Product(batch, units, modules.Search.UNITS, times=steps),
         Product(batch * fields**2, modules.Search.UNITS, 1, times=steps)]
-    located += features + 2
+    channels = 2 * colours if config.difference else colours
+    given = 1 if config.difference else steps  # Looks at what has no gradient.
+    found += [
+        Product(side, image, image * channels, batch, given,
+                right_gradient=behind),
+        Product(side, image, image * channels, batch, steps - given),
+        Product(side, image, side * channels, batch, steps)]
+    located += features + 2 + side**2 * channels
   found += [
       *_mlp(batch, hidden, 4 * units, times=drives),
       Product(1, units + where + what, 4 * units),  # The first step's is one.

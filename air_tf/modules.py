@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import math
 from typing import NamedTuple
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
@@ -90,16 +91,20 @@ class Found(NamedTuple):
 
 
 class Search(snt.Module):
-  """Looks for something in a map of features: additive attention.
+  """Looks for one thing in a map of features: additive attention, decided.
 
       weights = softmax over places of v . elu(K features + Q query)
 
-  Both results are means under the weights. All places share K, so that what an
-  object looks like is learnt once, not for each place it can be at.
+  Both results are means under the weights of the place with the largest one
+  and its eight neighbours, so that of two things one is found, never the empty
+  middle between them. Gradients are those of the mean over all places
+  (straight-through), so that any place can become the largest. All places share
+  K: what an object looks like is learnt once, not for each place it can be at.
 
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
-  Autoencoders for Visuomotor Learning".
+  Autoencoders for Visuomotor Learning"; straight-through: Bengio et al. 2013,
+  "Estimating or Propagating Gradients Through Stochastic Neurons".
   """
 
   UNITS = 32
@@ -108,7 +113,7 @@ class Search(snt.Module):
     super().__init__(name=name)
     self._keys = snt.Linear(self.UNITS, name='keys')
     self._query = snt.Linear(self.UNITS, with_bias=False, name='query')
-    # Small: the first weights are even, the first place is the middle.
+    # Small: the first weights are about even, and none is decided for long.
     self._score = snt.Linear(
         1, with_bias=False, name='score',
         w_init=snt.initializers.TruncatedNormal(stddev=.1))
@@ -127,8 +132,24 @@ class Search(snt.Module):
     weights = tf.nn.softmax(self._score(units), axis=1)  # [B, m k, 1]
     x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
     places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
-    mean = lambda x: tf.reduce_sum(weights * x, axis=1)
-    return Found(place=mean(places), features=mean(flat))
+    found = lambda weights: Found(
+        place=tf.reduce_sum(weights * places, axis=1),
+        features=tf.reduce_sum(weights * flat, axis=1))
+    return tf.nest.map_structure(
+        lambda decided, everywhere: everywhere + tf.stop_gradient(
+            decided - everywhere),
+        found(_around_largest(weights, rows, columns)), found(weights))
+
+
+def _around_largest(weights: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
+  """Keeps the largest of `[B, m k, 1]` and its neighbours, to a sum of 1."""
+  row, column = np.divmod(np.arange(rows * columns), columns)
+  apart = lambda at: np.abs(at[:, np.newaxis] - at)
+  near = np.maximum(apart(row), apart(column)) <= 1  # [m k, m k]
+  largest = tf.argmax(weights[..., 0], axis=1)
+  kept = weights * tf.gather(
+      tf.constant(near, weights.dtype), largest)[..., tf.newaxis]
+  return kept / tf.reduce_sum(kept, axis=1, keepdims=True)
 
 
 class DiagonalGaussian(NamedTuple):

@@ -86,3 +86,33 @@ def test_what_depends_on_the_image_inside_the_glimpse():
   black, _ = cell(tf.zeros([3, 16, 16]), sight, state, zero)
   np.testing.assert_array_equal(seen.where, black.where)
   assert np.all(np.any(seen.what != black.what, axis=-1))
+
+
+def test_place_found_is_corrected_in_halves_of_an_object():
+  config = tiny.config(image_encoder='search')
+  cell = cell_lib.AIRCell(config)
+  images = tiny.images(3)
+  # The object found is in the lower right, not so near the edge that half an
+  # object further is outside.
+  images *= tf.pad(tf.ones([1, 4, 4]), [[0, 0], [8, 4], [8, 4]])
+  take = lambda: cell(images, cell.encode(images), cell.initial_state(),
+                      tf.zeros([3, 7]))[0].where.numpy()
+  take()
+  estimator = cell._where_estimator.trainable_variables
+  for variable in estimator:
+    variable.assign(tf.zeros(variable.shape))
+  found = take()
+  np.testing.assert_allclose(found[:, 0], 7. / 16., rtol=1e-5)
+  bias = next(v for v in estimator if v.shape == [6])
+  bias.assign([0., 0., -1., 0., 0., 0.])  # Scale, x, y; deviations.
+  np.testing.assert_allclose(
+      take() - found, [[0., 0., -.99 * 7. / 16.]] * 3, atol=1e-5)
+
+
+def test_pixels_around_the_place_found_decide_where_the_object_is():
+  cell, _ = make(image_encoder='search')
+  images, state, zero = tiny.images(3), cell.initial_state(), tf.zeros([3, 7])
+  sight = cell.encode(images)
+  where = lambda sight: cell(images, sight, state, zero)[0].where.numpy()
+  other = sight._replace(images=tf.zeros_like(images))
+  assert np.all(where(sight) != where(other))

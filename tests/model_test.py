@@ -309,7 +309,7 @@ def test_inventory_of_variables(image_encoder, difference):
   if image_encoder == 'search':
     expected |= linear('search/keys', 16, 32) | {
         'search/query/w': (256, 32), 'search/score/w': (32, 1)}
-    located += 16 + 2
+    located += 16 + 2 + 400 * channels  # And a look around there.
   expected |= {
       'initial_hidden': (256,), 'initial_cell': (256,),
       'lstm/step/w': (256 + 3 + 50, 1024)}

@@ -137,7 +137,7 @@ def test_lstm_agrees_with_sonnets():
 
 
 def searched(features, query=None):
-  """Searches `features` for the brightest place."""
+  """Searches `features` for the brightest place, which is told from others."""
   search = modules.Search()
   query = tf.zeros([len(features), 3]) if query is None else query
   search(tf.constant(features, tf.float32), query)
@@ -158,9 +158,31 @@ def test_search_finds_the_place_and_what_is_there():
   np.testing.assert_allclose(found.features, [[3., 2.], [1., 4.]], atol=1e-2)
 
 
-def test_search_of_what_is_the_same_everywhere_points_to_the_middle():
-  found = searched(np.ones([1, 3, 6, 2]))
-  np.testing.assert_allclose(found.place, [[0., 0.]], atol=1e-6)
+def test_search_decides_for_one_of_two_and_not_for_the_middle():
+  features = np.zeros([1, 1, 9, 2])
+  features[0, 0, 1] = 2., 2.
+  features[0, 0, 7] = 2., 2.01
+  found = searched(features)
+  np.testing.assert_allclose(found.place, [[2. * 7.5 / 9. - 1., 0.]], atol=.02)
+
+
+def test_search_finds_what_lies_between_two_places():
+  features = np.zeros([1, 9, 1, 2])
+  features[0, 2:4, 0] = 2.
+  np.testing.assert_allclose(
+      searched(features).place, [[0., 2. * 3. / 9. - 1.]], atol=.02)
+
+
+def test_any_place_can_become_the_one_found():
+  features = np.zeros([1, 1, 9, 2], np.float32)
+  features[0, 0, 1] = .01  # Decided, but by little.
+  features = tf.constant(features)
+  with tf.GradientTape() as tape:
+    tape.watch(features)
+    x = searched(features).place[0, 0]
+  gradient = tape.gradient(x, features)[0, 0, :, 0]
+  assert gradient[8] > 1e-3, 'what is far to the right pulls to the right'
+  assert gradient[0] < -1e-6, 'and to the left'
 
 
 def test_what_is_searched_for_decides_what_is_found():
