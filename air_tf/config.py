@@ -163,8 +163,8 @@ class Config:
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
       1e-4, 'Success probability s of the prior over counts, p(n) ~ s^n on '
-      '0...T, at the start. Small and faint objects have to pay for themselves: '
-      '1e-5 leaves some of them out.', lower=1e-30, upper=1.)
+      '0...T, at the start: what an object must pay for. At 1e-5 some that are '
+      'small and faint are left out.', lower=1e-30, upper=1.)
   success_final: float = _option(
       1e-4, 'Success probability s once annealed (blog: 1e-5).',
       lower=1e-30, upper=1.)
@@ -205,9 +205,9 @@ class Config:
       'adam', "Optimizer: 'adam', or 'rmsprop' (the blog's: momentum .9, "
       'centred, started as TensorFlow 1 did).', choices=OPTIMIZERS)
   learning_rate: float = _option(
-      1e-3, 'Learning rate at the start. Without a search (--image_encoder) '
-      'counts swing by points at this rate after the exploration floor has '
-      'fallen, and half of it is better.', lower=_TINY)
+      7e-4, 'Learning rate at the start. At 1e-3 counts swing by points after '
+      'the exploration floor has fallen; at 5e-4 many objects take longer.',
+      lower=_TINY)
   baseline_learning_rate: float = _option(
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
       'times the model\'s (blog).', lower=_TINY)

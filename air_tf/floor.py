@@ -68,6 +68,7 @@ def products(config: config_lib.Config) -> list[Product]:
         Product(batch * fields**2, features, modules.Search.UNITS,
                 times=steps),
         Product(batch, units, modules.Search.UNITS, times=steps),
+        Product(batch, units, fields**2, times=steps),
         Product(batch * fields**2, modules.Search.UNITS, 1, times=steps)]
     channels = 2 * colours if config.difference else colours
     given = 1 if config.difference else steps  # Looks at what has no gradient.

@@ -93,13 +93,14 @@ class Found(NamedTuple):
 class Search(snt.Module):
   """Looks for one thing in a map of features: additive attention, decided.
 
-      weights = softmax over places of v . elu(K features + Q query)
+      weights = softmax over places of v . elu(K features + Q query) + M query
 
   Both results are means under the weights of the place with the largest one
   and its eight neighbours, so that of two things one is found, never the empty
   middle between them. Gradients are those of the mean over all places
   (straight-through), so that any place can become the largest. All places share
   K: what an object looks like is learnt once, not for each place it can be at.
+  M has a row a place: the query, which knows the whole image, can point, too.
 
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
@@ -117,19 +118,23 @@ class Search(snt.Module):
     self._score = snt.Linear(
         1, with_bias=False, name='score',
         w_init=snt.initializers.TruncatedNormal(stddev=.1))
+    self._point: snt.Linear | None = None  # Its size is that of the first map.
 
   def __call__(self, features: tf.Tensor, query: tf.Tensor) -> Found:
     """Searches.
 
     Args:
-      features: `[B, m, k, F]`; m, k and F must be known.
+      features: `[B, m, k, F]`; m, k and F must be known, and in all calls the
+        same.
       query: `[B, D]`, what is looked for.
     """
     _, rows, columns, size = features.shape
+    self._make_point(rows * columns)
     flat = tf.reshape(features, [-1, rows * columns, size])
     units = tf.nn.elu(
         self._keys(flat) + self._query(query)[:, tf.newaxis])
-    weights = tf.nn.softmax(self._score(units), axis=1)  # [B, m k, 1]
+    scores = self._score(units) + self._point(query)[..., tf.newaxis]
+    weights = tf.nn.softmax(scores, axis=1)  # [B, m k, 1]
     x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
     places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
     found = lambda weights: Found(
@@ -139,6 +144,12 @@ class Search(snt.Module):
         lambda decided, everywhere: everywhere + tf.stop_gradient(
             decided - everywhere),
         found(_around_largest(weights, rows, columns)), found(weights))
+
+  @snt.once
+  def _make_point(self, num_places: int) -> None:
+    self._point = snt.Linear(
+        num_places, with_bias=False, name='point',
+        w_init=snt.initializers.TruncatedNormal(stddev=.01))
 
 
 def _around_largest(weights: tf.Tensor, rows: int, columns: int) -> tf.Tensor:

@@ -308,7 +308,8 @@ def test_inventory_of_variables(image_encoder, difference):
   located = 256
   if image_encoder == 'search':
     expected |= linear('search/keys', 16, 32) | {
-        'search/query/w': (256, 32), 'search/score/w': (32, 1)}
+        'search/query/w': (256, 32), 'search/score/w': (32, 1),
+        'search/point/w': (256, 7 * 7)}
     located += 16 + 2 + 400 * channels  # And a look around there.
   expected |= {
       'initial_hidden': (256,), 'initial_cell': (256,),

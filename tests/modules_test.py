@@ -185,6 +185,17 @@ def test_any_place_can_become_the_one_found():
   assert gradient[0] < -1e-6, 'and to the left'
 
 
+def test_a_query_points_where_all_places_look_the_same():
+  search = modules.Search()
+  features, query = tf.zeros([2, 1, 9, 2]), tf.constant([[1., 0.], [0., 1.]])
+  search(features, query)
+  point = next(v for v in search.trainable_variables if 'point' in v.name)
+  point.assign(20. * tf.one_hot([2, 6], 9))
+  np.testing.assert_allclose(
+      search(features, query).place[:, 0], [5. / 9. - 1., 13. / 9. - 1.],
+      atol=1e-5)
+
+
 def test_what_is_searched_for_decides_what_is_found():
   # ELU is nearly flat far below 0: there the query tells keys apart.
   features = np.zeros([1, 1, 4, 1], np.float32)
