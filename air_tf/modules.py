@@ -101,6 +101,7 @@ class Search(snt.Module):
   (straight-through), so that any place can become the largest. All places share
   K: what an object looks like is learnt once, not for each place it can be at.
   M has a row a place: the query, which knows the whole image, can point, too.
+  What it learns counts as a fifth, lest all decisions swing at once.
 
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
@@ -109,6 +110,7 @@ class Search(snt.Module):
   """
 
   UNITS = 32
+  POINTING = .2
 
   def __init__(self, name: str | None = None):
     super().__init__(name=name)
@@ -133,8 +135,8 @@ class Search(snt.Module):
     flat = tf.reshape(features, [-1, rows * columns, size])
     units = tf.nn.elu(
         self._keys(flat) + self._query(query)[:, tf.newaxis])
-    scores = self._score(units) + self._point(query)[..., tf.newaxis]
-    weights = tf.nn.softmax(scores, axis=1)  # [B, m k, 1]
+    pointed = self.POINTING * self._point(query)[..., tf.newaxis]
+    weights = tf.nn.softmax(self._score(units) + pointed, axis=1)  # [B, m k, 1]
     x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
     places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
     found = lambda weights: Found(

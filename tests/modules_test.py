@@ -190,7 +190,7 @@ def test_a_query_points_where_all_places_look_the_same():
   features, query = tf.zeros([2, 1, 9, 2]), tf.constant([[1., 0.], [0., 1.]])
   search(features, query)
   point = next(v for v in search.trainable_variables if 'point' in v.name)
-  point.assign(20. * tf.one_hot([2, 6], 9))
+  point.assign(100. * tf.one_hot([2, 6], 9))
   np.testing.assert_allclose(
       search(features, query).place[:, 0], [5. / 9. - 1., 13. / 9. - 1.],
       atol=1e-5)
