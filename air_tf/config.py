@@ -193,7 +193,7 @@ class Config:
       .9, 'Exploration floor at the start: the weight of a uniform count mixed '
       'into q(n). Without it q(n) locks to one count.', lower=0., upper=1.)
   exploration_final: float = _option(
-      .2, 'Exploration floor at the end. Above 0 it keeps every prefix of the '
+      .1, 'Exploration floor at the end. Above 0 it keeps every prefix of the '
       'explanation good, so that one step goes on explaining one object, and '
       'small objects go on being drawn where they are not counted yet.',
       lower=0., upper=1.)
