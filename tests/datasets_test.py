@@ -79,7 +79,7 @@ def test_size_and_channels_are_those_of_the_scenes(tmp_path, path):
   scene_files.write(coloured, FULL._replace(
       images=np.stack([FULL.images] * 3, axis=-1)))
   for file, shape in ((path, (40, 40)), (coloured, (40, 40, 3))):
-    config = config_lib.Config(scenes=file, canvas_size=16)
+    config = config_lib.Config(scenes=file, canvas_size=32)
     train, test = load(config)
     assert train.images.shape[1:] == test.images.shape[1:] == shape
     config = datasets.fitted(config, test)

@@ -202,7 +202,7 @@ def test_another_configuration_is_refused_with_the_difference(
   before = metrics(folder)
   flags = train_flags(folder.parent, learning_rate=.5, seed=3)
   error = run('train.py', *flags, code=2).stderr.splitlines()[-1]
-  assert '--learning_rate was 0.0005 and is 0.5' in error
+  assert '--learning_rate was 0.0007 and is 0.5' in error
   assert '--seed was 0 and is 3' in error
   assert metrics(folder) == before
 
