@@ -57,7 +57,7 @@ class AIRCell(snt.Module):
     hidden = config.hidden_size
     self._what_size = config.what_size
     self._glimpse_size = config.glimpse_size
-    self._object_scale = config.object_size / config.canvas_size
+    self._object_scale = config.object_scale
     self._image_encoder = (
         modules.encoder(hidden, name='image_encoder')
         if config.image_encoder == 'mlp'

@@ -284,10 +284,14 @@ class Config:
     return self._shape(self.glimpse_size)
 
   @property
+  def object_scale(self) -> float:
+    """Prior median of the side of a glimpse, over that of the image."""
+    return self.object_size / self.canvas_size
+
+  @property
   def scale_prior_mean(self) -> float:
     """Prior mean of the logit of the glimpse scale."""
-    scale = self.object_size / self.canvas_size
-    return math.log(scale / (1. - scale))
+    return math.log(self.object_scale / (1. - self.object_scale))
 
   @property
   def particles(self) -> int:

@@ -55,12 +55,11 @@ def products(config: config_lib.Config) -> list[Product]:
   glimpse, where = side**2 * colours, cell_lib.WHERE_SIZE
   behind = config.background  # If so, what is seen of an image has a gradient.
   conv = config.image_encoder != 'mlp'
-  if config.difference:  # What is explained before the first step is constant.
-    found = [*_encode(config, 2 * colours, conv, left_gradient=behind),
-             *_encode(config, 2 * colours, conv, steps - 1)]
-  else:
-    found = _encode(config, colours, conv, left_gradient=behind)
-  drives = steps if config.difference else 1
+  # DAIR: what is explained before the first step is constant, later it is not.
+  channels, later = (
+      (2 * colours, steps - 1) if config.difference else (colours, 0))
+  found = [*_encode(config, channels, conv, left_gradient=behind),
+           *_encode(config, channels, conv, later)]
   located = units
   if config.image_encoder == 'search':
     fields, features = _fields(image)
@@ -70,23 +69,15 @@ def products(config: config_lib.Config) -> list[Product]:
         Product(batch, units, modules.Search.UNITS, times=steps),
         Product(batch, units, fields**2, times=steps),
         Product(batch * fields**2, modules.Search.UNITS, 1, times=steps)]
-    channels = 2 * colours if config.difference else colours
-    given = 1 if config.difference else steps  # Looks at what has no gradient.
-    found += [
-        Product(side, image, image * channels, batch, given,
-                right_gradient=behind),
-        Product(side, image, image * channels, batch, steps - given),
-        Product(side, image, side * channels, batch, steps)]
+    found += [*_read(config, channels, steps - later, image_gradient=behind),
+              *_read(config, channels, later, image_gradient=True)]
     located += features + 2 + side**2 * channels
   found += [
-      *_mlp(batch, hidden, 4 * units, times=drives),
+      *_mlp(batch, hidden, 4 * units, times=1 + later),
       Product(1, units + where + what, 4 * units),  # The first step's is one.
       *_mlp(batch, units + where + what, 4 * units, times=steps - 1),
       *_mlp(batch, located, hidden, hidden, 2 * where, times=steps),
-      # `read`: images need no gradient.
-      Product(side, image, image * colours, batch, steps,
-              right_gradient=behind),
-      Product(side, image, side * colours, batch, steps),
+      *_read(config, colours, steps, image_gradient=behind),
       *_mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
       *_mlp(batch * steps, what, hidden, hidden, glimpse),
       *_mlp(batch * steps, units, 128, 64, 1),
@@ -122,6 +113,16 @@ def _encode(config: config_lib.Config, channels: int, conv: bool,
     channels, left_gradient = filters, True
   return found + _mlp(batch, size**2 * channels, hidden, hidden, times=times,
                       left_gradient=left_gradient)
+
+
+def _read(config: config_lib.Config, channels: int, times: int,
+          image_gradient: bool) -> list[Product]:
+  """Of glimpses of an image with that many channels."""
+  batch, side = config.batch_size, config.glimpse_size
+  image = config.canvas_size
+  return [Product(side, image, image * channels, batch, times,
+                  right_gradient=image_gradient),
+          Product(side, image, side * channels, batch, times)]
 
 
 def _fields(size: int) -> tuple[int, int]:
