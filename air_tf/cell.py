@@ -18,6 +18,9 @@ __all__ = ['AIRCell', 'Sight', 'State', 'Step', 'WHERE_SIZE', 'to_where']
 WHERE_SIZE = 3  # Scale, shift_x, shift_y.
 _REACH = .99  # Of the way to the edge: as far as a search can point.
 _LOOK = 2.  # Side of what is looked at around a place, in sides of an object.
+# A tenth of the usual steps for what a search makes of a place: it knows places
+# to a hundredth of an image, and a step of Adam moves all 256 weights at once.
+_PACE = .1
 
 
 class Sight(NamedTuple):
@@ -74,7 +77,8 @@ class AIRCell(snt.Module):
         config.steps_bias, name='steps_predictor')
     self._where_estimator = modules.GaussianEstimator(
         WHERE_SIZE, hidden, mean_init=[config.scale_prior_mean, 0., 0.],
-        stddev_init=config.where_stddev_init, name='where_estimator')
+        stddev_init=config.where_stddev_init,
+        pace=_PACE if self._search else 1., name='where_estimator')
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
     self._decoder = modules.Decoder(
@@ -169,7 +173,8 @@ class AIRCell(snt.Module):
       return self._where_estimator(hidden)
     found = self._search(sight.features, hidden)
     # Then a look around there, at pixels: how large it is, and where its middle
-    # lies, in halves of an object's side. Once learnt, it holds at all places.
+    # lies, in halves of an object's side; how uncertain that is, in sides. Once
+    # learnt, it holds at all places.
     around = tf.pad(found.place, [[0, 0], [1, 0]],
                     constant_values=_LOOK * self._object_scale)
     seen = glimpses_lib.read(sight.images, around, self._glimpse_size)
@@ -178,8 +183,9 @@ class AIRCell(snt.Module):
     scale, beside = tf.split(posterior.mean, [1, 2], axis=-1)
     place = tf.clip_by_value(
         found.place + self._object_scale * beside, -1., 1.)
-    return posterior._replace(
-        mean=tf.concat([scale, tf.atanh(_REACH * place)], axis=-1))
+    return modules.DiagonalGaussian(
+        mean=tf.concat([scale, tf.atanh(_REACH * place)], axis=-1),
+        stddev=posterior.stddev * [1., *[2. * self._object_scale] * 2])
 
 
 def to_where(logits: tf.Tensor) -> tf.Tensor:

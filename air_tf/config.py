@@ -162,11 +162,12 @@ class Config:
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
-      1e-4, 'Success probability s of the prior over counts, p(n) ~ s^n on '
-      '0...T, at the start: what an object must pay for. At 1e-5 some that are '
-      'small and faint are left out.', lower=1e-30, upper=1.)
+      1e-2, 'Success probability s of the prior over counts, p(n) ~ s^n on '
+      '0...T, at the start: what an object must pay for. At 1e-4 some that are '
+      'small and faint are left out, at 1 some are taken for two.',
+      lower=1e-30, upper=1.)
   success_final: float = _option(
-      1e-4, 'Success probability s once annealed (blog: 1e-5).',
+      1e-2, 'Success probability s once annealed (blog: 1e-5).',
       lower=1e-30, upper=1.)
   success_hold: int = _option(
       0, 'Iterations at the initial success probability.', lower=0)
@@ -213,7 +214,7 @@ class Config:
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
       'times the model\'s (blog).', lower=_TINY)
   decay_iterations: int = _option(
-      3_000, 'The learning rate follows half a cosine down to a fiftieth over '
+      2_000, 'The learning rate follows half a cosine down to a fiftieth over '
       'this many iterations and stays there; 0 keeps it constant.', lower=0)
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient; 0 switches clipping off.',
@@ -224,7 +225,7 @@ class Config:
   batch_size: int = _option(
       64, 'Images an iteration (blog: 64), of all replicas together.', lower=1)
   num_iterations: int = _option(
-      3_000, 'Iterations in all. A finished run goes on where it was when this '
+      2_000, 'Iterations in all. A finished run goes on where it was when this '
       'is raised.', lower=1)
 
   # --- Bookkeeping ------------------------------------------------------------

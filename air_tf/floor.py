@@ -106,9 +106,9 @@ def _encode(config: config_lib.Config, channels: int, conv: bool,
   batch, size = config.batch_size, config.canvas_size
   hidden = config.hidden_size
   found = []
-  for filters, field, stride in modules.ConvEncoder.LAYERS if conv else ():
-    size = _after(size, field, stride)
-    found.append(Product(batch * size**2, field**2 * channels, filters,
+  for filters, stride in modules.ConvEncoder.LAYERS if conv else ():
+    size = size // stride + 1
+    found.append(Product(batch * size**2, (2 * stride)**2 * channels, filters,
                          times=times, left_gradient=left_gradient))
     channels, left_gradient = filters, True
   return found + _mlp(batch, size**2 * channels, hidden, hidden, times=times,
@@ -127,13 +127,9 @@ def _read(config: config_lib.Config, channels: int, times: int,
 
 def _fields(size: int) -> tuple[int, int]:
   """Side of the map of features of an image, and features of a place."""
-  for _, field, stride in modules.ConvEncoder.LAYERS:
-    size = _after(size, field, stride)
+  for _, stride in modules.ConvEncoder.LAYERS:
+    size = size // stride + 1
   return size, modules.ConvEncoder.LAYERS[-1][0]
-
-
-def _after(size: int, field: int, stride: int) -> int:
-  return (size + 2 * (field - stride) - field) // stride + 1
 
 
 def milliseconds(config: config_lib.Config, num_parameters: int,

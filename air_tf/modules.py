@@ -50,14 +50,14 @@ class ConvEncoder(snt.Module):
   touch holds at all places, where an MLP has to learn each place by itself.
   """
 
-  LAYERS = (16, 8, 4), (16, 4, 2)  # Filters, their side, stride.
+  LAYERS = (16, 4), (16, 2)  # Filters, stride; their side is twice that.
 
   def __init__(self, hidden_size: int, name: str | None = None):
     """Makes the encoder, with `hidden_size` units in its last two layers."""
     super().__init__(name=name)
     self._convolutions = [
-        snt.Conv2D(filters, side, stride, padding='VALID', name=f'conv_{i}')
-        for i, (filters, side, stride) in enumerate(self.LAYERS)]
+        _Convolution(*layer, name=f'conv_{i}')
+        for i, layer in enumerate(self.LAYERS)]
     self._mlp = encoder(hidden_size, name='mlp')
 
   def __call__(self, images: tf.Tensor) -> tf.Tensor:
@@ -71,17 +71,48 @@ class ConvEncoder(snt.Module):
     """
     x = tf.reshape(
         images, [-1, *images.shape[1:3], math.prod(images.shape[3:])])
-    for (_, side, stride), layer in zip(
-        self.LAYERS, self._convolutions, strict=True):
-      # With this margin pixels at the edge are seen as often as those in the
-      # middle. XLA's own (`SAME`) takes twice the time on processors.
-      margin = [side - stride] * 2
-      x = tf.nn.relu(layer(tf.pad(x, [[0, 0], margin, margin, [0, 0]])))
+    for layer in self._convolutions:
+      x = tf.nn.relu(layer(x))
     return x
 
   def summarise(self, features: tf.Tensor) -> tf.Tensor:
     """Maps features `[B, m, k, F]` to `[B, hidden_size]`."""
     return self._mlp(snt.flatten(features))
+
+
+class _Convolution(snt.Module):
+  """Filters of 2 S x 2 S pixels, S apart, with a margin of S.
+
+  With that margin pixels at the edge are seen as often as those in the middle.
+  It is computed as what it also is, filters of 2 x 2 blocks of S x S pixels,
+  one block apart, for which XLA takes some 40 % less time on processors.
+  """
+
+  def __init__(self, filters: int, stride: int, name: str | None = None):
+    super().__init__(name=name)
+    self._filters, self._stride = filters, stride
+
+  def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    """Maps `[B, H, W, C]` to `[B, H // S + 1, W // S + 1, filters]`."""
+    stride = self._stride
+    _, height, width, channels = x.shape
+    self._make_weights(channels)
+    whole = lambda size: (size // stride + 2) * stride
+    x = tf.pad(x, [[0, 0], [stride] * 2, [stride] * 2, [0, 0]])
+    blocks = tf.nn.space_to_depth(x[:, :whole(height), :whole(width)], stride)
+    w = tf.reshape(
+        self.w, [2, stride, 2, stride, channels, self._filters])
+    w = tf.reshape(tf.transpose(w, [0, 2, 1, 3, 4, 5]),
+                   [2, 2, blocks.shape[-1], self._filters])
+    return tf.nn.conv2d(blocks, w, strides=1, padding='VALID') + self.b
+
+  @snt.once
+  def _make_weights(self, channels: int) -> None:
+    shape = [2 * self._stride, 2 * self._stride, channels, self._filters]
+    init = snt.initializers.TruncatedNormal(
+        stddev=1. / math.sqrt(math.prod(shape[:-1])))
+    self.w = tf.Variable(init(shape, tf.float32), name='w')
+    self.b = tf.Variable(tf.zeros([self._filters]), name='b')
 
 
 class Found(NamedTuple):
@@ -93,15 +124,19 @@ class Found(NamedTuple):
 class Search(snt.Module):
   """Looks for one thing in a map of features: additive attention, decided.
 
-      weights = softmax over places of v . elu(K features + Q query) + M query
+      weights = softmax of v . elu(K features + Q query) + tanh(M query)
 
   Both results are means under the weights of the place with the largest one
   and its eight neighbours, so that of two things one is found, never the empty
-  middle between them. Gradients are those of the mean over all places
-  (straight-through), so that any place can become the largest. All places share
-  K: what an object looks like is learnt once, not for each place it can be at.
-  M has a row a place: the query, which knows the whole image, can point, too.
-  What it learns counts as a fifth, lest all decisions swing at once.
+  middle between them. All places share K: what an object looks like is learnt
+  once, not for each place it can be at. M has a row a place: the query, which
+  knows the whole image, can point, too. That tips the balance among things and
+  is bounded, lest steps rest in a corner while there is something to be found.
+
+  Which place becomes the largest is learnt from the features: their gradient is
+  that of the mean over all places (straight-through). The gradient of the place
+  stays among the nine: what a small move there would bring says nothing of
+  places far away, and to extend it to them draws the search into the corners.
 
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
@@ -110,7 +145,6 @@ class Search(snt.Module):
   """
 
   UNITS = 32
-  POINTING = .2
 
   def __init__(self, name: str | None = None):
     super().__init__(name=name)
@@ -135,17 +169,17 @@ class Search(snt.Module):
     flat = tf.reshape(features, [-1, rows * columns, size])
     units = tf.nn.elu(
         self._keys(flat) + self._query(query)[:, tf.newaxis])
-    pointed = self.POINTING * self._point(query)[..., tf.newaxis]
-    weights = tf.nn.softmax(self._score(units) + pointed, axis=1)  # [B, m k, 1]
+    weights = tf.nn.softmax(
+        self._score(units) + tf.tanh(self._point(query))[..., tf.newaxis],
+        axis=1)  # [B, m k, 1]
+    decided = _around_largest(weights, rows, columns)
     x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
     places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
-    found = lambda weights: Found(
-        place=tf.reduce_sum(weights * places, axis=1),
-        features=tf.reduce_sum(weights * flat, axis=1))
-    return tf.nest.map_structure(
-        lambda decided, everywhere: everywhere + tf.stop_gradient(
-            decided - everywhere),
-        found(_around_largest(weights, rows, columns)), found(weights))
+    seen, anywhere = (
+        tf.reduce_sum(w * flat, axis=1) for w in (decided, weights))
+    return Found(
+        place=tf.reduce_sum(decided * places, axis=1),
+        features=anywhere + tf.stop_gradient(seen - anywhere))
 
   @snt.once
   def _make_point(self, num_places: int) -> None:
@@ -180,7 +214,8 @@ class GaussianEstimator(snt.Module):
   """
 
   def __init__(self, size: int, hidden_size: int, mean_init=0.,
-               stddev_init: float = 1., name: str | None = None):
+               stddev_init: float = 1., pace: float = 1.,
+               name: str | None = None):
     """Makes the estimator.
 
     Args:
@@ -188,19 +223,23 @@ class GaussianEstimator(snt.Module):
       hidden_size: units of each of the two hidden layers.
       mean_init: initial mean, a float or `[Z]`.
       stddev_init: initial standard deviation.
+      pace: of what the output layer learns, as a share of the usual; what it
+        gives at first is the same.
       name: name of the module.
     """
     super().__init__(name=name)
     self._hidden = encoder(hidden_size, name='hidden')
-    small = snt.initializers.TruncatedNormal(stddev=.01)
+    small = snt.initializers.TruncatedNormal(stddev=.01 / pace)
     # One product for both: twelve small ones fewer an iteration.
     self._both = snt.Linear(2 * size, w_init=small, name='mean_and_stddev')
+    self._pace = pace
     self._mean_init = tf.constant(mean_init, tf.float32)
     self._stddev_init = tf.math.log(tf.math.expm1(stddev_init))
 
   def __call__(self, inputs: tf.Tensor) -> DiagonalGaussian:
     """Maps `[B, D]` to a Gaussian over `[B, Z]`."""
-    mean, stddev = tf.split(self._both(self._hidden(inputs)), 2, axis=-1)
+    mean, stddev = tf.split(
+        self._pace * self._both(self._hidden(inputs)), 2, axis=-1)
     return DiagonalGaussian(
         mean=mean + self._mean_init,
         stddev=tf.nn.softplus(stddev + self._stddev_init))

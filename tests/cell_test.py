@@ -95,8 +95,9 @@ def test_place_found_is_corrected_in_halves_of_an_object():
   # The object found is in the lower right, not so near the edge that half an
   # object further is outside.
   images *= tf.pad(tf.ones([1, 4, 4]), [[0, 0], [8, 4], [8, 4]])
-  take = lambda: cell(images, cell.encode(images), cell.initial_state(),
-                      tf.zeros([3, 7]))[0].where.numpy()
+  step = lambda: cell(images, cell.encode(images), cell.initial_state(),
+                      tf.zeros([3, 7]))[0]
+  take = lambda: step().where.numpy()
   take()
   estimator = cell._where_estimator.trainable_variables
   for variable in estimator:
@@ -104,9 +105,14 @@ def test_place_found_is_corrected_in_halves_of_an_object():
   found = take()
   np.testing.assert_allclose(found[:, 0], 7. / 16., rtol=1e-5)
   bias = next(v for v in estimator if v.shape == [6])
-  bias.assign([0., 0., -1., 0., 0., 0.])  # Scale, x, y; deviations.
+  # Scale, x, y; deviations. A tenth of it counts.
+  bias.assign([0., 0., -10., 0., 0., 0.])
   np.testing.assert_allclose(
       take() - found, [[0., 0., -.99 * 7. / 16.]] * 3, atol=1e-5)
+  np.testing.assert_allclose(  # As a share of scale, and of a side.
+      step().where_posterior.stddev,
+      [config.where_stddev_init * np.array([1., 14. / 16., 14. / 16.])] * 3,
+      rtol=1e-5)
 
 
 def test_pixels_around_the_place_found_decide_where_the_object_is():

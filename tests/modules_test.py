@@ -80,14 +80,24 @@ def test_conv_encoder_knows_a_pattern_at_every_place():
   pattern = RNG.random([10, 10])
   images = np.zeros([2, 60, 60], np.float32)
   images[0, 22:32, 22:32] = images[1, 30:40, 22:32] = pattern
-  encoder = modules.ConvEncoder(16)
-  encoder(images)
-  x = images[..., np.newaxis]
-  for layer in encoder.submodules:
-    if isinstance(layer, snt.Conv2D):
-      x = tf.nn.relu(layer(x))
+  x = modules.ConvEncoder(16).features(images)
   np.testing.assert_allclose(x[0, 1:-2], x[1, 2:-1], atol=1e-5)
   assert np.max(np.abs(x[0, 1:-2] - x[1, 1:-2])) > .01
+
+
+@pytest.mark.parametrize('shape', [(2, 50, 50, 2), (2, 37, 22, 3)])
+def test_features_are_those_of_strided_convolutions(shape):
+  images = tf.constant(RNG.normal(size=shape), tf.float32)
+  encoder = modules.ConvEncoder(16)
+  x = encoder.features(images)
+  y = images
+  # Variables in the order of their names: conv_0/b, conv_0/w, conv_1/b, ...
+  b_0, w_0, b_1, w_1 = (v for v in encoder.trainable_variables)
+  for w, b, stride in (w_0, b_0, 4), (w_1, b_1, 2):
+    y = tf.pad(y, [[0, 0], [stride] * 2, [stride] * 2, [0, 0]])
+    y = tf.nn.relu(tf.nn.conv2d(y, w, stride, 'VALID') + b)
+  assert x.shape == y.shape
+  np.testing.assert_allclose(x, y, atol=1e-5)
 
 
 def test_baseline_joins_all_its_inputs():
@@ -179,10 +189,21 @@ def test_any_place_can_become_the_one_found():
   features = tf.constant(features)
   with tf.GradientTape() as tape:
     tape.watch(features)
+    seen = searched(features).features[0, 0]
+  gradient = tape.gradient(seen, features)[0, 0, :, 0]
+  assert np.all(gradient > .05), 'each of nine places, near enough alike'
+
+
+def test_a_place_pulls_only_at_its_neighbours():
+  features = np.zeros([1, 1, 9, 2], np.float32)
+  features[0, 0, 1] = .01
+  features = tf.constant(features)
+  with tf.GradientTape() as tape:
+    tape.watch(features)
     x = searched(features).place[0, 0]
-  gradient = tape.gradient(x, features)[0, 0, :, 0]
-  assert gradient[8] > 1e-3, 'what is far to the right pulls to the right'
-  assert gradient[0] < -1e-6, 'and to the left'
+  gradient = tape.gradient(x, features)[0, 0, :, 0].numpy()
+  assert gradient[0] < -1e-3 and gradient[2] > 1e-3
+  np.testing.assert_allclose(gradient[3:], 0., atol=1e-5)
 
 
 def test_a_query_points_where_all_places_look_the_same():
@@ -194,6 +215,13 @@ def test_a_query_points_where_all_places_look_the_same():
   np.testing.assert_allclose(
       search(features, query).place[:, 0], [5. / 9. - 1., 13. / 9. - 1.],
       atol=1e-5)
+  score = next(v for v in search.trainable_variables if 'score' in v.name)
+  keys = next(v for v in search.trainable_variables if 'keys/w' in v.name)
+  score.assign(tf.ones_like(score))
+  keys.assign(tf.ones_like(keys))
+  seen = features + tf.one_hot([4], 9)[:, tf.newaxis, :, tf.newaxis]
+  np.testing.assert_allclose(  # But not away from what is plain to see.
+      search(seen, query).place[:, 0], [0., 0.], atol=1e-5)
 
 
 def test_what_is_searched_for_decides_what_is_found():
