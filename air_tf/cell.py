@@ -180,12 +180,13 @@ class AIRCell(snt.Module):
     seen = glimpses_lib.read(sight.images, around, self._glimpse_size)
     posterior = self._where_estimator(tf.concat(
         [snt.flatten(seen), hidden, found.features, found.place], axis=-1))
+    side = 2. * self._object_scale  # Of an object, in halves of the image.
     scale, beside = tf.split(posterior.mean, [1, 2], axis=-1)
     place = tf.clip_by_value(
-        found.place + self._object_scale * beside, -1., 1.)
+        found.place + .5 * side * beside, -1., 1.)
     return modules.DiagonalGaussian(
         mean=tf.concat([scale, tf.atanh(_REACH * place)], axis=-1),
-        stddev=posterior.stddev * [1., *[2. * self._object_scale] * 2])
+        stddev=posterior.stddev * [1., side, side])
 
 
 def to_where(logits: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ Letters: `B` batch, `T` most steps, `U` units of the LSTM, `Z` size of `what`,
 `[H, W]` image, `[h, w]` glimpse.
 """
 
+import itertools
 import statistics
 import time
 from typing import NamedTuple
@@ -62,7 +63,8 @@ def products(config: config_lib.Config) -> list[Product]:
            *_encode(config, channels, conv, later)]
   located = units
   if config.image_encoder == 'search':
-    fields, features = _fields(image)
+    fields = _map_sides(image)[-1]
+    features = modules.ConvEncoder.LAYERS[-1][0]
     found += [
         Product(batch * fields**2, features, modules.Search.UNITS,
                 times=steps),
@@ -106,8 +108,8 @@ def _encode(config: config_lib.Config, channels: int, conv: bool,
   batch, size = config.batch_size, config.canvas_size
   hidden = config.hidden_size
   found = []
-  for filters, stride in modules.ConvEncoder.LAYERS if conv else ():
-    size = size // stride + 1
+  layers = zip(modules.ConvEncoder.LAYERS, _map_sides(size), strict=True)
+  for (filters, stride), size in layers if conv else ():
     found.append(Product(batch * size**2, (2 * stride)**2 * channels, filters,
                          times=times, left_gradient=left_gradient))
     channels, left_gradient = filters, True
@@ -125,11 +127,11 @@ def _read(config: config_lib.Config, channels: int, times: int,
           Product(side, image, side * channels, batch, times)]
 
 
-def _fields(size: int) -> tuple[int, int]:
-  """Side of the map of features of an image, and features of a place."""
-  for _, stride in modules.ConvEncoder.LAYERS:
-    size = size // stride + 1
-  return size, modules.ConvEncoder.LAYERS[-1][0]
+def _map_sides(size: int) -> list[int]:
+  """Side of the map of features after each convolution of an image."""
+  return list(itertools.accumulate(
+      (stride for _, stride in modules.ConvEncoder.LAYERS),
+      lambda side, stride: side // stride + 1, initial=size))[1:]
 
 
 def milliseconds(config: config_lib.Config, num_parameters: int,

@@ -92,7 +92,7 @@ def test_features_are_those_of_strided_convolutions(shape):
   x = encoder.features(images)
   y = images
   # Variables in the order of their names: conv_0/b, conv_0/w, conv_1/b, ...
-  b_0, w_0, b_1, w_1 = (v for v in encoder.trainable_variables)
+  b_0, w_0, b_1, w_1 = encoder.trainable_variables
   for w, b, stride in (w_0, b_0, 4), (w_1, b_1, 2):
     y = tf.pad(y, [[0, 0], [stride] * 2, [stride] * 2, [0, 0]])
     y = tf.nn.relu(tf.nn.conv2d(y, w, stride, 'VALID') + b)
@@ -210,15 +210,14 @@ def test_a_query_points_where_all_places_look_the_same():
   search = modules.Search()
   features, query = tf.zeros([2, 1, 9, 2]), tf.constant([[1., 0.], [0., 1.]])
   search(features, query)
-  point = next(v for v in search.trainable_variables if 'point' in v.name)
-  point.assign(100. * tf.one_hot([2, 6], 9))
+  named = lambda part: next(
+      v for v in search.trainable_variables if part in v.name)
+  named('point').assign(100. * tf.one_hot([2, 6], 9))
   np.testing.assert_allclose(
       search(features, query).place[:, 0], [5. / 9. - 1., 13. / 9. - 1.],
       atol=1e-5)
-  score = next(v for v in search.trainable_variables if 'score' in v.name)
-  keys = next(v for v in search.trainable_variables if 'keys/w' in v.name)
-  score.assign(tf.ones_like(score))
-  keys.assign(tf.ones_like(keys))
+  for variable in named('score'), named('keys/w'):
+    variable.assign(tf.ones_like(variable))
   seen = features + tf.one_hot([4], 9)[:, tf.newaxis, :, tf.newaxis]
   np.testing.assert_allclose(  # But not away from what is plain to see.
       search(seen, query).place[:, 0], [0., 0.], atol=1e-5)
