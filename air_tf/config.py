@@ -162,12 +162,12 @@ class Config:
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
-      1e-2, 'Success probability s of the prior over counts, p(n) ~ s^n on '
-      '0...T, at the start: what an object must pay for. At 1e-4 some that are '
-      'small and faint are left out, at 1 some are taken for two.',
+      .1, 'Success probability s of the prior over counts, p(n) ~ s^n on '
+      '0...T, at the start: what an object must pay for. The less it is, the '
+      'more objects are left out that are small and faint.',
       lower=1e-30, upper=1.)
   success_final: float = _option(
-      1e-2, 'Success probability s once annealed (blog: 1e-5).',
+      .1, 'Success probability s once annealed (blog: 1e-5).',
       lower=1e-30, upper=1.)
   success_hold: int = _option(
       0, 'Iterations at the initial success probability.', lower=0)
@@ -201,6 +201,10 @@ class Config:
   exploration_iterations: int = _option(
       1_500, 'Iterations over which the exploration floor falls linearly.',
       lower=0)
+  prefix_share: float = _option(
+      .7, 'Share of q(n) that training spreads evenly over 1 ... n, so that '
+      'each of the first steps explains an object by itself, where else the '
+      'next step mends what it left out and is counted.', lower=0., upper=.99)
 
   # --- Optimisation -----------------------------------------------------------
   optimizer: str = _option(
@@ -214,7 +218,7 @@ class Config:
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
       'times the model\'s (blog).', lower=_TINY)
   decay_iterations: int = _option(
-      2_000, 'The learning rate follows half a cosine down to a fiftieth over '
+      4_000, 'The learning rate follows half a cosine down to a fiftieth over '
       'this many iterations and stays there; 0 keeps it constant.', lower=0)
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient; 0 switches clipping off.',
@@ -225,7 +229,7 @@ class Config:
   batch_size: int = _option(
       64, 'Images an iteration (blog: 64), of all replicas together.', lower=1)
   num_iterations: int = _option(
-      2_000, 'Iterations in all. A finished run goes on where it was when this '
+      4_000, 'Iterations in all. A finished run goes on where it was when this '
       'is raised.', lower=1)
 
   # --- Bookkeeping ------------------------------------------------------------

@@ -17,6 +17,7 @@ __all__ = [
     'annealed_log_success',
     'explore',
     'linear_decay',
+    'share_with_prefixes',
     'survival',
     'truncated_geometric',
 ]
@@ -222,6 +223,31 @@ def explore(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
   kept = tf.math.log1p(-exploration) + log_pmf
   return tf.reduce_logsumexp(
       tf.stack([kept, tf.fill(tf.shape(kept), uniform)]), axis=0)
+
+
+def share_with_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
+  """Shares out a part of each count's probability among 1 ... that count.
+
+      q'(n) = (1 - share) q(n) + share sum_{m >= n} q(m) / m,  n = 1 ... T
+
+  Zero stays what it is. What is shared out has no gradient: else q would make
+  up for it by counting more.
+
+  Args:
+    log_pmf: float Tensor `[..., T + 1]`, log q(n).
+    share: in 0 ... 1.
+
+  Returns:
+    `[..., T + 1]`, log q'(n). At share = 0 equal to `log_pmf`.
+  """
+  if not share:
+    return log_pmf
+  counts = tf.range(1., float(log_pmf.shape[-1]))
+  shared = tf.math.cumulative_logsumexp(
+      log_pmf[..., 1:] - tf.math.log(counts), axis=-1, reverse=True)
+  shared = tf.stop_gradient(tf.concat([log_pmf[..., :1], shared], axis=-1))
+  return tf.reduce_logsumexp(tf.stack(
+      [math.log1p(-share) + log_pmf, math.log(share) + shared]), axis=0)
 
 
 def survival(log_pmf: tf.Tensor) -> tf.Tensor:

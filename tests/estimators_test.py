@@ -32,6 +32,10 @@ def make(name):
   return estimators.make(name, config_lib.Config(pixel_stddev=STDDEV))
 
 
+# With and without an exploration floor and shares of prefixes.
+FLOORS = pytest.mark.parametrize('exploration, share', [(0., 0.), (.6, .5)])
+
+
 def leaves(copies, particles=1):
   """What a gradient can reach, once for each of `copies` equal examples.
 
@@ -47,7 +51,7 @@ def leaves(copies, particles=1):
           'kl_where': tile(KL_WHERE)}
 
 
-def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0.,
+def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0., share=0.,
           **of_background):
   rows = leaf['logits'].shape[0]
   posterior = prior.NumStepsDistribution(leaf['logits'])
@@ -69,17 +73,27 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0.,
           log_posterior=posterior.log_pmf(), log_prior=LOG_PRIOR,
           **of_background),
       exploration=tf.constant(exploration), seed=tf.constant(seed),
-      num_particles=particles)
+      num_particles=particles, prefix_share=share)
 
 
-def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1):
+def explored(q, exploration, share):
+  """Of q(n), n = 0 ... 3: what is sampled or summed in its place."""
+  prefixes = [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., .5, .5, 0.],
+              [0., 1. / 3., 1. / 3., 1. / 3.]]
+  q = (1. - share) * q + share * np.asarray(q) @ prefixes
+  return (1. - exploration) * q + exploration / 4.
+
+
+def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1,
+              share=0.):
   """Gradients of the loss of each copy: a dictionary of `[copies, K, ...]`.
 
   Without the axis of particles if there is one.
   """
   leaf = leaves(copies, particles)
   with tf.GradientTape() as tape:
-    loss = estimator(batch(leaf, exploration, seed, particles)).loss
+    loss = estimator(
+        batch(leaf, exploration, seed, particles, share=share)).loss
   found = tape.gradient(loss, leaf)
   def each(name, gradient):
     # The loss is a mean over copies; an unused leaf has gradient 0.
@@ -90,12 +104,12 @@ def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1):
   return {name: each(name, gradient) for name, gradient in found.items()}
 
 
-@pytest.mark.parametrize('exploration', [0., .6])
-def test_marginal_is_the_sum_over_all_counts(exploration):
+@FLOORS
+def test_marginal_is_the_sum_over_all_counts(exploration, share):
   # By enumeration: the mean, over n ~ q_eps, of the ELBO with n objects.
-  estimate = estimators.marginal(batch(leaves(1), exploration))
-  q = np.exp(prior.NumStepsDistribution(LOGITS).log_pmf())
-  q = (1. - exploration) * q + exploration / 4.
+  estimate = estimators.marginal(batch(leaves(1), exploration, share=share))
+  q = explored(np.exp(prior.NumStepsDistribution(LOGITS).log_pmf()),
+               exploration, share)
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
   expected = np.sum(q * (
       LOG_LIKELIHOOD - kl - np.log(q) + LOG_PRIOR.numpy()))
@@ -120,25 +134,27 @@ def test_a_background_is_a_part_of_every_weight():
       np.tile(ratio[:, np.newaxis], [1, 4]), rtol=1e-5)
 
 
-@pytest.mark.parametrize('exploration', [0., .6])
+@FLOORS
 @pytest.mark.parametrize(
     'name', ['reinforce', 'nvil_per_step', 'mvd', 'rebar'])
-def test_mean_gradient_is_the_sum_over_all_counts(name, exploration):
+def test_mean_gradient_is_the_sum_over_all_counts(name, exploration, share):
   # 200,000 independent samples of n; sees a bias of .1 in any of the 13
   # entries, of gradients between .1 and 2; see `stat_util` for false alarms.
-  exact = gradients(estimators.marginal, 1, exploration)
-  sampled = gradients(make(name), 200_000, exploration)
+  exact = gradients(estimators.marginal, 1, exploration, share=share)
+  sampled = gradients(make(name), 200_000, exploration, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
 
 
 @pytest.mark.parametrize('name', ['reinforce', 'nvil_per_step', 'vimco'])
-@pytest.mark.parametrize('exploration', [0., .6])
+@FLOORS
 def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
-    name, exploration):
+    name, exploration, share):
   # As above, of the importance-weighted bound: 26 entries and 6 log ratios.
-  exact = gradients(estimators.marginal, 1, exploration, particles=2)
-  sampled = gradients(make(name), 200_000, exploration, particles=2)
+  exact = gradients(
+      estimators.marginal, 1, exploration, particles=2, share=share)
+  sampled = gradients(
+      make(name), 200_000, exploration, particles=2, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
 
@@ -274,14 +290,14 @@ def test_wake_wake_by_hand():
         found['logits'][0, k], -v[k] * tape.gradient(log_q, logits), atol=1e-5)
 
 
-@pytest.mark.parametrize('exploration', [0., .6])
-def test_responsibilities_by_hand(exploration):
+@FLOORS
+def test_responsibilities_by_hand(exploration, share):
   # r(n) ~ p(n) exp(L(n) - KLs of the first n steps), normalised.
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
   r = np.exp(LOG_PRIOR.numpy() + LOG_LIKELIHOOD - kl)
   r /= r.sum()
-  weights = (1. - exploration) * r + exploration / 4.
-  found = gradients(estimators.responsibilities, 1, exploration)
+  weights = explored(r, exploration, share)
+  found = gradients(estimators.responsibilities, 1, exploration, share=share)
   np.testing.assert_allclose(found['log_likelihood'][0], -weights, rtol=1e-4)
   for name in 'kl_what', 'kl_where':  # Step t counts where n >= t.
     np.testing.assert_allclose(
@@ -422,10 +438,11 @@ def test_importance_weight_is_what_the_score_is_multiplied_by():
 def test_sampled_counts_follow_the_explored_posterior():
   # Sees a probability that is off by .01.
   leaf = leaves(300_000)
-  counts = base.sample_counts(batch(leaf, exploration=.5)).counts.numpy()
+  counts = base.sample_counts(
+      batch(leaf, exploration=.5, share=.4)).counts.numpy()
   q = np.exp(prior.NumStepsDistribution(LOGITS).log_pmf())
   stat_util.assert_mean_matches(
-      counts[:, np.newaxis] == np.arange(4), .5 * q + .125, .01)
+      counts[:, np.newaxis] == np.arange(4), explored(q, .5, .4), .01)
 
 
 def test_unknown_estimator_is_named_with_those_that_exist():

@@ -14,8 +14,9 @@ gradient through q(n) is where AIR's troubles come from. With K particles
 and the bound E log mean_k w_k(n_k), which is tighter than the ELBO (Burda et
 al. 2016, "Importance Weighted Autoencoders").
 
-The exploration floor replaces q by q_eps, mixed with a uniform count, wherever
-n is sampled or summed; it is still a valid posterior, so nothing else changes.
+Wherever n is sampled or summed, q_eps stands for q: it shares a part of each
+count out among 1 ... n, its prefixes, and mixes a uniform count into that, the
+exploration floor. It is still a valid posterior, so nothing else changes.
 
 An estimator is a function or a `snt.Module` (if it has variables) that maps a
 `Batch` to an `Estimate`; a new one is that, a line in `_REGISTRY` and its name

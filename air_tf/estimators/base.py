@@ -30,6 +30,7 @@ class Batch(NamedTuple):
   exploration: tf.Tensor           # [], weight of the uniform count in q.
   seed: tf.Tensor                  # int32 [2], for sampled counts.
   num_particles: int = 1           # K
+  prefix_share: float = 0.         # Of each count, among the smaller ones.
 
 
 class Elbo(NamedTuple):
@@ -89,12 +90,22 @@ def draw(model: model_lib.AIRModel, images: tf.Tensor,
   return Batch(
       images=images, inference=inference,
       terms=model.elbo_terms(images, inference, num_steps_prior),
-      exploration=exploration, seed=counts_seed, num_particles=num_particles)
+      exploration=exploration, seed=counts_seed, num_particles=num_particles,
+      prefix_share=model.config.prefix_share)
 
 
-def explored(batch: Batch) -> tf.Tensor:
-  """Returns log q_eps(n), `[R, T + 1]`: q under the exploration floor."""
-  return prior.explore(batch.terms.log_posterior, batch.exploration)
+def explored(batch: Batch, log_q: tf.Tensor | None = None) -> tf.Tensor:
+  """Returns log q_eps(n), `[R, T + 1]`: what is sampled or summed for q.
+
+  That is q, shared with prefixes, under the exploration floor.
+
+  Args:
+    batch: gives both weights, and q.
+    log_q: log q(n), if it is another than the posterior.
+  """
+  log_q = batch.terms.log_posterior if log_q is None else log_q
+  return prior.explore(
+      prior.share_with_prefixes(log_q, batch.prefix_share), batch.exploration)
 
 
 def take(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
@@ -161,7 +172,7 @@ class Counts(NamedTuple):
 
 
 def sample_counts(batch: Batch) -> Counts:
-  """Draws a count for each row, under the exploration floor."""
+  """Draws a count for each row, from what `explored` gives."""
   log_q = explored(batch)
   # By the inverse CDF: counts whose CDF lies below a uniform number.
   uniform = noise.uniform(

@@ -8,7 +8,6 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from air_tf import prior
 from air_tf.estimators import base
 
 __all__ = ['marginal', 'responsibilities']
@@ -20,8 +19,8 @@ def marginal(batch: base.Batch) -> base.Estimate:
       sum_n q(n) L(n), all T + 1 likelihoods from one pass
 
   Unbiased, without variance from n. Cost: T + 1 pixel likelihoods; the pass
-  itself is that of a sampled n. With the exploration floor, q is
-  (1 - eps) q + eps / (T + 1) in all three terms, still a valid posterior.
+  itself is that of a sampled n. q is q_eps in all three terms, still a valid
+  posterior.
 
   With K particles, the sum runs over all (T + 1)^K ways in which the particles
   can count: sum_{n_1 ... n_K} prod_k q_k(n_k) log mean_k w_k(n_k). Cost: K
@@ -50,8 +49,8 @@ def responsibilities(batch: base.Batch) -> base.Estimate:
       r(n) ~ p(n) exp(L(n) - sum_{t <= n} (KL_what[t] + KL_where[t]))
 
   The continuous parts climb sum_n r_eps(n) (L(n) - KLs), with r held constant
-  and under the exploration floor; q(n) climbs sum_n r(n) log q(n). Its gradient
-  r - q does not vanish when q has locked to a wrong count, as that of
+  and turned into r_eps as q into q_eps; q(n) climbs sum_n r(n) log q(n). Its
+  gradient r - q does not vanish when q has locked to a wrong count, as that of
   `marginal` does.
 
   Biased: where `marginal` follows the ELBO, q(n) follows the mean of r over
@@ -63,7 +62,7 @@ def responsibilities(batch: base.Batch) -> base.Estimate:
   terms = batch.terms
   score = terms.log_likelihood - terms.kl_upto
   log_r = tf.stop_gradient(tf.nn.log_softmax(terms.log_prior + score))
-  weights = tf.exp(prior.explore(log_r, batch.exploration))
+  weights = tf.exp(base.explored(batch, log_r))
   objective = tf.reduce_sum(
       weights * score + tf.exp(log_r) * terms.log_posterior, axis=-1)
   return base.Estimate(
