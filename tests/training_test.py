@@ -82,6 +82,22 @@ def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
   assert bounds[1] > bounds[0] + 1.
 
 
+def test_counts_are_shared_with_their_prefixes():
+  # E n becomes (1 - share) E n + share (E n + P(n > 0)) / 2, but for noise in
+  # what earlier steps saw.
+  def expected(share):
+    trainer = training.Trainer(tiny.config(
+        prefix_share=share, exploration_init=0., exploration_final=0.))
+    elbo = trainer.estimate(tiny.images(4), tf.constant(1)).elbo
+    inference = trainer.model.infer(tiny.images(4), tf.constant([0, 0]))
+    some = 1. - tf.exp(inference.num_steps.log_pmf())[:, 0]
+    return elbo.num_steps, some
+  (whole, some), (shared, _) = expected(0.), expected(.8)
+  np.testing.assert_allclose(
+      shared, .2 * whole + .8 * (whole + some) / 2., rtol=1e-2)
+  assert np.all(shared < whole - .1)
+
+
 def test_wake_wake_samples_are_constants():
   # What and where reach the decoder, and no gradient comes back through them:
   # the likelihood alone trains only the decoder.
