@@ -235,7 +235,7 @@ def share_with_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
 
   Args:
     log_pmf: float Tensor `[..., T + 1]`, log q(n).
-    share: in 0 ... 1.
+    share: 0 or more, below 1.
 
   Returns:
     `[..., T + 1]`, log q'(n). At share = 0 equal to `log_pmf`.

@@ -1,6 +1,6 @@
 """Counts what was never seen: the paper's experiments on AIR and DAIR.
 
-    python bin/generalise.py --seeds=0:3 --num_iterations=2000 --digits=mnist
+    python bin/generalise.py --seeds=0:3 --digits=mnist
 
 Trains AIR and DAIR on scenes of 0, 1 and 2 digits and asks for 3; and on 0, 1
 and 3 and asks for 2. Every other flag goes to bin/train.py, as --name=value.

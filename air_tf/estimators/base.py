@@ -30,7 +30,7 @@ class Batch(NamedTuple):
   exploration: tf.Tensor           # [], weight of the uniform count in q.
   seed: tf.Tensor                  # int32 [2], for sampled counts.
   num_particles: int = 1           # K
-  prefix_share: float = 0.         # Of each count, among the smaller ones.
+  prefix_share: float = 0.         # Of each count, for its prefixes.
 
 
 class Elbo(NamedTuple):
