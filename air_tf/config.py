@@ -162,18 +162,18 @@ class Config:
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
-      .1, 'Success probability s of the prior over counts, p(n) ~ s^n on '
-      '0...T, at the start: what an object must pay for. The less it is, the '
+      1e-5, 'Success probability s of the prior over counts, p(n) ~ s^n on '
+      '0...T, at the start: what an object must pay for. At .1 q(n) can lock '
+      'to T while objects are still drawn poorly.', lower=1e-30, upper=1.)
+  success_final: float = _option(
+      .1, 'Success probability s in the end (blog: 1e-5). The less it is, the '
       'more objects are left out that are small and faint.',
       lower=1e-30, upper=1.)
-  success_final: float = _option(
-      .1, 'Success probability s once annealed (blog: 1e-5).',
-      lower=1e-30, upper=1.)
   success_hold: int = _option(
-      0, 'Iterations at the initial success probability.', lower=0)
+      500, 'Iterations at the initial success probability.', lower=0)
   success_iterations: int = _option(
-      0, 'Iterations over which log s falls linearly, after the hold (blog: '
-      '100,000).', lower=0)
+      0, 'Iterations over which log s goes from one to the other, linearly, '
+      'after the hold (blog: 100,000).', lower=0)
 
   # --- Estimator of the gradient ----------------------------------------------
   estimator: str = _option(

@@ -5,6 +5,7 @@ than it ever saw (extrapolation), or a number in between (interpolation). It may
 take more steps then than in training.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import json
@@ -18,8 +19,8 @@ from air_tf import experiment
 from air_tf import metrics
 from air_tf import sweep
 
-__all__ = ['EXPERIMENTS', 'MODELS', 'MAX_STEPS', 'Experiment', 'markdown',
-           'measure', 'runs', 'save']
+__all__ = ['EXPERIMENTS', 'MAX_STEPS', 'Experiment', 'markdown', 'measure',
+           'runs', 'save']
 
 MAX_STEPS = 5  # When a trained model is asked: room to count too many.
 
@@ -33,26 +34,26 @@ class Experiment(NamedTuple):
 # Paper, section 4.2: AIR about 0 and 60 %, DAIR about 80 and 95 %.
 EXPERIMENTS = {'extrapolation': Experiment((0, 1, 2), 3),
                'interpolation': Experiment((0, 1, 3), 2)}
-MODELS = {'AIR': '--nodifference', 'DAIR': '--difference'}
 
 
-def runs(logdir: str, flags: Sequence[str],
+def runs(logdir: str, models: Mapping[str, str], flags: Sequence[str],
          seeds: Sequence[int]) -> dict[tuple[str, str], list[sweep.Run]]:
   """Returns the training runs, one a seed, by (experiment, model).
 
   Args:
     logdir: folder of them all.
-    flags: of bin/train.py, common to all.
+    models: what is compared: by name, a flag of bin/train.py.
+    flags: of bin/train.py, common to all; they win over a model's.
     seeds: of the runs.
   """
   return {
       (name, model): [sweep.Run(
           pathlib.Path(logdir) / name / model / f'seed-{seed}',
-          (*flags, flag, f"--counts={','.join(map(str, wanted.trained))}",
+          (flag, *flags, f"--counts={','.join(map(str, wanted.trained))}",
            f'--max_steps={max(wanted.trained) + 1}', f'--seed={seed}'))
                       for seed in seeds]
       for name, wanted in EXPERIMENTS.items()
-      for model, flag in MODELS.items()}
+      for model, flag in models.items()}
 
 
 def measure(run: sweep.Run, asked: int) -> dict[str, float] | None:

@@ -218,11 +218,8 @@ def explore(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
   Returns:
     `[..., T + 1]`, log q_eps(n). At eps = 0 equal to `log_pmf`, gradient too.
   """
-  exploration = tf.convert_to_tensor(exploration, log_pmf.dtype)
-  uniform = tf.math.log(exploration) - math.log(log_pmf.shape[-1])
-  kept = tf.math.log1p(-exploration) + log_pmf
-  return tf.reduce_logsumexp(
-      tf.stack([kept, tf.fill(tf.shape(kept), uniform)]), axis=0)
+  uniform = tf.zeros_like(log_pmf) - math.log(log_pmf.shape[-1])
+  return _mix(log_pmf, uniform, exploration)
 
 
 def share_with_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
@@ -245,9 +242,8 @@ def share_with_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
   counts = tf.range(1., float(log_pmf.shape[-1]))
   shared = tf.math.cumulative_logsumexp(
       log_pmf[..., 1:] - tf.math.log(counts), axis=-1, reverse=True)
-  shared = tf.stop_gradient(tf.concat([log_pmf[..., :1], shared], axis=-1))
-  return tf.reduce_logsumexp(tf.stack(
-      [math.log1p(-share) + log_pmf, math.log(share) + shared]), axis=0)
+  shared = tf.concat([log_pmf[..., :1], shared], axis=-1)
+  return _mix(log_pmf, tf.stop_gradient(shared), share)
 
 
 def survival(log_pmf: tf.Tensor) -> tf.Tensor:
@@ -264,7 +260,7 @@ def annealed_log_success(iteration, init: float, final: float, hold: int,
     init: success probability s during the first `hold` iterations.
     final: success probability after a further `iterations`.
     hold: iterations before the annealing.
-    iterations: length of the annealing, in which log s falls linearly.
+    iterations: length of the annealing, in which log s goes linearly.
 
   Returns:
     float32 `[]`, log s. The two ends are exact to float32 in log s, so
@@ -289,3 +285,10 @@ def linear_decay(iteration, init: float, final: float,
     return tf.constant(final)
   left = tf.maximum(1. - tf.cast(iteration, tf.float32) / iterations, 0.)
   return final + (init - final) * left
+
+
+def _mix(log_pmf: tf.Tensor, other: tf.Tensor, weight) -> tf.Tensor:
+  """log((1 - weight) exp(log_pmf) + weight exp(other)), elementwise."""
+  weight = tf.convert_to_tensor(weight, log_pmf.dtype)
+  return tf.reduce_logsumexp(tf.stack([
+      tf.math.log1p(-weight) + log_pmf, tf.math.log(weight) + other]), axis=0)

@@ -2,8 +2,9 @@
 
     python bin/generalise.py --seeds=0:3 --digits=mnist
 
-Trains AIR and DAIR on scenes of 0, 1 and 2 digits and asks for 3; and on 0, 1
-and 3 and asks for 2. Every other flag goes to bin/train.py, as --name=value.
+Trains AIR (flags/air.flags) and DAIR (the default) on scenes of 0, 1 and 2
+digits and asks for 3; and on 0, 1 and 3 and asks for 2. Every other flag goes
+to bin/train.py, as --name=value.
 The same command goes on after an interruption. Left in --logdir: a folder a
 run, `generalisation.json` and `generalisation.md`. A table for reading, then,
 as the last line on standard output, the accuracies as JSON.
@@ -11,6 +12,8 @@ as the last line on standard output, the accuracies as JSON.
 
 import cli
 
+_AIR = cli.TRAIN.with_name('flags') / 'air.flags'
+_MODELS = {'AIR': f'--flagfile={_AIR}', 'DAIR': '--difference'}
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
     'runs/generalise', seeds='0:3')
 
@@ -21,7 +24,7 @@ def main(arguments: list[str]) -> dict:
   seeds = cli.seeds(_SEEDS.value)
   from air_tf import generalisation
   from air_tf import sweep
-  runs = generalisation.runs(_LOGDIR.value, common, seeds)
+  runs = generalisation.runs(_LOGDIR.value, _MODELS, common, seeds)
   # A seed of everything before the next seed.
   sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)
                  for run in of_seed], cli.TRAIN, _JOBS.value)
@@ -33,7 +36,7 @@ def main(arguments: list[str]) -> dict:
   print(generalisation.markdown(results))
   return {'logdir': _LOGDIR.value} | {
       name: {model: [found['asked'] for found in results[name, model]]
-             for model in generalisation.MODELS}
+             for model in _MODELS}
       for name in generalisation.EXPERIMENTS}
 
 

@@ -324,8 +324,11 @@ def test_a_run_counts_further_than_it_was_trained(finished, tmp_path):
 
 
 def test_generalise_trains_and_asks(tmp_path):
-  flags = train_flags(tmp_path, num_iterations=2, jit_compile=False)[1:]
-  flags = [x for x in flags if not x.startswith(('--max_steps', '--counts'))]
+  models = '--difference', '--image_encoder', '--max_steps', '--counts'
+  flags = [
+      x for x in train_flags(tmp_path, num_iterations=2, jit_compile=False,
+                             digits='embedded')[1:]
+      if not x.startswith(models)]
   first = run(
       'generalise.py', f'--logdir={tmp_path / "runs"}', '--seeds=0:1', *flags)
   result = json.loads(first.stdout.splitlines()[-1])
@@ -335,10 +338,11 @@ def test_generalise_trains_and_asks(tmp_path):
   assert '| 0, 1, 3 | 2 | DAIR |' in first.stdout
   saved = json.loads((tmp_path / 'runs' / 'generalisation.json').read_text())
   assert [sum(x['runs'][0]['counted']) for x in saved] == [12] * 4
-  config = json.loads((tmp_path / 'runs' / 'interpolation' / 'AIR' / 'seed-0'
-                       / 'config.json').read_text())
-  assert not config['difference'] and config['counts'] == [0, 1, 3]
-  assert config['max_steps'] == 4
+  for model, difference in ('AIR', False), ('DAIR', True):
+    config = json.loads((tmp_path / 'runs' / 'interpolation' / model / 'seed-0'
+                         / 'config.json').read_text())
+    assert config['difference'] == difference
+    assert config['counts'] == [0, 1, 3] and config['max_steps'] == 4
 
 
 def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
