@@ -33,7 +33,9 @@ OUTPUTS = {
                  ('steps_scale', (.1, 1., 10.))),
 }
 
-_NO_FLOOR = ('--exploration_init=0', '--exploration_final=0')
+# Training takes q(n) as it is.
+_NO_FLOOR = ('--exploration_init=0', '--exploration_final=0',
+             '--prefix_share=0')
 RECIPES = {
     'marginal': ('--estimator=marginal',),
     'marginal, no floor': ('--estimator=marginal', *_NO_FLOOR),

@@ -176,7 +176,8 @@ def test_grids_of_the_sensitivity(script, tmp_path):
   assert len(folders) == 2 * (len(cells) - 3 * 2)
   key = ('nvil', 'presence', 1, 2)
   assert {'--steps_bias=-0.75', '--steps_scale=10', '--estimator=nvil',
-          '--exploration_init=0'} <= set(cells[key][0].arguments)
+          '--exploration_init=0', '--prefix_share=0'} <= set(
+              cells[key][0].arguments)
   sweep.run_all(cells[key], script, jobs=2)
   grids = sensitivity.accuracies(cells)
   assert grids['nvil', 'presence'][1, 2] == .9
