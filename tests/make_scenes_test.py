@@ -52,9 +52,9 @@ def test_flagfile_is_a_valid_configuration(name):
 
 @pytest.mark.parametrize('name, size, most, heights', [
     ('small_digits', 50, 2, (11, 12)), ('mixed_digits', 50, 2, (8, 20)),
-    ('many_digits', 50, 4, (11, 12)), ('crowd', 100, 9, (11, 12)),
-    ('noise', 50, 2, (19, 20)), ('grid', 50, 2, (19, 20)),
-    ('sprites', 50, 3, (14, 20))])
+    ('many_digits', 50, 4, (11, 12)), ('group', 75, 6, (11, 12)),
+    ('crowd', 100, 9, (11, 12)), ('noise', 50, 2, (19, 20)),
+    ('grid', 50, 2, (19, 20)), ('sprites', 50, 3, (14, 20))])
 def test_scenes_of_a_flagfile(tmp_path, name, size, most, heights):
   # The last --digits counts: no test needs MNIST.
   digits = [] if name == 'sprites' else ['--digits=embedded']
