@@ -216,7 +216,7 @@ class Config:
       lower=_TINY)
   baseline_learning_rate: float = _option(
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
-      'times the model\'s (blog).', lower=_TINY)
+      'times that of air.flags (blog: ten times the model\'s).', lower=_TINY)
   decay_iterations: int = _option(
       4_000, 'The learning rate follows half a cosine down to a fiftieth over '
       'this many iterations and stays there; 0 keeps it constant.', lower=0)

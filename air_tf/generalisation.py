@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from air_tf import datasets
+from air_tf import errors
 from air_tf import experiment
 from air_tf import metrics
 from air_tf import sweep
@@ -36,28 +37,37 @@ EXPERIMENTS = {'extrapolation': Experiment((0, 1, 2), 3),
                'interpolation': Experiment((0, 1, 3), 2)}
 
 
-def runs(logdir: str, models: Mapping[str, str], flags: Sequence[str],
+def runs(logdir: str, models: Mapping[str, Sequence[str]],
+         flags: Sequence[str],
          seeds: Sequence[int]) -> dict[tuple[str, str], list[sweep.Run]]:
   """Returns the training runs, one a seed, by (experiment, model).
 
   Args:
     logdir: folder of them all.
-    models: what is compared: by name, a flag of bin/train.py.
-    flags: of bin/train.py, common to all; they win over a model's.
+    models: what is compared: by name, its flags of bin/train.py.
+    flags: common to all; they win over a model's.
     seeds: of the runs.
+
+  Raises:
+    errors.UserError: if the flags name scenes, whose counts are what they are.
   """
+  for flag in flags:
+    if flag.lstrip('-').startswith('scenes'):
+      raise errors.UserError(
+          f'{flag}: wanted --digits=..., of which scenes of other counts can '
+          'be composed.')
   return {
       (name, model): [sweep.Run(
           pathlib.Path(logdir) / name / model / f'seed-{seed}',
-          (flag, *flags, f"--counts={','.join(map(str, wanted.trained))}",
+          (*own, *flags, f"--counts={','.join(map(str, wanted.trained))}",
            f'--max_steps={max(wanted.trained) + 1}', f'--seed={seed}'))
                       for seed in seeds]
       for name, wanted in EXPERIMENTS.items()
-      for model, flag in models.items()}
+      for model, own in models.items()}
 
 
-def measure(run: sweep.Run, asked: int) -> dict[str, float] | None:
-  """Asks a trained model to count scenes of one count.
+def measure(run: sweep.Run, asked: int) -> dict | None:
+  """Asks a trained model to count scenes of one count, in `MAX_STEPS` steps.
 
   The scenes are composed of test digits, as the run's own held-out ones.
 
@@ -75,16 +85,18 @@ def measure(run: sweep.Run, asked: int) -> dict[str, float] | None:
     return None
   trainer = experiment.restore(str(run.folder))
   model, _ = trainer.trained(MAX_STEPS)
-  accuracy = {}
-  for name, counts in (('seen', trainer.config.counts), ('asked', (asked,))):
-    config = dataclasses.replace(
-        trainer.config, counts=counts, max_steps=MAX_STEPS)
-    _, scenes = datasets.load(config)
+
+  def ask(counts):
+    _, scenes = datasets.load(dataclasses.replace(
+        trainer.config, counts=counts, max_steps=MAX_STEPS))
     predicted = metrics.Evaluator(model, scenes).counts()
-    accuracy[name] = metrics.count_metrics(
-        predicted, scenes.counts)['count_accuracy']
-  return accuracy | {
-      'counted': np.bincount(predicted, minlength=MAX_STEPS + 1).tolist()}
+    found = metrics.count_metrics(predicted, scenes.counts)
+    return found['count_accuracy'], np.bincount(
+        predicted, minlength=MAX_STEPS + 1).tolist()
+
+  seen, _ = ask(trainer.config.counts)
+  right, counted = ask((asked,))
+  return {'seen': seen, 'asked': right, 'counted': counted}
 
 
 def markdown(results: dict[tuple[str, str], list[dict]]) -> str:

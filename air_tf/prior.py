@@ -36,8 +36,8 @@ class NumStepsDistribution(tfd.Distribution):
       P(T) = p[0] * ... * p[T - 1]
 
   the modified geometric distribution of the blog. Everything is computed from
-  log-sigmoids, never from `p`: the prior's success probability is 1e-5 and its
-  powers reach 1e-15, where float32 `log(1 - p)` has no useful value.
+  log-sigmoids, never from `p`: the prior's success probability may be 1e-5,
+  and its powers reach 1e-15, where float32 `log(1 - p)` has no useful value.
 
   Samples are int32 counts, not presence bits, and carry no gradient;
   estimators differentiate `log_pmf` instead.
@@ -193,7 +193,7 @@ def truncated_geometric(log_success, max_steps: int) -> NumStepsDistribution:
 
   Args:
     log_success: float Tensor `[...]`, log s. A log, because the annealing
-      starts at s = 1 - 1e-15, which is 1 in float32.
+      may start at s = 1 - 1e-15, which is 1 in float32.
     max_steps: `T`.
 
   Returns:
@@ -257,7 +257,7 @@ def annealed_log_success(iteration, init: float, final: float, hold: int,
 
   Args:
     iteration: integer Tensor `[]`.
-    init: success probability s during the first `hold` iterations.
+    init: success probability s up to iteration `hold`.
     final: success probability after a further `iterations`.
     hold: iterations before the annealing.
     iterations: length of the annealing, in which log s goes linearly.

@@ -1,19 +1,19 @@
 """Counts what was never seen: the paper's experiments on AIR and DAIR.
 
-    python bin/generalise.py --seeds=0:3 --digits=mnist
+    python bin/generalise.py --seeds=0:3
 
 Trains AIR (flags/air.flags) and DAIR (the default) on scenes of 0, 1 and 2
 digits and asks for 3; and on 0, 1 and 3 and asks for 2. Every other flag goes
-to bin/train.py, as --name=value.
-The same command goes on after an interruption. Left in --logdir: a folder a
-run, `generalisation.json` and `generalisation.md`. A table for reading, then,
-as the last line on standard output, the accuracies as JSON.
+to bin/train.py, as --name=value. The same command goes on after an
+interruption. Left in --logdir: a folder a run, `generalisation.json` and
+`generalisation.md`. A table for reading, then, as the last line on standard
+output, the accuracies as JSON.
 """
 
 import cli
 
 _AIR = cli.TRAIN.with_name('flags') / 'air.flags'
-_MODELS = {'AIR': f'--flagfile={_AIR}', 'DAIR': '--difference'}
+_MODELS = {'AIR': (f'--flagfile={_AIR}',), 'DAIR': ('--digits=mnist',)}
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
     'runs/generalise', seeds='0:3')
 

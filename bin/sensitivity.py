@@ -4,9 +4,9 @@
         --num_iterations=600
 
 Trains one run (or --seeds) for every cell of air_tf/sensitivity.py, for
-`marginal` with and without the exploration floor and for `nvil`. Every other
-flag goes to bin/train.py, as --name=value. The same command goes on after an
-interruption. Left in --logdir: a folder a run, `sensitivity.json` and
+`marginal` with and without the exploration floor and for `nvil` without. Every
+other flag goes to bin/train.py, as --name=value. The same command goes on after
+an interruption. Left in --logdir: a folder a run, `sensitivity.json` and
 `sensitivity.png`. The last line on standard output says where, as JSON.
 """
 

@@ -345,6 +345,11 @@ def test_generalise_trains_and_asks(tmp_path):
     assert config['counts'] == [0, 1, 3] and config['max_steps'] == 4
 
 
+def test_generalise_wants_digits():
+  process = run('generalise.py', '--scenes=some.npz', code=2)
+  assert 'wanted --digits' in process.stderr
+
+
 def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
   folder, _ = finished
   scenes = tiny.scenes(3)

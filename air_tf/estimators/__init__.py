@@ -16,7 +16,9 @@ al. 2016, "Importance Weighted Autoencoders").
 
 Wherever n is sampled or summed, q_eps stands for q: it shares a part of each
 count out among 1 ... n, its prefixes, and mixes a uniform count into that, the
-exploration floor. It is still a valid posterior, so nothing else changes.
+exploration floor. It is still a valid posterior, so nothing else changes. What
+is shared out is a constant to the gradient; "exact" and "unbiased" are meant
+for q_eps with it held, and for all of q_eps with --prefix_share=0.
 
 An estimator is a function or a `snt.Module` (if it has variables) that maps a
 `Batch` to an `Estimate`; a new one is that, a line in `_REGISTRY` and its name

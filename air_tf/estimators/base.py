@@ -30,7 +30,7 @@ class Batch(NamedTuple):
   exploration: tf.Tensor           # [], weight of the uniform count in q.
   seed: tf.Tensor                  # int32 [2], for sampled counts.
   num_particles: int = 1           # K
-  prefix_share: float = 0.         # Of each count, for its prefixes.
+  prefix_share: float = 0.         # Of each count, spread over 1 ... n.
 
 
 class Elbo(NamedTuple):
@@ -75,7 +75,7 @@ def draw(model: model_lib.AIRModel, images: tf.Tensor,
 
   Args:
     model: which explains.
-    images: `[B, H, W]`, pixels in 0 ... 1.
+    images: `[B, H, W, ...]`, pixels in 0 ... 1.
     num_steps_prior: p(n), batch shape `[]`.
     exploration: `[]`, weight of the uniform count.
     latents_seed: int32 `[2]`, of `where` and `what`.

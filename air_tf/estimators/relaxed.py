@@ -60,7 +60,8 @@ class Concrete:
 
   a_t are the log-odds of going ahead. The walk stops, as in adaptive
   computation time, where the absences add up to one; the indicator has no
-  gradient. All else is backpropagation. The floor acts on the a_t.
+  gradient. All else is backpropagation. The floor and the share of prefixes
+  act on the a_t.
 
   Biased: it is the gradient of another function, the likelihood of scenes with
   objects that are present in part, which the decoder learns to use. At low
