@@ -82,6 +82,14 @@ def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
   assert bounds[1] > bounds[0] + 1.
 
 
+def test_an_object_costs_much_at_first_and_little_later():
+  trainer = training.Trainer(tiny.config())
+  for iteration, success in (0, 1e-5), (500, 1e-5), (501, .1), (9_999, .1):
+    trainer.iteration.assign(iteration)
+    log_pmf = trainer.num_steps_prior().log_pmf().numpy()
+    np.testing.assert_allclose(np.diff(log_pmf), np.log(success), rtol=1e-5)
+
+
 def test_counts_are_shared_with_their_prefixes():
   # E n becomes (1 - share) E n + share (E n + P(n > 0)) / 2, but for noise in
   # what earlier steps saw.
