@@ -12,6 +12,7 @@ output, the accuracies as JSON.
 
 import cli
 
+# Both of MNIST's digits, as air.flags says; later flags win.
 _AIR = cli.TRAIN.with_name('flags') / 'air.flags'
 _MODELS = {'AIR': (f'--flagfile={_AIR}',), 'DAIR': ('--digits=mnist',)}
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
