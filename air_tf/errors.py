@@ -7,7 +7,8 @@ traceback.
 
 import signal
 
-__all__ = ['Diverged', 'EXPECTED', 'Interrupted', 'UserError', 'WorkerLost']
+__all__ = ['Diverged', 'EXPECTED', 'Interrupted', 'UserError', 'WorkerLost',
+           'one_line']
 
 
 class UserError(ValueError):
@@ -37,3 +38,8 @@ class WorkerLost(ConnectionError):
 
 
 EXPECTED = (UserError, Diverged, Interrupted, WorkerLost)
+
+
+def one_line(error: Exception) -> str:
+  """Returns the text of `error` on one line, or its type if it has none."""
+  return ' '.join(str(error).split()) or type(error).__name__

@@ -11,18 +11,18 @@ import tensorflow as tf
 import tqdm
 
 from air_tf import config as config_lib
-from air_tf import datasets
-from air_tf import distribution
 from air_tf import errors
-from air_tf import export
-from air_tf import figures
-from air_tf import metrics
 from air_tf import model as model_lib
-from air_tf import monitor
-from air_tf import run_folder
-from air_tf import scenes as scenes_lib
-from air_tf import summaries
-from air_tf import training
+from air_tf.data import datasets
+from air_tf.data import scenes as scenes_lib
+from air_tf.evaluation import counting
+from air_tf.plotting import canvas
+from air_tf.serving import saved_model
+from air_tf.training import gradient_monitor
+from air_tf.training import run_folder
+from air_tf.training import strategy
+from air_tf.training import summaries
+from air_tf.training import trainer as trainer_lib
 
 __all__ = ['Experiment', 'restore', 'run']
 
@@ -53,7 +53,7 @@ def run(config: config_lib.Config, logdir: str,
     errors.WorkerLost: if another process of the training is gone.
   """
   started = time.time() if started is None else started
-  devices = distribution.make(config)
+  devices = strategy.make(config)
   pools, test_scenes = datasets.load(config)
   config = datasets.fitted(config, test_scenes)
   with tempfile.TemporaryDirectory() as nowhere, devices.watch():
@@ -64,12 +64,12 @@ def run(config: config_lib.Config, logdir: str,
     result = experiment.train()
     if devices.is_chief:
       model, num_steps_prior = experiment.trainer.trained()
-      export.save(model, folder.path / 'saved_model', num_steps_prior)
+      saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
     devices.agree(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
 
 
-def restore(logdir: str) -> training.Trainer:
+def restore(logdir: str) -> trainer_lib.Trainer:
   """Returns the trainer of a run as its newest checkpoint left it.
 
   Raises:
@@ -77,7 +77,7 @@ def restore(logdir: str) -> training.Trainer:
   """
   folder = run_folder.RunFolder(logdir)
   config = folder.config()
-  trainer = training.Trainer(config)
+  trainer = trainer_lib.Trainer(config)
   if not folder.restore(tf.train.Checkpoint(trainer=trainer)):
     raise errors.UserError(
         f'--logdir={logdir}: the run has no checkpoint yet; wanted one. Train '
@@ -89,7 +89,7 @@ class Experiment:
   """One run at work: a trainer, its scenes and its folder."""
 
   def __init__(self, config: config_lib.Config,
-               devices: distribution.OneDevice, folder: run_folder.RunFolder,
+               devices: strategy.OneDevice, folder: run_folder.RunFolder,
                pools: datasets.Pools, test_scenes: scenes_lib.Scenes,
                started: float):
     """Builds the trainer and brings it to where the folder's run got."""
@@ -97,7 +97,7 @@ class Experiment:
     self._devices = devices
     self._folder = folder
     self._test_scenes = test_scenes
-    self.trainer = training.Trainer(config, devices)
+    self.trainer = trainer_lib.Trainer(config, devices)
     self._checkpoint = tf.train.Checkpoint(trainer=self.trainer)
     folder.restore(self._checkpoint)
     devices.broadcast(self.trainer.variables)
@@ -117,10 +117,10 @@ class Experiment:
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._evaluators = {
-        split: metrics.Evaluator(self.trainer.average, scenes)
+        split: counting.Evaluator(self.trainer.average, scenes)
         for split, scenes in (('train', few), ('test', test_scenes))}
     self._writer = summaries.Writer(folder.path)
-    self._monitor = monitor.Monitor(self.trainer)
+    self._monitor = gradient_monitor.Monitor(self.trainer)
 
   def train(self) -> dict:
     """Trains to the last iteration; returns the last held-out evaluation.
@@ -210,14 +210,14 @@ class Experiment:
 
   def _picture(self) -> None:
     scenes, counts = self._test_scenes.images, self._test_scenes.counts
-    chosen = figures.spread(counts, len(scenes), _PICTURED)
+    chosen = canvas.spread(counts, len(scenes), _PICTURED)
     images = model_lib.to_pixels(scenes[chosen])
     answer = {name: value.numpy() for name, value in
-              export.explain(self.trainer.average, images).items()}
-    figure = figures.progress(
+              saved_model.explain(self.trainer.average, images).items()}
+    figure = canvas.progress(
         images.numpy(), answer, None if counts is None else counts[chosen])
-    figures.save(figure, self._folder.path / 'figures' / 'progress.png')
-    self._writer.image('progress', figures.rgb(figure), self._iteration)
+    canvas.save(figure, self._folder.path / 'figures' / 'progress.png')
+    self._writer.image('progress', canvas.rgb(figure), self._iteration)
 
   def _save(self) -> None:
     # The terms are those before the update; a checkpoint must be good after it.

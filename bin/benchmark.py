@@ -14,8 +14,8 @@ import subprocess
 import sys
 
 from absl import flags
-import cli
 
+from air_tf import cli
 from air_tf import config as config_lib
 from air_tf import errors
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> dict:
   if unknown:
     raise errors.UserError(f"--rows={','.join(unknown)}: wanted some of "
                            f"{', '.join(_ROWS)}.")
-  from air_tf import benchmark  # Takes seconds: it imports TensorFlow.
+  from air_tf.studies import benchmark  # Takes seconds: it imports TensorFlow.
   result = benchmark.measure(config, _ROUNDS.value, cli.STARTED)
   rows = {f'{name}={value}': _in_own_process(name, value)
           for name in _ROW_FLAGS.value for value in _ROWS[name]}

@@ -9,8 +9,8 @@ The last line on standard output is the result, as JSON.
 """
 
 from absl import flags
-import cli
 
+from air_tf import cli
 from air_tf import errors
 
 _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of a run on digits.',
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         f"--labels={','.join(labels)}: wanted whole numbers of at least 50, "
         'with commas between them.')
-  from air_tf import downstream  # Takes seconds: it imports TensorFlow.
+  from air_tf.studies import downstream  # Takes seconds: it imports TensorFlow.
   return downstream.run(_LOGDIR.value, sorted(map(int, labels)),
                         _NUM_TEST_SCENES.value, _OUT.value)
 

@@ -12,8 +12,8 @@ calls with the same arguments print the same.
 import sys
 
 from absl import flags
-import cli
 
+from air_tf import cli
 from air_tf import errors
 
 _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.')
@@ -44,14 +44,14 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
         'another by bin/export.py --max_steps.')
-  from air_tf import evaluation  # Takes seconds: it imports TensorFlow.
+  from air_tf.evaluation import report  # Takes seconds: it imports TensorFlow.
   rest = (_SCENES.value, _IMPORTANCE_SAMPLES.value,
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())
   if _LOGDIR.value is not None:
-    result = evaluation.of_run(_LOGDIR.value, *rest, _MAX_STEPS.value)
+    result = report.of_run(_LOGDIR.value, *rest, _MAX_STEPS.value)
   else:
-    result = evaluation.of_saved_model(_SAVED_MODEL.value, *rest)
-  print(evaluation.table(result))
+    result = report.of_saved_model(_SAVED_MODEL.value, *rest)
+  print(report.table(result))
   return result
 
 

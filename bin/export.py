@@ -9,7 +9,8 @@ stopped. The SavedModel loads with TensorFlow alone.
 import os
 
 from absl import flags
-import cli
+
+from air_tf import cli
 
 _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
                               required=True)
@@ -25,11 +26,11 @@ def main(arguments: list[str]) -> dict:
   """Restores the run and saves its averaged model."""
   cli.no_arguments(arguments)
   from air_tf import experiment  # Takes seconds: it imports TensorFlow.
-  from air_tf import export
+  from air_tf.serving import saved_model
   trainer = experiment.restore(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
   model, num_steps_prior = trainer.trained(_MAX_STEPS.value)
-  export.save(model, out, num_steps_prior)
+  saved_model.save(model, out, num_steps_prior)
   return {'saved_model': out, 'step': int(trainer.iteration)}
 
 

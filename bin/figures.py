@@ -10,7 +10,8 @@ is the result, as JSON.
 """
 
 from absl import flags
-import cli
+
+from air_tf import cli
 
 _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
                               required=True)
@@ -22,8 +23,10 @@ _OUT = flags.DEFINE_string(
 def main(arguments: list[str]) -> dict:
   """Restores the run and draws."""
   cli.no_arguments(arguments)
-  from air_tf import album  # Takes seconds: it imports TensorFlow.
-  return album.make(_LOGDIR.value, _OUT.value)
+  from air_tf.studies import (
+    run_figures,  # Takes seconds: it imports TensorFlow.
+  )
+  return run_figures.make(_LOGDIR.value, _OUT.value)
 
 
 if __name__ == '__main__':

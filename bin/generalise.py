@@ -10,7 +10,7 @@ interruption. Left in --logdir: a folder a run, `generalisation.json` and
 output, the accuracies as JSON.
 """
 
-import cli
+from air_tf import cli
 
 # Both of MNIST's digits, as air.flags says; later flags win.
 _AIR = cli.TRAIN.with_name('flags') / 'air.flags'
@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and asks all of them."""
   common = cli.with_flagfiles(arguments)
   seeds = cli.seeds(_SEEDS.value)
-  from air_tf import generalisation
-  from air_tf import sweep
+  from air_tf.studies import generalisation
+  from air_tf.studies import sweep
   runs = generalisation.runs(_LOGDIR.value, _MODELS, common, seeds)
   # A seed of everything before the next seed.
   sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)

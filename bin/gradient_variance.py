@@ -10,8 +10,8 @@ output is the result, as JSON.
 """
 
 from absl import flags
-import cli
 
+from air_tf import cli
 from air_tf import config as config_lib
 from air_tf import errors
 
@@ -35,7 +35,9 @@ def main(arguments: list[str]) -> dict:
       raise errors.UserError(
           f'--estimators={name}: wanted some of '
           f"{', '.join(config_lib.ESTIMATORS)}.")
-  from air_tf import gradient_variance  # Takes seconds: it imports TensorFlow.
+  from air_tf.studies import (
+    gradient_variance,  # Takes seconds: it imports TensorFlow.
+  )
   result = gradient_variance.compare(
       _LOGDIR.value, _ESTIMATORS.value, _REPEATS.value, _WARM_UP.value)
   gradient_variance.save(result, _LOGDIR.value)

@@ -16,10 +16,10 @@ import time
 
 from absl import flags
 from absl import logging
-import cli
 
+from air_tf import cli
 from air_tf import errors
-from air_tf import images as images_lib
+from air_tf.data import images as images_lib
 
 _SAVED_MODEL = flags.DEFINE_string(
     'saved_model', None, 'Folder of the SavedModel, `saved_model` of a run.',
@@ -44,9 +44,11 @@ def main(arguments: list[str]) -> dict:
   sources = [images_lib.open_source(path) for path in arguments]
   import tqdm
 
-  from air_tf import inference  # Takes seconds: it imports TensorFlow.
-  from air_tf import reports
-  predictor = inference.Predictor(_SAVED_MODEL.value)
+  from air_tf.serving import (
+    predictor as predictor_lib,  # Takes seconds: it imports TensorFlow.
+  )
+  from air_tf.serving import writers
+  predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
   named = (image for source in sources for image in source.read())
   total = objects = 0
   with contextlib.ExitStack() as opened:
@@ -55,9 +57,9 @@ def main(arguments: list[str]) -> dict:
         total=sum(source.num_images for source in sources), unit='image',
         disable=not sys.stderr.isatty() or sys.stdout.isatty()))
     started = time.perf_counter()
-    for prediction in inference.predict(
+    for prediction in predictor_lib.predict(
         predictor, named, _BATCH_SIZE.value, _RESIZE.value):
-      print(reports.json_line(prediction))
+      print(writers.json_line(prediction))
       if table is not None:
         table.write(prediction)
       if _OVERLAY.value:
@@ -72,7 +74,7 @@ def main(arguments: list[str]) -> dict:
 
 
 def _open_csv(opened: contextlib.ExitStack, max_steps: int):
-  from air_tf import reports
+  from air_tf.serving import writers
   if not _CSV.value:
     return None
   try:
@@ -81,17 +83,17 @@ def _open_csv(opened: contextlib.ExitStack, max_steps: int):
     raise errors.UserError(
         f'--csv={_CSV.value}: cannot be written to ({error.strerror}); wanted '
         'a file.') from error
-  return reports.CsvWriter(file, max_steps)
+  return writers.CsvWriter(file, max_steps)
 
 
 def _overlay(number: int, prediction) -> None:
-  from air_tf import figures
+  from air_tf.plotting import canvas
   stem = pathlib.Path(
       prediction.name.replace('[', '_').replace(']', '')).name
   path = pathlib.Path(_OVERLAY.value) / f'{number:05d}_{stem}.png'
   boxes = prediction.boxes
   try:
-    figures.save(figures.draw_boxes(
+    canvas.save(canvas.draw_boxes(
         prediction.image / 255., boxes, f'{len(boxes)} objects'), path)
   except OSError as error:
     raise errors.UserError(

@@ -10,7 +10,7 @@ an interruption. Left in --logdir: a folder a run, `sensitivity.json` and
 `sensitivity.png`. The last line on standard output says where, as JSON.
 """
 
-import cli
+from air_tf import cli
 
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
     'runs/sensitivity', seeds='0:1')
@@ -20,8 +20,8 @@ def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and draws the heat maps."""
   common = cli.with_flagfiles(arguments)
   seeds = cli.seeds(_SEEDS.value)
-  from air_tf import sensitivity
-  from air_tf import sweep
+  from air_tf.studies import sensitivity
+  from air_tf.studies import sweep
   cells = sensitivity.runs(_LOGDIR.value, common, seeds)
   every = (run for of_cell in cells.values() for run in of_cell)
   sweep.run_all(list(dict.fromkeys(every)), cli.TRAIN, _JOBS.value)

@@ -14,8 +14,8 @@ import itertools
 import pathlib
 
 from absl import flags
-import cli
 
+from air_tf import cli
 from air_tf import errors
 
 _LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> dict:
   common, flagfiles = cli.train_flags(arguments)
   seeds = cli.seeds(_SEEDS.value)
   recipes = _recipes(flagfiles)
-  from air_tf import sweep
-  from air_tf import sweep_report
+  from air_tf.studies import sweep
+  from air_tf.studies import sweep_report
   runs = {
       name: [sweep.Run(pathlib.Path(_LOGDIR.value) / name / f'seed-{seed}',
                        (*chosen, *common, f'--seed={seed}')) for seed in seeds]

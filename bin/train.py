@@ -8,7 +8,8 @@ last line on standard output is the last held-out evaluation, as JSON.
 """
 
 from absl import flags
-import cli
+
+from air_tf import cli
 
 _LOGDIR = flags.DEFINE_string(
     'logdir', 'runs/air', 'Folder of the run; made if it is not there.')

@@ -7,21 +7,15 @@ The format is described in data/README.md. The last line on standard output is
 one JSON object: where the file is and what it holds.
 """
 
-import os
-import sys
-
 from absl import flags
 import numpy as np
 
+from air_tf import cli
 from air_tf import config as config_lib
-from air_tf import datasets
-from air_tf import digits as digits_lib
-from air_tf import scene_files
-from air_tf import scenes as scenes_lib
-
-sys.path.insert(0, os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), '..', 'bin'))
-import cli  # noqa: E402
+from air_tf.data import datasets
+from air_tf.data import digits as digits_lib
+from air_tf.data import scene_files
+from air_tf.data import scenes as scenes_lib
 
 _OUT = flags.DEFINE_string(
     'out', None, 'Where to write the scene file (.npz).', required=True)

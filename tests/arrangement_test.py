@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from air_tf import arrangement
+from air_tf.data import arrangement
 
 
 def arrange(num_scenes, num_objects, canvas_size):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from air_tf import backdrops
 from air_tf import config as config_lib
+from air_tf.data import backdrops
 
 GREY = [kind for kind in backdrops.KINDS if kind != 'clutter']
 

@@ -12,8 +12,8 @@ import pytest
 import tiny
 
 from air_tf import config as config_lib
-from air_tf import export
 from air_tf import model as model_lib
+from air_tf.serving import saved_model as saved_model_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
@@ -166,7 +166,7 @@ def saved_model(tmp_path_factory):
   path = tmp_path_factory.mktemp('model') / 'saved_model'
   model = model_lib.AIRModel(tiny.config())
   model.infer(tiny.images())
-  export.save(model, path)
+  saved_model_lib.save(model, path)
   return path
 
 

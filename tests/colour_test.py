@@ -9,17 +9,17 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from air_tf import album
-from air_tf import digits as digits_lib
-from air_tf import downstream
 from air_tf import errors
-from air_tf import evaluation
 from air_tf import experiment
-from air_tf import figures
-from air_tf import gradient_variance
-from air_tf import images as images_lib
-from air_tf import inference
-from air_tf import training
+from air_tf.data import digits as digits_lib
+from air_tf.data import images as images_lib
+from air_tf.evaluation import report
+from air_tf.plotting import canvas
+from air_tf.serving import predictor as predictor_lib
+from air_tf.studies import downstream
+from air_tf.studies import gradient_variance
+from air_tf.studies import run_figures
+from air_tf.training import trainer as trainer_lib
 
 
 @pytest.fixture(scope='module')
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run):
-  return inference.Predictor(run / 'saved_model')
+  return predictor_lib.Predictor(run / 'saved_model')
 
 
 def test_the_folder_says_that_the_run_is_in_colour(run):
@@ -48,7 +48,7 @@ def test_the_folder_says_that_the_run_is_in_colour(run):
 
 def test_every_channel_is_trained(run):
   trainer = experiment.restore(str(run))
-  fresh = training.Trainer(trainer.config)
+  fresh = trainer_lib.Trainer(trainer.config)
   def moved(name):
     after, before = (
         next(v for v in x.model.trainable_variables if v.name.endswith(name))
@@ -61,17 +61,17 @@ def test_every_channel_is_trained(run):
 
 
 def test_a_run_and_its_saved_model_evaluate_alike(run, predictor, tmp_path):
-  found = evaluation.of_run(str(run), num_samples=2)
+  found = report.of_run(str(run), num_samples=2)
   assert {'localisation', 'confusion', 'log_likelihood_bound'} <= set(found)
   path, = (run.parent / 'cache').glob('test-*.npz')
-  scenes = evaluation._read(str(path), predictor.image_shape)
-  loaded = evaluation.evaluate(predictor.signatures, scenes, None)
+  scenes = report._read(str(path), predictor.image_shape)
+  loaded = report.evaluate(predictor.signatures, scenes, None)
   for name in ('elbo', 'reconstruction_mse', 'count_accuracy'):
     np.testing.assert_allclose(loaded[name], found[name], rtol=1e-4)
   grey = tmp_path / 'grey.npz'
   np.savez(grey, images=tiny.scenes(4).images)
   with pytest.raises(errors.UserError, match='wanted 16 x 16 pixels in colour'):
-    evaluation._read(str(grey), predictor.image_shape)
+    report._read(str(grey), predictor.image_shape)
 
 
 def test_saved_model_draws_in_colour_what_it_explained(predictor):
@@ -94,7 +94,7 @@ def test_pictures_of_any_colours_are_explained(predictor, tmp_path):
   np.save(tmp_path / 'stack.npy', red[np.newaxis])
   in_red, in_grey, in_both, in_stack = (
       found for path in (tmp_path, tmp_path / 'stack.npy')
-      for found in inference.predict(
+      for found in predictor_lib.predict(
           predictor, images_lib.open_source(str(path)).read(), 1))
   same = lambda a, b: np.array_equal(a.probabilities, b.probabilities)
   assert same(in_red, in_stack) and same(in_grey, in_both)
@@ -110,12 +110,12 @@ def test_a_grey_model_takes_coloured_pictures():
       return {'num_steps': [0], 'num_steps_probs': [[1.]],
               'boxes': np.zeros([1, 0, 4])}
   coloured = np.tile(np.uint8([200, 100, 50]), [16, 16, 1])
-  found, = inference.predict(Grey(), [('a', coloured)], 4)
+  found, = predictor_lib.predict(Grey(), [('a', coloured)], 4)
   assert found.image.shape == (16, 16)
 
 
 def test_all_pictures_are_drawn(run):
-  paths = album.make(str(run))['figures']
+  paths = run_figures.make(str(run))['figures']
   assert {'progress', 'policy', 'film_strip', 'samples', 'errors', 'accuracy',
           'elbo', 'example'} <= {pathlib.Path(path).stem for path in paths}
   example = np.asarray(Image.open(run / 'figures' / 'example.png'))
@@ -125,7 +125,7 @@ def test_all_pictures_are_drawn(run):
 def test_pictures_show_each_channel_and_clip_where_objects_overlap(caplog):
   image = np.zeros([4, 4, 3])
   image[:, :2], image[:, 2:] = [1.7, 0., .5], [0., 1., 0.]
-  pixels = figures.rgb(figures.draw_boxes(image, np.zeros([0, 4])))
+  pixels = canvas.rgb(canvas.draw_boxes(image, np.zeros([0, 4])))
   height, width = pixels.shape[:2]
   np.testing.assert_allclose(
       pixels[height // 2, [width // 4, 3 * width // 4]],

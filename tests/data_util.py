@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from air_tf import digits as digits_lib
 from air_tf import errors
-from air_tf import scenes as scenes_lib
+from air_tf.data import digits as digits_lib
+from air_tf.data import scenes as scenes_lib
 
 IDX_FILES = ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte',
              't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte')

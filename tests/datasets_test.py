@@ -9,10 +9,10 @@ from PIL import Image
 import pytest
 
 from air_tf import config as config_lib
-from air_tf import datasets
-from air_tf import digits as digits_lib
-from air_tf import scene_files
-from air_tf import scenes as scenes_lib
+from air_tf.data import datasets
+from air_tf.data import digits as digits_lib
+from air_tf.data import scene_files
+from air_tf.data import scenes as scenes_lib
 
 FULL = data_util.some_scenes()
 

@@ -8,8 +8,8 @@ import data_util
 import numpy as np
 import pytest
 
-from air_tf import digits as digits_lib
-from air_tf import scene_files
+from air_tf.data import digits as digits_lib
+from air_tf.data import scene_files
 
 
 def test_embedded_digits_look_like_mnist():

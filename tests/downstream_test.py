@@ -1,8 +1,8 @@
 import numpy as np
 
-from air_tf import answers as answers_lib
-from air_tf import downstream
-from air_tf import scenes as scenes_lib
+from air_tf.data import scenes as scenes_lib
+from air_tf.evaluation import predictions as predictions_lib
+from air_tf.studies import downstream
 
 
 def test_targets_go_from_left_to_right():
@@ -28,7 +28,7 @@ def test_the_middle_decides_which_digit_is_left():
 def test_latents_go_from_left_to_right_with_absent_steps_last():
   where = np.array([[[.5, .6, .1], [.4, -.6, .2], [0., 0., 0.]]])
   what = np.array([[[1., 2.], [3., 4.], [0., 0.]]])
-  answers = answers_lib.Answers(
+  answers = predictions_lib.Answers(
       num_steps=None, num_steps_probs=None, presence=np.array([[1., 1., 0.]]),
       where=where, what=what, boxes=None, ink_boxes=None, squared_error=None)
   assert downstream.latents(answers).tolist() == [[

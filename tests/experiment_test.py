@@ -16,12 +16,12 @@ from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 import tiny
 
-from air_tf import distribution
 from air_tf import errors
-from air_tf import evaluation
 from air_tf import experiment
-from air_tf import run_folder
-from air_tf import scene_files
+from air_tf.data import scene_files
+from air_tf.evaluation import report
+from air_tf.training import run_folder
+from air_tf.training import strategy
 
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
@@ -190,7 +190,7 @@ def test_a_signal_just_before_an_evaluation_does_not_lose_it(
       num_iterations=6, eval_every=2, cache_dir=str(tmp_path / 'cache'))
   logdir = str(tmp_path / 'run')
   with monkeypatch.context() as patch:
-    patch.setattr(distribution.OneDevice, 'agree',
+    patch.setattr(strategy.OneDevice, 'agree',
                   lambda self, number: signal.SIGTERM)
     with pytest.raises(errors.Interrupted, match='iteration 2;'):
       experiment.run(config, logdir)
@@ -245,7 +245,7 @@ def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):
   assert 'count_accuracy' not in result and np.isfinite(result['elbo'])
   counted = tmp_path / 'counted.npz'
   scene_files.write(str(counted), scenes)
-  evaluated = evaluation.of_run(str(tmp_path / 'run'), str(counted))
+  evaluated = report.of_run(str(tmp_path / 'run'), str(counted))
   assert evaluated['scenes'] == 30 and 'count_accuracy' in evaluated
 
 
@@ -263,7 +263,7 @@ def test_evaluate_agrees_with_the_last_line(finished):
   assert output[0].startswith('count accuracy')
   # The same again, here: to the last digit.
   assert found == json.loads(json.dumps(
-      evaluation.of_run(str(folder), num_samples=2)))
+      report.of_run(str(folder), num_samples=2)))
 
 
 def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):

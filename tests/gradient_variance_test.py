@@ -5,16 +5,16 @@ import tensorflow as tf
 import tiny
 
 from air_tf import config as config_lib
-from air_tf import gradient_variance
-from air_tf import monitor
-from air_tf import training
+from air_tf.studies import gradient_variance
+from air_tf.training import gradient_monitor
+from air_tf.training import trainer as trainer_lib
 
 SCENES = tf.constant(tiny.scenes(40).images)
 IMAGES = tiny.images(4)
 
 
 def make(**changes):
-  return training.Trainer(tiny.config(**changes))
+  return trainer_lib.Trainer(tiny.config(**changes))
 
 
 def gradients(trainer, repeats, images=IMAGES):
@@ -29,8 +29,9 @@ def gradients(trainer, repeats, images=IMAGES):
 
 
 def test_groups_cover_the_model():
-  names = {monitor.group_of(v) for v in make().model.trainable_variables}
-  assert names == set(monitor.GROUPS)
+  names = {gradient_monitor.group_of(v)
+           for v in make().model.trainable_variables}
+  assert names == set(gradient_monitor.GROUPS)
 
 
 def test_variance_is_numpys():
@@ -39,9 +40,10 @@ def test_variance_is_numpys():
   samples = gradients(trainer, 7)
   sizes = [v.shape.num_elements() for v in trainer.model.trainable_variables]
   groups = np.repeat(
-      [monitor.group_of(v) for v in trainer.model.trainable_variables], sizes)
+      [gradient_monitor.group_of(v)
+       for v in trainer.model.trainable_variables], sizes)
   variances = samples.var(axis=0, ddof=1)
-  for group in monitor.GROUPS:
+  for group in gradient_monitor.GROUPS:
     np.testing.assert_allclose(
         found[group]['total'], variances[groups == group].mean(), rtol=1e-3)
     assert found[group]['parameters'] == np.sum(groups == group)
@@ -61,13 +63,13 @@ def test_the_parts_are_told_apart():
 def test_two_gradients_estimate_the_variance_without_bias():
   # 300 measurements; sees a bias of a fifth of the variance of `where`.
   trainer = make()
-  watch = monitor.Monitor(trainer)
+  watch = gradient_monitor.Monitor(trainer)
   values = []
   for i in range(300):
     trainer.iteration.assign(10_000_000 + i)  # New seeds; schedules have ended.
     values.append(watch._gradient(IMAGES, tf.constant(i)))
   where = [i for i, v in enumerate(trainer.model.trainable_variables)
-           if monitor.group_of(v) == 'where']
+           if gradient_monitor.group_of(v) == 'where']
   flat = lambda g: np.concatenate([np.ravel(g[i]) for i in where])
   pairs = [.5 * np.mean((flat(a) - flat(b))**2)
            for a, b in zip(values[::2], values[1::2])]
@@ -78,11 +80,12 @@ def test_two_gradients_estimate_the_variance_without_bias():
 def test_monitor_leaves_no_trace():
   trainer, watched = make(estimator='nvil', moving_signal=True), make(
       estimator='nvil', moving_signal=True)
-  watch = monitor.Monitor(watched)
+  watch = gradient_monitor.Monitor(watched)
   for one in trainer, watched:
     one.train(SCENES, tf.constant(2))
   first = watch(SCENES)
-  assert set(first) == {f'gradient_variance/{g}' for g in monitor.GROUPS}
+  assert set(first) == {
+      f'gradient_variance/{g}' for g in gradient_monitor.GROUPS}
   assert all(value > 0. for value in first.values())
   assert watch(SCENES) == pytest.approx(first, rel=1e-5)  # No new numbers.
   for one in trainer, watched:
@@ -112,8 +115,9 @@ def test_unbiased_to_the_last_parameter(name, particles):
   rng = np.random.default_rng(0)
   sizes = [v.shape.num_elements() for v in sampled.model.trainable_variables]
   groups = np.repeat(
-      [monitor.group_of(v) for v in sampled.model.trainable_variables], sizes)
-  for group in monitor.GROUPS:
+      [gradient_monitor.group_of(v)
+       for v in sampled.model.trainable_variables], sizes)
+  for group in gradient_monitor.GROUPS:
     inside = groups == group
     length = np.linalg.norm(reference[inside])
     for direction in rng.normal(size=inside.sum()), reference[inside]:

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from air_tf import images as images_lib
+from air_tf.data import images as images_lib
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [7, 6, 6], np.uint8)
 COLOURED = np.stack([PIXELS, PIXELS // 2, 255 - PIXELS], axis=-1)

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from air_tf import localisation
+from air_tf.evaluation import localisation
 
 
 def random_boxes(shape, seed):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from air_tf import scene_files
+from air_tf.data import scene_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLAGFILES = sorted(path.stem for path in ROOT.glob('bin/flags/*.flags'))
@@ -16,7 +16,7 @@ FLAGFILES = sorted(path.stem for path in ROOT.glob('bin/flags/*.flags'))
 PARSE = '''
 import dataclasses, json, sys
 from absl import flags
-import cli
+from air_tf import cli
 flags.DEFINE_string('logdir', None, '')
 cli.define_config_flags()
 flags.FLAGS(sys.argv)

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from air_tf import digits as digits_lib
-from air_tf import omniglot
+from air_tf.data import digits as digits_lib
+from air_tf.data import omniglot
 
 
 def character(seed):

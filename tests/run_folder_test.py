@@ -9,7 +9,7 @@ import tiny
 
 from air_tf import config as config_lib
 from air_tf import errors
-from air_tf import run_folder
+from air_tf.training import run_folder
 
 
 def folder_with_checkpoints(path, iterations):

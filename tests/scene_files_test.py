@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from air_tf import errors
-from air_tf import scene_files
-from air_tf import scenes as scenes_lib
+from air_tf.data import scene_files
+from air_tf.data import scenes as scenes_lib
 
 
 @pytest.fixture(name='path')

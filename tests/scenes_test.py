@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from air_tf import backdrops
 from air_tf import errors
-from air_tf import scenes
+from air_tf.data import backdrops
+from air_tf.data import scenes
 
 
 def blocks(*sides):

@@ -4,7 +4,7 @@ import colorsys
 
 import numpy as np
 
-from air_tf import sprites
+from air_tf.data import sprites
 
 IMAGES, LABELS = sprites.draw(2_000, seed=0)
 

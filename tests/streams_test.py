@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from air_tf import datasets
 from air_tf import experiment
-from air_tf import files
-from air_tf import run_folder
-from air_tf import scene_files
-from air_tf import streams
-from air_tf import training
+from air_tf.data import datasets
+from air_tf.data import npz
+from air_tf.data import scene_files
+from air_tf.data import streams
+from air_tf.training import run_folder
+from air_tf.training import trainer as trainer_lib
 
 SCENES = tiny.scenes(60)
 
@@ -20,7 +20,7 @@ SCENES = tiny.scenes(60)
 @pytest.fixture(name='large')
 def _large(monkeypatch):
   """Makes every uncompressed array a large one."""
-  monkeypatch.setattr(files, '_LARGE', 0)
+  monkeypatch.setattr(npz, '_LARGE', 0)
 
 
 def write(path, compressed=False):
@@ -50,7 +50,7 @@ def test_the_same_scenes_are_streamed_as_read(
   path = write(tmp_path / 'a.npz')
   config = tiny.config(scenes=path, test_scenes=path if test_scenes else '')
   pools, test = datasets.load(config)
-  monkeypatch.setattr(files, '_LARGE', 0)
+  monkeypatch.setattr(npz, '_LARGE', 0)
   streamed, same_test = datasets.load(config)
   images = streamed(0).images
   assert isinstance(images, streams.OnDisk)
@@ -81,7 +81,7 @@ def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
   # From an iteration in the middle, as after a resumption, in two calls.
   images = streams.OnDisk(
       scene_files.read(write(tmp_path / 'a.npz')).images, np.arange(60)[::-1])
-  memory, disk = (training.Trainer(tiny.config()) for _ in range(2))
+  memory, disk = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
   for trainer in memory, disk:
     trainer.iteration.assign(5)
   scenes, stream = memory.feed(images[:]), disk.feed(images)
@@ -104,7 +104,7 @@ def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     return {key: reader.get_tensor(key)
             for key in reader.get_variable_to_shape_map() if key[0] != '_'}
   memory = run('memory')
-  monkeypatch.setattr(files, '_LARGE', 0)
+  monkeypatch.setattr(npz, '_LARGE', 0)
   disk = run('disk')
   assert memory.keys() == disk.keys()
   for name, value in memory.items():

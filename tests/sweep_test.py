@@ -11,12 +11,12 @@ import time
 import numpy as np
 import pytest
 
-from air_tf import comparison_charts
 from air_tf import errors
-from air_tf import figures
-from air_tf import sensitivity
-from air_tf import sweep
-from air_tf import sweep_report
+from air_tf.plotting import canvas
+from air_tf.plotting import comparisons
+from air_tf.studies import sensitivity
+from air_tf.studies import sweep
+from air_tf.studies import sweep_report
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -104,7 +104,8 @@ def test_cores_are_shared_out(script, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_sweep_takes_its_runs_along(script, tmp_path, number):
   process = subprocess.Popen(
-      [sys.executable, '-c', 'import pathlib, sys; from air_tf import sweep\n'
+      [sys.executable, '-c',
+       'import pathlib, sys; from air_tf.studies import sweep\n'
        f'sweep.run_all([sweep.Run(pathlib.Path({str(tmp_path)!r}) / "seed-5", '
        f'("--seed=5",))], pathlib.Path({str(script)!r}), 1)'],
       stderr=subprocess.PIPE, text=True, cwd=ROOT,
@@ -160,8 +161,7 @@ def test_report_is_written_as_json_table_and_picture(report, tmp_path):
 
 
 def test_seeds_in_words():
-  sys.path.insert(0, str(ROOT / 'bin'))
-  import cli
+  from air_tf import cli
   assert cli.seeds('0:3') == [0, 1, 2] and cli.seeds('3,1') == [3, 1]
   for wrong in '3:3', 'many', '1,1', '-1':
     with pytest.raises(errors.UserError, match='--seeds='):
@@ -191,11 +191,11 @@ def test_grids_of_the_sensitivity(script, tmp_path):
 def test_heat_map_shows_its_values():
   grid = np.array([[0., 1.], [np.nan, .5]])
   axes = {'where': (('bias', (0., 1.)), ('scale', (1., 10.)))}
-  fig = comparison_charts.heat_maps(
+  fig = comparisons.heat_maps(
       {('nvil', 'where'): grid}, axes, {'bias': 1., 'scale': 10.})
   texts = [text.get_text() for text in fig.axes[0].texts]
   assert texts == ['0', '100', 'failed', '50']
   assert fig.axes[0].texts[2].get_color() == 'black'  # On white.
   frame, = fig.axes[0].patches  # Around the chosen cell, at (1, 1).
   np.testing.assert_allclose(frame.get_center(), [1., 1.])
-  assert figures.rgb(fig).shape[-1] == 3
+  assert canvas.rgb(fig).shape[-1] == 3

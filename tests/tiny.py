@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import config as config_lib
-from air_tf import scenes as scenes_lib
+from air_tf.data import scenes as scenes_lib
 
 _SIZES = dict(
     canvas_size=16, object_size=7., max_steps=3, what_size=4, glimpse_size=6,

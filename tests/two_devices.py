@@ -12,15 +12,15 @@ import tensorflow as tf
 import tiny
 
 from air_tf import config as config_lib
-from air_tf import distribution
 from air_tf import experiment
 from air_tf import noise
-from air_tf import training
+from air_tf.training import strategy as strategy_lib
+from air_tf.training import trainer as trainer_lib
 
 
 def estimate(name, devices):
   """Relative difference of the mean of the halves' losses from the whole's."""
-  trainer = training.Trainer(tiny.config(estimator=name))
+  trainer = trainer_lib.Trainer(tiny.config(estimator=name))
   images = tiny.images(4)
   halves = devices.strategy.run(
       lambda: trainer.estimate(noise.rows(images)).loss)
@@ -45,7 +45,7 @@ def main(logdir):
   tf.config.set_logical_device_configuration(
       cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
   run = config(cache_dir=logdir + '/cache')
-  devices = distribution.make(run)
+  devices = strategy_lib.make(run)
   print(json.dumps({
       'estimates': {name: float(estimate(name, devices))
                     for name in config_lib.ESTIMATORS},

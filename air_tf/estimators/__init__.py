@@ -41,11 +41,11 @@ from air_tf.estimators.base import weigh
 from air_tf.estimators.exact import marginal
 from air_tf.estimators.exact import responsibilities
 from air_tf.estimators.measure_valued import mvd
+from air_tf.estimators.reweighted_wake_sleep import rws
 from air_tf.estimators.score_function import NVIL
 from air_tf.estimators.score_function import NVILPerStep
 from air_tf.estimators.score_function import reinforce
 from air_tf.estimators.score_function import vimco
-from air_tf.estimators.wake_wake import rws
 
 __all__ = ['Batch', 'Elbo', 'Estimate', 'Estimator', 'NVIL', 'NVILPerStep',
            'draw', 'expected_elbo', 'make', 'marginal', 'mvd', 'reinforce',

@@ -1,0 +1,4 @@
+"""Scenes: where objects come from, how scenes are composed, their files.
+
+May import: `errors`, `config`. Nothing here imports TensorFlow but `streams`.
+"""

@@ -1,0 +1,178 @@
+"""The scenes of a run: composed anew all the time, or from the user's files."""
+
+from collections.abc import Callable
+from concurrent import futures
+import dataclasses
+import hashlib
+import json
+import math
+import os
+
+from absl import logging
+import numpy as np
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf.data import digits as digits_lib
+from air_tf.data import images as images_lib
+from air_tf.data import npz
+from air_tf.data import scene_files
+from air_tf.data import scenes as scenes_lib
+from air_tf.data import streams
+
+__all__ = ['Pools', 'fitted', 'load', 'recipe']
+
+Pools = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
+
+_CACHE_VERSION = 1  # Raise it when `scenes.compose` changes what it draws.
+# Fixed, and not --seed: runs of all seeds see the same scenes, so what differs
+# between them is the training.
+_TRAIN_SEED, _TEST_SEED = 1, 2
+
+
+def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
+  """Returns a run's (training scenes, test scenes), images of equal size.
+
+  Training scenes come in pools: pool k serves the iterations from
+  k * `config.refresh_every` on. Scenes come from scene files if `config.scenes`
+  names one, and all pools are equal; otherwise they are composed, training
+  scenes from training digits only, each pool anew, and test scenes from test
+  digits only. Either way they do not depend on `config.seed`: runs that differ
+  in the seed are trained and tested alike.
+
+  Composed scenes take the memory of two pools, however many are seen. The
+  training images of a large scene file are a `streams.OnDisk`.
+
+  Raises:
+    errors.UserError: if a file or a flag cannot be used.
+  """
+  if config.scenes:
+    train, test = _load_files(config)
+    return lambda pool: train, test
+  digits = digits_lib.load(config.digits)
+  test = _load_composed(
+      config, 'test', recipe(config, config.num_test_scenes, _TEST_SEED),
+      digits.test_images, digits.test_labels)
+  if config.refresh_every:
+    return _FreshPools(config, digits.train_images, digits.train_labels), test
+  train = _load_composed(
+      config, 'train', recipe(config, config.num_train_scenes, _TRAIN_SEED),
+      digits.train_images, digits.train_labels)
+  return lambda pool: train, test
+
+
+def recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
+  """Returns what `scenes.compose` needs beside digits and their labels."""
+  return dict(
+      num_scenes=num_scenes, canvas_size=config.canvas_size,
+      counts=config.counts, digit_scale=config.digit_scale,
+      overlap=config.overlap, backdrop=config.backdrop,
+      backdrop_level=config.backdrop_level, seed=seed)
+
+
+def fitted(config: config_lib.Config,
+           scenes: scenes_lib.Scenes) -> config_lib.Config:
+  """Returns `config` with size and channels of the images of scenes."""
+  side, channels = scenes.images.shape[1], math.prod(scenes.images.shape[3:])
+  return dataclasses.replace(config, canvas_size=side, channels=channels)
+
+
+class _FreshPools:
+  """Composes pools of scenes, one ahead of its use, in a thread.
+
+  Composing costs a few hundredths of the training time, so an endless supply
+  is cheaper than a set that must be stored and is learnt by heart.
+  """
+
+  def __init__(self, config, images, labels):
+    self._config, self._images, self._labels = config, images, labels
+    self._executor = futures.ThreadPoolExecutor(max_workers=1)
+    self._futures = {}
+
+  def __call__(self, pool: int) -> scenes_lib.Scenes:
+    self._futures = {
+        number: self._futures.get(number) or self._submit(number)
+        for number in (pool, pool + 1)}
+    return self._futures[pool].result()
+
+  def _submit(self, pool: int) -> futures.Future:
+    return self._executor.submit(
+        scenes_lib.compose, self._images, self._labels,
+        **recipe(self._config, self._config.num_train_scenes,
+                 (_TRAIN_SEED, pool)))
+
+
+def _load_files(config: config_lib.Config):
+  """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
+  train = _read(config.scenes, config)
+  if not config.test_scenes:
+    return _hold_out(config.scenes, train)
+  if isinstance(train.images, np.memmap):
+    train = _rows(train, np.arange(len(train.images)))
+  test = _read(config.test_scenes, config)
+  wanted, found = train.images.shape[1:], test.images.shape[1:]
+  npz.require(found == wanted, config.test_scenes, 'images',
+                npz.describe_image(found), f'{npz.describe_image(wanted)}, '
+                f'as in --scenes={config.scenes}')
+  return train, test
+
+
+def _read(path: str, config: config_lib.Config) -> scenes_lib.Scenes:
+  """Returns the scenes of a file or a folder, if the model can count so far."""
+  if os.path.isdir(path):
+    return scenes_lib.Scenes(
+        images_lib.folder(path, config.canvas_size), None, None, None)
+  scenes = scene_files.read(path)
+  if scenes.counts is not None:
+    most, steps = scenes.counts.max(), config.max_steps
+    npz.require(most <= steps, path, 'counts', f'up to {most} objects',
+                  f'no more than --max_steps={steps}, the most objects the '
+                  'model may write; raise --max_steps')
+  return scenes
+
+
+def _hold_out(path: str, scenes: scenes_lib.Scenes):
+  """Returns (the rest, a tenth), always the same tenth of a file."""
+  num_scenes = len(scenes.images)
+  npz.require(num_scenes >= 2, path, 'images', 'one image',
+                'at least 2, to hold a tenth out; or give --test_scenes')
+  order = np.random.RandomState(0).permutation(num_scenes)
+  test, train = np.split(order, [max(1, num_scenes // 10)])
+  test = _rows(scenes, test)
+  return _rows(scenes, train), test._replace(images=np.asarray(test.images))
+
+
+def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
+  """Returns some of the scenes; images that are mapped stay on disk."""
+  images, *others = scenes
+  return scenes_lib.Scenes(
+      streams.OnDisk(images, rows) if isinstance(images, np.memmap)
+      else images[rows],
+      *(None if field is None else field[rows] for field in others))
+
+
+def _load_composed(config, split, ingredients, images, labels):
+  """Returns the scenes of `split`, from the cache if they are there."""
+  path = os.path.join(
+      config.cache_dir, f'{split}-{_digest(ingredients, images, labels)}.npz')
+  if os.path.exists(path):
+    try:
+      return scene_files.read(path)
+    except errors.UserError as error:
+      logging.warning('Composing the scenes again: %s', error)
+  scenes = scenes_lib.compose(images, labels, **ingredients)
+  try:
+    scene_files.write(path, scenes)
+  except errors.UserError as error:
+    logging.warning('Going on without a cache: %s', error)
+  return scenes
+
+
+def _digest(ingredients, images: np.ndarray, labels: np.ndarray) -> str:
+  """Returns 16 hex digits that change with anything the scenes depend on."""
+  text = json.dumps(
+      [_CACHE_VERSION, ingredients, images.shape], sort_keys=True)
+  digest = hashlib.sha256(text.encode())
+  digest.update(np.ascontiguousarray(images))
+  digest.update(np.ascontiguousarray(labels, np.int32))
+  return digest.hexdigest()[:16]

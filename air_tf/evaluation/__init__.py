@@ -1,0 +1,4 @@
+"""What can be measured of a trained model.
+
+May import: the model, `data`, `serving`.
+"""

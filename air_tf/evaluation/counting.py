@@ -1,0 +1,142 @@
+"""How well a model counts and explains scenes it was not trained on.
+
+Letters: `N` scenes, `B` batch, `T` most steps, `[H, W]` image (`[H, W, 3]` in
+colour).
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from air_tf import likelihood
+from air_tf import model as model_lib
+from air_tf import prior
+from air_tf.data import scenes as scenes_lib
+
+__all__ = ['Evaluator', 'batch_size', 'confusion', 'count_metrics',
+           'wilson_interval']
+
+# Pixels of all canvases at a time: 500 scenes of 50 x 50 with 4 canvases each.
+_CANVAS_PIXELS = 500 * 4 * 50 * 50
+
+
+class Evaluator:
+  """Scores a model on one set of scenes, by one compiled function.
+
+  Counts are the most likely n under q(n) at posterior means, so they carry no
+  noise. The ELBO sums over n exactly and takes one posterior sample of the
+  rest, with a seed of its own: equal parameters give equal numbers.
+  """
+
+  def __init__(self, model: model_lib.AIRModel, scenes: scenes_lib.Scenes):
+    """Prepares the evaluation of `model` on all of `scenes`, uint8 images."""
+    self._model = model
+    self._scenes = scenes
+    # Without AutoGraph, which would take seconds to rewrite code that has no
+    # control flow.
+    self._score = tf.function(
+        self._score_batch, reduce_retracing=True, autograph=False)
+    self._count = tf.function(
+        self._count_batch, reduce_retracing=True, autograph=False)
+
+  def counts(self) -> np.ndarray:
+    """Returns the counts, int32 `[N]`, of the scenes, without a score."""
+    return np.concatenate([
+        self._count(images) for _, images in self._batches()])
+
+  def __call__(
+      self, num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
+    """Evaluates the model as it is now.
+
+    Args:
+      num_steps_prior: p(n), batch shape `[]`, part of the ELBO.
+
+    Returns:
+      Means over the scenes: `elbo` and its terms in nats, `num_steps`; and
+      what `count_metrics` tells, where the scenes have counts.
+    """
+    parts = [self._score(images, num_steps_prior.step_logits, start)
+             for start, images in self._batches()]
+    scores = {name: np.concatenate([part[name] for part in parts])
+              for name in parts[0]}
+    counts = scores.pop('counts')
+    result = {name: float(np.mean(values, dtype=np.float64))
+              for name, values in scores.items()}
+    if self._scenes.counts is not None:
+      result |= count_metrics(counts, self._scenes.counts)
+    return result
+
+  def _batches(self):
+    """Yields (start, uint8 images from there on) with memory bounded."""
+    images = self._scenes.images
+    size = batch_size(images[0].size, self._model.config.max_steps)
+    for start in tf.range(0, len(images), size):
+      yield start, tf.constant(images[start:start + size])
+
+  def _score_batch(self, scenes, prior_logits, start):
+    """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
+    images = model_lib.to_pixels(scenes)
+    scores = likelihood.score(
+        self._model, images, prior.NumStepsDistribution(prior_logits),
+        seed=tf.stack([0, start]))
+    del scores['log_weight']  # Its mean is no bound for comparing runs by.
+    return {'counts': self._count_batch(scenes), **scores}
+
+  def _count_batch(self, scenes):
+    """Most likely counts, int32 `[B]`, of uint8 `[B, H, W]`."""
+    return self._model.infer(model_lib.to_pixels(scenes)).num_steps.mode()
+
+
+def batch_size(pixels: int, max_steps: int) -> int:
+  """How many images of that many pixels to explain at a time."""
+  return max(1, _CANVAS_PIXELS // ((max_steps + 1) * pixels))
+
+
+def count_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+  """Accuracy of counts.
+
+  Args:
+    predicted: int `[N]`.
+    true: int `[N]`.
+
+  Returns:
+    `count_accuracy`, the share of scenes whose count is right, and
+    `count_accuracy/n` the same among the scenes that truly hold n objects.
+  """
+  right = predicted == true
+  return {'count_accuracy': float(right.mean())} | {
+      f'count_accuracy/{n}': float(right[true == n].mean())
+      for n in np.unique(true)}
+
+
+def confusion(predicted: np.ndarray, true: np.ndarray,
+              max_steps: int) -> np.ndarray:
+  """Confusion matrix of counts.
+
+  Args:
+    predicted: int `[N]`, each in 0 ... T.
+    true: int `[N]`.
+    max_steps: T.
+
+  Returns:
+    int `[M + 1, T + 1]`, M the largest true count: how many scenes with as
+    many objects as the row says were counted as the column says.
+  """
+  matrix = np.zeros([true.max() + 1, max_steps + 1], np.int64)
+  np.add.at(matrix, (true, predicted), 1)
+  return matrix
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+  """The 95 % interval of a rate of which `right` of `total` were seen.
+
+  Wilson's score interval (1927): unlike the normal one it stays within 0 ... 1
+  and does not shrink to a point at 100 %.
+  """
+  z = 1.959964  # The .975 quantile of N(0, 1).
+  rate, shrink = right / total, 1. + z**2 / total
+  middle = (rate + z**2 / (2. * total)) / shrink
+  half = z / shrink * math.sqrt(
+      rate * (1. - rate) / total + z**2 / (4. * total**2))
+  return max(0., middle - half), min(1., middle + half)

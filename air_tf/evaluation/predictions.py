@@ -1,0 +1,130 @@
+"""A model's answers on many scenes, the pictures left out.
+
+A *model* here is a mapping of signatures, as `saved_model.ExportedAIR` and a
+loaded SavedModel have them, so that a run and its SavedModel are looked at by
+the same code.
+
+Letters: `N` scenes, `T` most steps, `Z` size of `what`, `[H, W]` image,
+`[h, w]` glimpse, `K` samples. Images and glimpses in colour have a last axis of
+3 channels.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from air_tf import model as model_lib
+from air_tf.evaluation import counting
+
+__all__ = ['Answers', 'Signatures', 'collect', 'scores']
+
+Signatures = Mapping[str, Callable[..., dict[str, tf.Tensor]]]
+
+_INK = .25  # Of the brightest pixel of a glimpse: from here on it is ink.
+
+
+class Answers(NamedTuple):
+  """What a model says of N scenes, at posterior means; see `explain`."""
+  num_steps: np.ndarray        # int32 [N]
+  num_steps_probs: np.ndarray  # [N, T + 1]
+  presence: np.ndarray         # [N, T]
+  where: np.ndarray            # [N, T, 3]
+  what: np.ndarray             # [N, T, Z]
+  boxes: np.ndarray            # [N, T, 4], of glimpses, in pixels.
+  ink_boxes: np.ndarray        # [N, T, 4], tight around what was drawn.
+  squared_error: np.ndarray    # [N], of the reconstruction, mean over pixels.
+
+  @property
+  def taken(self) -> np.ndarray:
+    """P(n >= t), the probability that step t is taken, `[N, T]`."""
+    probs = self.num_steps_probs.astype(np.float64)
+    return np.cumsum(probs[:, ::-1], axis=1)[:, ::-1][:, 1:]
+
+
+def collect(model: Signatures, images: np.ndarray) -> Answers:
+  """Explains uint8 images `[N, H, W]`, a batch in memory at a time."""
+  serve = model['serving_default']
+  parts = [_answer(serve, batch) for _, batch in _batches(model, images)]
+  return Answers(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
+           progress: bool = False) -> dict[str, np.ndarray]:
+  """Scores uint8 images `[N, H, W]` by posterior samples, with fixed seeds.
+
+  Args:
+    model: with a signature `score`.
+    images: the images.
+    num_samples: K, of the importance weights.
+    progress: whether to show a bar.
+
+  Returns:
+    What `likelihood.score` gives, `[N]` each, of sample 0; but `log_weight`,
+    `[K, N]`, of all samples.
+  """
+  parts = []
+  with tqdm.tqdm(total=num_samples * len(images), unit='sample',
+                 disable=not progress) as bar:
+    for start, batch in _batches(model, images):
+      pixels = model_lib.to_pixels(batch)
+      samples = []
+      for k in range(num_samples):
+        # Sample 0 has the seeds of `counting.Evaluator`.
+        answer = model['score'](images=pixels, seed=tf.constant([k, start]))
+        samples.append({name: x.numpy() for name, x in answer.items()})
+        bar.update(len(batch))
+      parts.append(samples[0] | {
+          'log_weight': np.stack([x['log_weight'] for x in samples])})
+  return {name: np.concatenate([part[name] for part in parts], axis=-1)
+          for name in parts[0]}
+
+
+def _batches(model: Signatures, images: np.ndarray):
+  """Yields (start, images from there on) with memory bounded."""
+  black = tf.zeros([1, *images.shape[1:]])
+  max_steps = model['serving_default'](images=black)['presence'].shape[1]
+  size = counting.batch_size(images[0].size, max_steps)
+  for start in range(0, len(images), size):
+    yield start, images[start:start + size]
+
+
+def _answer(serve, images: np.ndarray) -> Answers:
+  pixels = model_lib.to_pixels(images)
+  answer = {name: x.numpy() for name, x in serve(images=pixels).items()}
+  error = np.square(answer['reconstruction'] - pixels.numpy())
+  every_pixel = tuple(range(1, error.ndim))
+  kept = {name: answer[name] for name in Answers._fields if name in answer}
+  return Answers(
+      **kept, ink_boxes=_ink_boxes(answer['glimpses'], answer['boxes']),
+      squared_error=error.mean(axis=every_pixel, dtype=np.float64))
+
+
+def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+  """Boxes `[N, T, 4]` around the bright part of each glimpse, in pixels.
+
+  A glimpse has a margin around what it shows; the boxes of scenes are tight.
+
+  Args:
+    glimpses: `[N, T, h, w]`.
+    boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
+  """
+  # Of a coloured pixel, the brightest channel.
+  bright = glimpses.reshape([*glimpses.shape[:4], -1]).max(axis=-1)
+  ink = bright >= _INK * bright.max(axis=(2, 3), keepdims=True)
+  top, height = _extent(ink.any(axis=3))
+  left, width = _extent(ink.any(axis=2))
+  y, x, box_height, box_width = np.moveaxis(boxes, -1, 0)
+  return np.stack([y + top * box_height, x + left * box_width,
+                   height * box_height, width * box_width], axis=-1)
+
+
+def _extent(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """First ink and length along the last axis, as parts of that axis."""
+  size = ink.shape[-1]
+  first = ink.argmax(axis=-1)
+  last = size - 1 - ink[..., ::-1].argmax(axis=-1)
+  return first / size, (last - first + 1) / size

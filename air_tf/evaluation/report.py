@@ -1,0 +1,207 @@
+"""All that can be measured of a trained model, as numbers and as a table.
+
+Letters: `N` scenes, `K` samples of the importance-weighted bound.
+"""
+
+import os
+
+import numpy as np
+
+from air_tf import errors
+from air_tf import experiment
+from air_tf import likelihood
+from air_tf.data import datasets
+from air_tf.data import npz
+from air_tf.data import scene_files
+from air_tf.data import scenes as scenes_lib
+from air_tf.evaluation import counting
+from air_tf.evaluation import linear_probe as linear_probe_lib
+from air_tf.evaluation import localisation
+from air_tf.evaluation import predictions as predictions_lib
+from air_tf.serving import predictor as predictor_lib
+from air_tf.serving import saved_model
+
+__all__ = ['evaluate', 'of_run', 'of_saved_model', 'table']
+
+_BOUNDS = (1, 10, 100)  # Numbers of samples at which a bound is told.
+_PROBED = 5_000  # Training scenes whose codes the linear probe is fitted on.
+
+
+def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
+           progress: bool = False, max_steps: int | None = None) -> dict:
+  """Evaluates a run as its newest checkpoint left it.
+
+  Args:
+    logdir: folder of the run.
+    scenes: path of a scene file; the held-out scenes of the run, if None.
+    num_samples: K, 0 for no bound.
+    progress: whether to show a bar while the bound is computed.
+    max_steps: T; that of training, if None.
+
+  Returns:
+    `step`, the checkpoint's iteration, and as `evaluate`. The linear probe is
+    fitted on objects of training scenes.
+
+  Raises:
+    errors.UserError: if there is no such run, or the scenes do not suit it.
+  """
+  trainer = experiment.restore(logdir)
+  config = trainer.config
+  pools, test = datasets.load(config)
+  if scenes is not None:
+    test = _read(scenes, config.image_shape)
+  model = saved_model.ExportedAIR(*trainer.trained(max_steps))
+  train = scenes_lib.Scenes(
+      *(x if x is None else x[:_PROBED] for x in pools(0)))
+  return {'step': int(trainer.iteration)} | evaluate(
+      model.endpoints, test, train, num_samples, progress)
+
+
+def of_saved_model(path: str | os.PathLike, scenes: str, num_samples: int = 0,
+                   progress: bool = False) -> dict:
+  """Evaluates a SavedModel on a scene file; see `of_run` for the rest.
+
+  The linear probe is fitted on the first half of the scenes and scored on the
+  second, because the training scenes are not known.
+
+  Raises:
+    errors.UserError: if the model or the scenes cannot be used.
+  """
+  predictor = predictor_lib.Predictor(path)
+  if 'score' not in predictor.signatures:
+    raise errors.UserError(
+        f'--saved_model={path}: has no signature `score`; wanted one written '
+        'by this version. Write it again with bin/export.py, or give --logdir.')
+  test = _read(scenes, predictor.image_shape)
+  return evaluate(predictor.signatures, test, None, num_samples, progress)
+
+
+def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
+             train: scenes_lib.Scenes | None, num_samples: int = 0,
+             progress: bool = False) -> dict:
+  """Evaluates a model.
+
+  Args:
+    model: its signatures.
+    test: the scenes to evaluate on.
+    train: those to fit the linear probe on; the first half of `test`, if None.
+    num_samples: K, 0 for no bound.
+    progress: whether to show a bar while the bound is computed.
+
+  Returns:
+    What `json.dumps` accepts; equal arguments give equal results:
+    `scenes`, their number; the ELBO and its terms (nats, means over scenes, one
+    posterior sample, n summed out); `reconstruction_mse`, mean over pixels;
+    `log_likelihood_bound`, by K, with K > 0; with counts in `test`, those of
+    `counting.count_metrics`, the 95 % `count_accuracy_interval` and `confusion`
+    (rows: true counts); with boxes, `localisation` of the glimpses and of the
+    ink in them; with labels too, `probe_accuracy` and `probe_objects`, how many
+    objects it was scored on.
+  """
+  answers = predictions_lib.collect(model, test.images)
+  scores = predictions_lib.scores(
+      model, test.images, max(1, num_samples), progress)
+  weights = scores.pop('log_weight')
+  result = {'scenes': len(test.images)} | {
+      name: float(np.mean(values, dtype=np.float64))
+      for name, values in scores.items()}
+  result['reconstruction_mse'] = float(answers.squared_error.mean())
+  if num_samples:
+    result['log_likelihood_bound'] = {
+        str(k): float(likelihood.importance_bound(weights[:k]).mean())
+        for k in sorted({*_BOUNDS, num_samples}) if k <= num_samples}
+  if test.counts is not None:
+    result |= _counting(answers, test.counts)
+  if test.boxes is not None:
+    result['localisation'] = {
+        name: localisation.localisation_metrics(
+            boxes, answers.presence, answers.taken, test.boxes)
+        for name, boxes in (('glimpse', answers.boxes),
+                            ('ink', answers.ink_boxes))}
+    if test.labels is not None:
+      result |= _probe(model, answers, test, train)
+  return result
+
+
+def table(result: dict) -> str:
+  """Returns the result of `evaluate` for people: some lines of text."""
+  lines = []
+  if 'count_accuracy' in result:
+    low, high = result['count_accuracy_interval']
+    lines.append(f"count accuracy       {_percent(result['count_accuracy'])}   "
+                 f'(95 %: {_percent(low)} to {_percent(high)})')
+    lines += _confusion_lines(result)
+  for name, kind in (('glimpse', 'glimpse boxes'), ('ink', 'boxes of the ink')):
+    if 'localisation' in result:
+      found = result['localisation'][name]
+      lines.append(
+          f"{kind:<20} {_percent(found['matched'])} matched, mean IoU "
+          f"{found['mean_iou']:.3f}, average precision at .5 "
+          f"{found['average_precision']:.3f}")
+  if 'probe_accuracy' in result:
+    lines.append(f"digit from `what`    {_percent(result['probe_accuracy'])}   "
+                 f"(linear, {result['probe_objects']:,} objects)")
+  lines.append(
+      f"ELBO                 {result['elbo']:.2f} nats = "
+      f"{result['reconstruction']:.2f} - {result['kl_what']:.2f} (what) - "
+      f"{result['kl_where']:.2f} (where) - {result['kl_num_steps']:.2f} (n)"
+      + (f" - {result['kl_background']:.2f} (background)"
+         if result.get('kl_background') else ''))
+  for k, value in result.get('log_likelihood_bound', {}).items():
+    lines.append(f"{f'log p(x), K = {k}':<20} {value:.2f} nats at least")
+  lines.append(f"reconstruction       {result['reconstruction_mse']:.5f} "
+               'mean squared error a pixel')
+  return '\n'.join(lines)
+
+
+def _read(path: str, shape: tuple[int, ...]) -> scenes_lib.Scenes:
+  scenes = scene_files.read(path)
+  found = scenes.images.shape[1:]
+  if found != shape:
+    raise errors.UserError(
+        f'--scenes={path}: images: found {npz.describe_image(found)}; wanted '
+        f'{npz.describe_image(shape)}, as the model was trained on.')
+  return scenes
+
+
+def _counting(answers: predictions_lib.Answers, counts: np.ndarray) -> dict:
+  right = int((answers.num_steps == counts).sum())
+  max_steps = answers.presence.shape[1]
+  return counting.count_metrics(answers.num_steps, counts) | {
+      'count_accuracy_interval': counting.wilson_interval(right, len(counts)),
+      'confusion': counting.confusion(
+          answers.num_steps, counts, max_steps).tolist()}
+
+
+def _probe(model, answers, test, train) -> dict:
+  """Accuracy of the linear probe, where there is something to fit it on."""
+  codes, labels, scene = linear_probe_lib.objects(answers, test)
+  if train is None:
+    first = scene < len(test.images) // 2
+    fit, score = (codes[first], labels[first]), (codes[~first], labels[~first])
+  elif train.boxes is None or train.labels is None:
+    return {}
+  else:
+    fit = linear_probe_lib.objects(
+        predictions_lib.collect(model, train.images), train)[:2]
+    score = codes, labels
+  if len(np.unique(fit[1])) < 2 or not np.isin(score[1], fit[1]).any():
+    return {}
+  return {'probe_accuracy': linear_probe_lib.linear_probe(fit, score),
+          'probe_objects': len(score[1])}
+
+
+def _confusion_lines(result: dict) -> list[str]:
+  matrix = result['confusion']
+  header = ''.join(f'{n:>8}' for n in range(len(matrix[0])))
+  lines = [f"  {'true, counted as':<17}{header}   right"]
+  for true, row in enumerate(matrix):
+    if sum(row):
+      right = _percent(result[f'count_accuracy/{true}'])
+      lines.append(f'  {true:<17}' + ''.join(f'{n:>8,}' for n in row)
+                   + f'   {right}')
+  return lines
+
+
+def _percent(share: float) -> str:
+  return f'{100. * share:.2f} %'

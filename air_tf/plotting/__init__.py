@@ -1,0 +1,4 @@
+"""Figures. They take arrays and return Matplotlib figures.
+
+May import: `errors`.
+"""

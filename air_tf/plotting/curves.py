@@ -1,0 +1,183 @@
+"""Charts of numbers: accuracy, the ELBO's terms, places, labels needed.
+
+Letters: `N` scenes, `T` most steps, `[H, W]` image.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from matplotlib import figure
+from matplotlib import ticker
+import numpy as np
+
+from air_tf.plotting import canvas
+
+__all__ = ['accuracy', 'elbo', 'label_efficiency', 'policy']
+
+_TERMS = (('elbo', 'ELBO'), ('reconstruction', 'log p(x | z)'),
+          ('kl_what', 'KL what'), ('kl_where', 'KL where'),
+          ('kl_num_steps', 'KL n'))
+_STYLES = {'test': dict(color='black'),
+           'train': dict(color='#0072B2', linestyle='--')}
+_NAMES = {'test': 'held-out', 'train': 'training'}
+# Shares of mistakes at which the accuracy axis has a tick.
+_TICKS = (1., .5, .2, .1, .05, .02, .01, .005, .002, .001, .0005, .0002, .0001)
+
+
+def accuracy(lines: Sequence[Mapping], num_scenes: int) -> figure.Figure:
+  """Counting accuracy over training, of all held-out scenes and by true count.
+
+  The axis is logarithmic in the share of mistakes: 99 to 99.9 % is as far as
+  90 to 99 %. Where nothing is wrong the curve runs along the top.
+
+  Args:
+    lines: evaluations on held-out scenes, as in `metrics.jsonl`, with
+      `count_accuracy`.
+    num_scenes: N; half a scene wrong in all of them is the top of the axis.
+
+  Returns:
+    The figure.
+  """
+  fig = figure.Figure(figsize=(6.4, 3.6), dpi=100, layout='constrained')
+  axes = fig.add_subplot()
+  top = .5 / num_scenes
+  steps = [line['step'] for line in lines]
+  names = sorted({name for line in lines for name in line
+                  if name.startswith('count_accuracy/')},
+                 key=lambda name: int(name.rpartition('/')[2]))
+  curves = [('count_accuracy', 'all scenes', dict(color='black', linewidth=2.))]
+  curves += [(name, f"true count {name.rpartition('/')[2]}",
+              dict(color=canvas.colour(i), marker='o', markersize=3.5))
+             for i, name in enumerate(names)]
+  for name, text, style in curves:
+    wrong = [max(top, 1. - line.get(name, np.nan)) for line in lines]
+    axes.plot(steps, wrong, label=text, clip_on=False, **style)
+  axes.set_yscale('log')
+  axes.set_ylim(1., top)
+  ticks = [tick for tick in _TICKS if tick > 1.5 * top]
+  axes.yaxis.set_major_locator(ticker.FixedLocator([*ticks, top]))
+  axes.yaxis.set_minor_locator(ticker.NullLocator())
+  axes.set_yticklabels([f'{100. * (1. - tick):.4g} %' for tick in ticks]
+                       + ['all right'])
+  axes.set_xlabel('iteration')
+  axes.set_ylabel('counted right, held-out')
+  axes.set_xlim(left=0.)
+  axes.grid(alpha=.3)
+  fig.legend(loc='outside upper center', ncols=len(curves), fontsize=8,
+             frameon=False)
+  return fig
+
+
+def elbo(lines: Sequence[Mapping]) -> figure.Figure:
+  """The ELBO and its terms over training, in nats an image.
+
+  Args:
+    lines: evaluations of both splits, as in `metrics.jsonl`.
+
+  Returns:
+    The figure: a panel a term, held-out and training.
+  """
+  fig = figure.Figure(figsize=(9., 4.6), dpi=100, layout='constrained')
+  panels = fig.subplots(2, 3).ravel()
+  behind = any(line.get('kl_background') for line in lines)
+  terms = _TERMS + ((('kl_background', 'KL background'),) if behind else ())
+  for axes, (name, title) in zip(panels, terms, strict=False):
+    for split, style in _STYLES.items():
+      chosen = [line for line in lines if line['split'] == split]
+      axes.plot([line['step'] for line in chosen],
+                [line[name] for line in chosen], marker='.', markersize=4,
+                linewidth=1.2, label=_NAMES[split], **style)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlim(left=0.)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
+    axes.grid(alpha=.3)
+  for axes in panels[len(terms) - 3:len(terms)]:
+    axes.set_xlabel('iteration', fontsize=9)
+  for axes in panels[::3]:
+    axes.set_ylabel('nats', fontsize=9)
+  legend = panels[0].get_legend_handles_labels()
+  if behind:
+    fig.legend(*legend, loc='outside upper right', ncols=2, frameon=False)
+  else:
+    panels[-1].axis('off')
+    panels[-1].legend(*legend, loc='center', frameon=False)
+  return fig
+
+
+def policy(boxes: np.ndarray, presence: np.ndarray,
+           image_size: tuple[int, int]) -> figure.Figure:
+  """Where each step looks, over a set of scenes: one colour a step.
+
+  A dot is the centre of a glimpse that was taken. The first panel has all
+  steps, the others one each.
+
+  Args:
+    boxes: `[N, T, 4]`, (y, x, height, width) in pixels.
+    presence: `[N, T]`, above 0 for a step that is taken.
+    image_size: (H, W).
+
+  Returns:
+    The figure.
+  """
+  num_scenes, num_steps = presence.shape
+  fig = figure.Figure(figsize=(2.25 * (num_steps + 1), 2.7), dpi=100,
+                      layout='constrained')
+  panels = fig.subplots(1, num_steps + 1, sharex=True, sharey=True)
+  centres = boxes[..., :2] + boxes[..., 2:] / 2.
+  scene, step = np.nonzero(presence > 0.)
+  order = np.random.RandomState(0).permutation(len(scene))  # None on top.
+  scene, step = scene[order], step[order]
+  colours = np.array([canvas.colour(t) for t in range(num_steps)])
+  dots = dict(s=3., alpha=.5, linewidths=0.)
+  panels[0].scatter(centres[scene, step, 1], centres[scene, step, 0],
+                    c=colours[step], **dots)
+  panels[0].set_title('all steps', fontsize=10)
+  for t, axes in enumerate(panels[1:]):
+    here = scene[step == t]
+    axes.scatter(centres[here, t, 1], centres[here, t, 0], c=colours[t], **dots)
+    axes.set_title(f'glimpse {t + 1}: {len(here):,} of\n{num_scenes:,} scenes',
+                   fontsize=10, color=colours[t], fontweight='bold')
+  for axes in panels:
+    axes.set_facecolor('#222222')
+    axes.set_aspect('equal')
+    axes.set_xlim(0., image_size[1])
+    axes.set_ylim(image_size[0], 0.)
+    axes.tick_params(labelsize=8)
+  panels[0].set_ylabel('pixels', fontsize=9)
+  return fig
+
+
+def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
+                     ) -> figure.Figure:
+  """Accuracy over the number of labels: a panel a task, a curve an input.
+
+  Args:
+    num_labels: at which the accuracies were measured.
+    tasks: by title, accuracies by the name of the input; `chance` among them
+      is a number, drawn as a line.
+
+  Returns:
+    The figure.
+  """
+  fig = figure.Figure(figsize=(7.6, 3.3), dpi=100, layout='constrained')
+  panels = fig.subplots(1, len(tasks), sharey=True)
+  for axes, (title, curves) in zip(panels, tasks.items(), strict=True):
+    for i, (name, values) in enumerate(curves.items()):
+      if name == 'chance':
+        axes.axhline(100. * values, color='grey', linestyle=':', label=name)
+      else:
+        axes.plot(num_labels, 100. * np.array(values), marker='o', label=name,
+                  color=('black', '#D55E00')[i % 2])
+    axes.set_xscale('log')
+    axes.set_xticks(num_labels, [f'{n:,}' for n in num_labels], fontsize=8)
+    axes.minorticks_off()
+    axes.set_ylim(0., 100.)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel('labelled scenes')
+    axes.grid(alpha=.3)
+  panels[0].set_ylabel('right, % of held-out scenes')
+  handles, names = panels[0].get_legend_handles_labels()
+  fig.legend(handles, names, loc='outside upper center', ncols=len(names),
+             frameon=False)
+  return fig

@@ -1,0 +1,107 @@
+"""A SavedModel at work on people's images.
+
+Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image
+(`[H, W, 3]` in colour).
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+import itertools
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from air_tf import errors
+from air_tf.data import images as images_lib
+
+__all__ = ['Prediction', 'Predictor', 'predict']
+
+
+class Prediction(NamedTuple):
+  """What the model says of one image."""
+  name: str
+  image: np.ndarray          # uint8 [H, W], in its size, the model's colours.
+  probabilities: np.ndarray  # [T + 1], of each count.
+  boxes: np.ndarray          # [K, 4], (y, x, height, width), in its pixels.
+
+
+class Predictor:
+  """The `serving_default` signature of a SavedModel.
+
+  Attributes:
+    signatures: all of them, by name.
+    image_shape: (H, W) of the images that the model takes; (H, W, 3) if they
+      are in colour.
+    max_steps: T.
+  """
+
+  def __init__(self, path: str | os.PathLike):
+    """Loads a SavedModel folder.
+
+    Raises:
+      errors.UserError: if the folder holds no SavedModel of AIR.
+    """
+    try:
+      self._loaded = tf.saved_model.load(os.fspath(path))
+      self.signatures = self._loaded.signatures
+      self._serve = self.signatures['serving_default']
+      spec = self._serve.structured_input_signature[1]['images']
+      self.image_shape = tuple(spec.shape[1:])
+      self.max_steps = self._serve.structured_outputs['presence'].shape[1]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+      reason = errors.one_line(error)[:200]
+      raise errors.UserError(
+          f'--saved_model={path}: not a SavedModel of AIR ({reason}); wanted '
+          'the `saved_model` folder of a run, written by bin/train.py or '
+          'bin/export.py.') from error
+
+  def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Explains uint8 `[B, H, W]`; see `saved_model.explain` for the answer."""
+    answer = self._serve(images=tf.constant(images, tf.float32) / 255.)
+    return {name: value.numpy() for name, value in answer.items()}
+
+
+def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
+            batch_size: int, resize: bool = False) -> Iterator[Prediction]:
+  """Explains images as they come, a batch in memory at a time.
+
+  Args:
+    predictor: the model.
+    named: names and uint8 `[H, W]`; what is not in the model's colours, grey
+      or red, green and blue, is made so (`images.recolour`).
+    batch_size: how many to explain at a time.
+    resize: whether images of another size than the model's are fitted to it
+      (`images.fit`); boxes are then told in pixels of the image as given.
+
+  Yields:
+    A prediction for each image, in their order.
+
+  Raises:
+    errors.UserError: if an image has another size, unless `resize`.
+  """
+  size, channels = predictor.image_shape[:2], math.prod(
+      predictor.image_shape[2:])
+  named = ((name, images_lib.recolour(image, channels))
+           for name, image in named)
+  while batch := list(itertools.islice(named, batch_size)):
+    fitted = [_fit(name, image, size, resize)
+              for name, image in batch]
+    answer = predictor(np.stack([image for image, _ in fitted]))
+    for i, ((name, image), (_, place)) in enumerate(
+        zip(batch, fitted, strict=True)):
+      boxes = answer['boxes'][i, :answer['num_steps'][i]]
+      yield Prediction(name, image, answer['num_steps_probs'][i],
+                       place.boxes(boxes))
+
+
+def _fit(name: str, image: np.ndarray, wanted: tuple[int, int], resize: bool):
+  height, width = image.shape[:2]
+  if not resize and (height, width) != wanted:
+    raise errors.UserError(
+        f'{name}: found an image of {height} x {width} pixels (height x '
+        f'width); wanted {wanted[0]} x {wanted[1]}, the size that the model '
+        'was trained on. Crop it, or give --resize.')
+  return images_lib.fit(image, wanted)

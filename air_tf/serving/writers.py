@@ -1,0 +1,51 @@
+"""Predictions as text: JSON lines, and CSV for spreadsheets.
+
+Letters: `T` most steps.
+"""
+
+import csv
+import json
+from typing import TextIO
+
+import numpy as np
+
+from air_tf.serving import predictor
+
+__all__ = ['CsvWriter', 'json_line']
+
+
+def json_line(prediction: predictor.Prediction) -> str:
+  """Returns one line of JSON, without its end."""
+  return json.dumps({
+      'image': prediction.name, 'count': len(prediction.boxes),
+      'probabilities': _rounded(prediction.probabilities, 6),
+      'boxes': _rounded(prediction.boxes, 2)})
+
+
+class CsvWriter:
+  """Writes a row an image: name, count, T + 1 probabilities, T boxes.
+
+  Columns: `image`, `count`, `p_0` ... `p_T`, then `y_1`, `x_1`, `height_1`,
+  `width_1` and so on to T; cells of absent objects are empty.
+  """
+
+  def __init__(self, file: TextIO, max_steps: int):
+    """Writes the header to a file opened with `newline=''`."""
+    self._rows = csv.writer(file)
+    self._num_cells = 4 * max_steps
+    boxes = [f'{name}_{step + 1}' for step in range(max_steps)
+             for name in ('y', 'x', 'height', 'width')]
+    counts = [f'p_{n}' for n in range(max_steps + 1)]
+    self._rows.writerow(['image', 'count', *counts, *boxes])
+
+  def write(self, prediction: predictor.Prediction) -> None:
+    """Writes one row."""
+    boxes = _rounded(prediction.boxes.ravel(), 2)
+    self._rows.writerow([
+        prediction.name, len(prediction.boxes),
+        *_rounded(prediction.probabilities, 6), *boxes,
+        *[''] * (self._num_cells - len(boxes))])
+
+
+def _rounded(array: np.ndarray, digits: int) -> list:
+  return array.astype(float).round(digits).tolist()

@@ -1,0 +1,162 @@
+"""What AIR's latents are good for: arithmetic on scenes of two digits.
+
+Two tasks of the paper (Eslami et al. 2016, section 3.1): the sum of the two
+digits, and whether they ascend from left to right. The same small classifier
+learns each from the latents and from the pixels, from few labels and from many.
+
+Letters: `N` scenes, `T` most steps, `Z` size of `what`, `F` size of a
+classifier's input.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+import warnings
+
+from absl import logging
+import numpy as np
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf import experiment
+from air_tf.data import datasets
+from air_tf.data import digits as digits_lib
+from air_tf.data import scenes as scenes_lib
+from air_tf.evaluation import predictions as predictions_lib
+from air_tf.plotting import canvas
+from air_tf.plotting import curves
+from air_tf.serving import saved_model
+from air_tf.training import run_folder
+from air_tf.training import summaries
+
+__all__ = ['latents', 'run', 'targets']
+
+_TASKS = {'sum': 'sum of the two digits',
+          'ascending': 'digits ascend from left to right'}
+_TRAIN_SEED, _TEST_SEED = 3, 4  # Other scenes than the model was trained on.
+
+
+def run(logdir: str, num_labels: Sequence[int], num_test: int,
+        out: str | None = None) -> dict:
+  """Runs both tasks with both inputs and draws the figure.
+
+  Training scenes hold two of the run's training digits, test scenes two of its
+  test digits. Fewer labels are the first of more.
+
+  Args:
+    logdir: folder of a run on digits.
+    num_labels: how many labelled scenes to learn from, ascending.
+    num_test: scenes to score on.
+    out: folder for the figure; `figures` in the run's, if None.
+
+  Returns:
+    `step`; `num_labels`; by task, `latents` and `pixels`, accuracies at each
+    number of labels, and `chance`, that of the commonest answer; `figure`.
+
+  Raises:
+    errors.UserError: if there is no such run, or its scenes come from a file.
+  """
+  trainer = experiment.restore(logdir)
+  config = trainer.config
+  if config.scenes:
+    raise errors.UserError(
+        f'--logdir={logdir}: was trained on --scenes={config.scenes}; wanted a '
+        'run on digits, of which scenes with two can be composed.')
+  digits = digits_lib.load(config.digits)
+  train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
+  test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
+  model = saved_model.ExportedAIR(
+      trainer.average, trainer.num_steps_prior()).endpoints
+  inputs = {
+      'latents': [latents(predictions_lib.collect(model, scenes.images))
+                  for scenes in (train, test)],
+      'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
+  result = {'step': int(trainer.iteration), 'num_labels': list(num_labels)}
+  for task in _TASKS:
+    truth, wanted = targets(train)[task], targets(test)[task]
+    result[task] = {
+        name: [_accuracy(x[:n], truth[:n], x_test, wanted)
+               for n in num_labels]
+        for name, (x, x_test) in inputs.items()}
+    result[task]['chance'] = float(np.bincount(wanted).max() / len(wanted))
+    logging.info('%s: %s', task, result[task])
+  return result | {'figure': _draw(result, logdir, out)}
+
+
+def targets(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
+  """What is to be predicted of scenes with two digits each, int `[N]`.
+
+  Returns:
+    `sum`, 0 ... 18; `ascending`, 1 if the digit further left (by the middle of
+    its box) is the smaller one, else 0, also for equal digits.
+  """
+  middle = scenes.boxes[:, :, 1] + scenes.boxes[:, :, 3] / 2.
+  left, right = np.take_along_axis(
+      scenes.labels, np.argsort(middle, axis=1, kind='stable'), axis=1).T
+  return {'sum': (left + right).astype(int),
+          'ascending': (left < right).astype(int)}
+
+
+def latents(answers: predictions_lib.Answers) -> np.ndarray:
+  """AIR's description of scenes, `[N, F]`, F = T (Z + 4).
+
+  Presence, where and what of all steps, objects from left to right, absent
+  ones last and zero: AIR's own order may be any, and means nothing.
+  """
+  x = np.where(answers.presence > 0., answers.where[..., 1], np.inf)
+  order = np.argsort(x, axis=1, kind='stable')[..., np.newaxis]
+  parts = (answers.presence[..., np.newaxis], answers.where, answers.what)
+  every = np.concatenate(parts, axis=-1)
+  return np.take_along_axis(every, order, axis=1).reshape([len(every), -1])
+
+
+def _two_digits(config: config_lib.Config, images, labels, num_scenes: int,
+                seed: int) -> scenes_lib.Scenes:
+  config = dataclasses.replace(config, counts=(2,))
+  return scenes_lib.compose(
+      images, labels, **datasets.recipe(config, num_scenes, seed))
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+  return images.reshape([len(images), -1]) / np.float32(255.)
+
+
+def _accuracy(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
+              y_test: np.ndarray) -> float:
+  """Accuracy of an MLP, 256-256, Adam.
+
+  Inputs are not standardised: entries of `what` that the model does not use
+  are nearly zero, and would become noise as loud as the others.
+  """
+  from sklearn import exceptions  # A second to import.
+  from sklearn import neural_network
+  import threadpoolctl  # Comes with scikit-learn.
+  # Small sets take one update an epoch, and need more of them.
+  epochs = int(np.clip(100_000 // len(x), 40, 500))
+  classifier = neural_network.MLPClassifier(
+      hidden_layer_sizes=(256, 256), alpha=1., max_iter=epochs, random_state=0)
+  # Threads cost more than they bring in products as small as these.
+  with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+    warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
+    return float(classifier.fit(x, y).score(x_test, y_test))
+
+
+def _draw(result: dict, logdir: str, out: str | None) -> str:
+  fig = curves.label_efficiency(
+      result['num_labels'],
+      {title: {"AIR's latents": result[task]['latents'],
+               'pixels': result[task]['pixels'],
+               'chance': result[task]['chance']}
+       for task, title in _TASKS.items()})
+  folder = run_folder.RunFolder(logdir)
+  path = pathlib.Path(out or folder.path / 'figures') / 'downstream.png'
+  try:
+    canvas.save(fig, path)
+  except OSError as error:
+    raise errors.UserError(
+        f'{path}: cannot be written to ({error.strerror}); wanted a folder '
+        'that can be made or written.') from error
+  writer = summaries.Writer(folder.path)
+  writer.image('figures/downstream', canvas.rgb(fig), result['step'])
+  writer.flush()
+  return str(path)

@@ -1,0 +1,132 @@
+"""Counting what was never seen: the paper's two experiments on AIR and DAIR.
+
+Trained on scenes of some counts, a model is asked for another one: more objects
+than it ever saw (extrapolation), or a number in between (interpolation). It may
+take more steps then than in training.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from air_tf import errors
+from air_tf import experiment
+from air_tf.data import datasets
+from air_tf.evaluation import counting
+from air_tf.studies import sweep
+
+__all__ = ['EXPERIMENTS', 'MAX_STEPS', 'Experiment', 'markdown', 'measure',
+           'runs', 'save']
+
+MAX_STEPS = 5  # When a trained model is asked: room to count too many.
+
+
+class Experiment(NamedTuple):
+  """What is trained on, what is asked for."""
+  trained: tuple[int, ...]  # Counts in the training scenes.
+  asked: int                # The count of all test scenes.
+
+
+# Paper, section 4.2: AIR about 0 and 60 %, DAIR about 80 and 95 %.
+EXPERIMENTS = {'extrapolation': Experiment((0, 1, 2), 3),
+               'interpolation': Experiment((0, 1, 3), 2)}
+
+
+def runs(logdir: str, models: Mapping[str, Sequence[str]],
+         flags: Sequence[str],
+         seeds: Sequence[int]) -> dict[tuple[str, str], list[sweep.Run]]:
+  """Returns the training runs, one a seed, by (experiment, model).
+
+  Args:
+    logdir: folder of them all.
+    models: what is compared: by name, its flags of bin/train.py.
+    flags: common to all; they win over a model's.
+    seeds: of the runs.
+
+  Raises:
+    errors.UserError: if the flags name scenes, whose counts are what they are.
+  """
+  for flag in flags:
+    if flag.lstrip('-').startswith('scenes'):
+      raise errors.UserError(
+          f'{flag}: wanted --digits=..., of which scenes of other counts can '
+          'be composed.')
+  return {
+      (name, model): [sweep.Run(
+          pathlib.Path(logdir) / name / model / f'seed-{seed}',
+          (*own, *flags, f"--counts={','.join(map(str, wanted.trained))}",
+           f'--max_steps={max(wanted.trained) + 1}', f'--seed={seed}'))
+                      for seed in seeds]
+      for name, wanted in EXPERIMENTS.items()
+      for model, own in models.items()}
+
+
+def measure(run: sweep.Run, asked: int) -> dict | None:
+  """Asks a trained model to count scenes of one count, in `MAX_STEPS` steps.
+
+  The scenes are composed of test digits, as the run's own held-out ones.
+
+  Args:
+    run: a run of `runs`.
+    asked: the true count of all scenes.
+
+  Returns:
+    `seen`, the accuracy on the run's held-out scenes, whose counts it was
+    trained on; `asked`, that on scenes of the other count; `counted`, how many
+    of these were counted as 0 ... `MAX_STEPS`. None if the run failed.
+  """
+  ended = sweep.outcome(run)
+  if ended is None or ended.exit_code != 0:
+    return None
+  trainer = experiment.restore(str(run.folder))
+  model, _ = trainer.trained(MAX_STEPS)
+
+  def ask(counts):
+    _, scenes = datasets.load(dataclasses.replace(
+        trainer.config, counts=counts, max_steps=MAX_STEPS))
+    predicted = counting.Evaluator(model, scenes).counts()
+    found = counting.count_metrics(predicted, scenes.counts)
+    return found['count_accuracy'], np.bincount(
+        predicted, minlength=MAX_STEPS + 1).tolist()
+
+  seen, _ = ask(trainer.config.counts)
+  right, counted = ask((asked,))
+  return {'seen': seen, 'asked': right, 'counted': counted}
+
+
+def markdown(results: dict[tuple[str, str], list[dict]]) -> str:
+  """Returns a table, a row for each experiment and model.
+
+  Args:
+    results: what `measure` gave for the runs that ended well.
+  """
+  lines = ['| trained on | asked for | model | worst, mean, best | '
+           'on the counts trained on (mean) |', '|---' * 5 + '|']
+  for (name, model), measured in results.items():
+    wanted = EXPERIMENTS[name]
+    asked = [found['asked'] for found in measured]
+    seen = [found['seen'] for found in measured]
+    cells = [', '.join(map(str, wanted.trained)), str(wanted.asked), model]
+    cells += ([_percents([min(asked), np.mean(asked), max(asked)]),
+               _percents([np.mean(seen)])] if measured else ['–', '–'])
+    lines.append('| ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines) + '\n'
+
+
+def save(results: dict[tuple[str, str], list[dict]], logdir: str) -> None:
+  """Writes `generalisation.json` and `generalisation.md` into a folder."""
+  folder = pathlib.Path(logdir)
+  (folder / 'generalisation.json').write_text(json.dumps([
+      {'experiment': name, 'trained': EXPERIMENTS[name].trained,
+       'asked': EXPERIMENTS[name].asked, 'model': model, 'runs': measured}
+      for (name, model), measured in results.items()], indent=1))
+  (folder / 'generalisation.md').write_text(markdown(results))
+
+
+def _percents(shares: Sequence[float]) -> str:
+  return ', '.join(f'{100 * share:.2f}' for share in shares) + ' %'

@@ -1,0 +1,171 @@
+"""All pictures of a run, from its newest checkpoint and its metrics.
+
+Letters: `N` scenes, `T` most steps, `[H, W]` image, `[h, w]` glimpse; both have
+a last axis of 3 channels in colour.
+"""
+
+from collections.abc import Iterator
+import pathlib
+
+from matplotlib import figure
+import numpy as np
+from PIL import Image
+import tensorflow as tf
+
+from air_tf import errors
+from air_tf import experiment
+from air_tf import glimpses as glimpses_lib
+from air_tf import model as model_lib
+from air_tf.data import datasets
+from air_tf.data import scenes as scenes_lib
+from air_tf.evaluation import predictions as predictions_lib
+from air_tf.plotting import canvas
+from air_tf.plotting import curves
+from air_tf.plotting import explanations
+from air_tf.plotting import gallery
+from air_tf.serving import saved_model
+from air_tf.training import run_folder
+from air_tf.training import summaries
+
+__all__ = ['make']
+
+_PICTURED = 10  # Scenes, errors and samples in a picture.
+_DIRECTIONS = 6  # Traversed.
+_DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)
+_SEED = (0, 1)  # Of the samples from the prior.
+
+
+def make(logdir: str, out: str | None = None) -> dict:
+  """Makes the pictures of a run, as PNG files and in TensorBoard.
+
+  Args:
+    logdir: folder of the run.
+    out: folder for the files; `figures` in the run's, if None.
+
+  Returns:
+    `step`, the checkpoint's iteration, and `figures`, the paths.
+
+  Raises:
+    errors.UserError: if there is no such run, or `out` cannot be written to.
+  """
+  trainer = experiment.restore(logdir)
+  folder = run_folder.RunFolder(logdir)
+  step = int(trainer.iteration)
+  target = pathlib.Path(out) if out else folder.path / 'figures'
+  _, scenes = datasets.load(trainer.config)
+  model = saved_model.ExportedAIR(
+      trainer.average, trainer.num_steps_prior()).endpoints
+  answers = predictions_lib.collect(model, scenes.images)
+  writer = summaries.Writer(folder.path)
+  paths = []
+  try:
+    for name, fig in _figures(
+        trainer.average, model, answers, scenes, folder.metrics()):
+      paths.append(str(target / f'{name}.png'))
+      canvas.save(fig, paths[-1])
+      writer.image(f'figures/{name}', canvas.rgb(fig), step)
+    # The scene of the film strip as it is, for trying the model on.
+    paths.append(str(target / 'example.png'))
+    Image.fromarray(
+        scenes.images[_example(answers, scenes.counts)]).save(paths[-1])
+  except OSError as error:
+    raise errors.UserError(
+        f'{paths[-1]}: cannot be written to ({error.strerror}); wanted a '
+        'folder that can be made or written.') from error
+  writer.flush()
+  return {'step': step, 'figures': paths}
+
+
+def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
+             answers: predictions_lib.Answers, scenes: scenes_lib.Scenes,
+             lines: list[dict]) -> Iterator[tuple[str, figure.Figure]]:
+  """Yields the name and the figure of each picture that can be made."""
+  explain = lambda chosen: _explain(signatures, scenes, chosen)
+
+  yield 'progress', canvas.progress(*explain(canvas.spread(
+      scenes.counts, len(scenes.images), _PICTURED)))
+  yield 'policy', curves.policy(
+      answers.boxes, answers.presence, scenes.images.shape[1:3])
+  images, answer, _ = explain([_example(answers, scenes.counts)])
+  yield 'film_strip', explanations.film_strip(
+      images[0], _seen(model, images, answer),
+      {name: value[0] for name, value in answer.items()})
+  yield 'samples', _samples(model)
+  if answers.presence.sum() > 2:
+    yield 'traversals', _traversals(model, answers)
+  yield 'errors', explanations.worst(*explain(_worst(answers, scenes.counts)))
+  counted = [line for line in lines if line['split'] == 'test'
+             and 'count_accuracy' in line]
+  if counted:
+    yield 'accuracy', curves.accuracy(counted, len(scenes.images))
+  if lines:
+    yield 'elbo', curves.elbo(lines)
+
+
+def _explain(signatures, scenes: scenes_lib.Scenes, chosen):
+  """Images, answer and true counts of some scenes, for a picture of them."""
+  images = model_lib.to_pixels(scenes.images[chosen])
+  answer = signatures['serving_default'](images=images)
+  return (images.numpy(), {name: x.numpy() for name, x in answer.items()},
+          None if scenes.counts is None else scenes.counts[chosen])
+
+
+def _example(answers: predictions_lib.Answers,
+             counts: np.ndarray | None) -> int:
+  """The first scene with the most objects, of those that are counted right."""
+  right = counts is None or answers.num_steps == counts
+  return int(np.argmax(np.where(right, answers.num_steps, -1)))
+
+
+def _worst(answers: predictions_lib.Answers,
+           counts: np.ndarray | None) -> np.ndarray:
+  """Scenes whose true count was thought the least likely, worst first.
+
+  Without counts, those whose reconstruction is the worst.
+  """
+  if counts is None:
+    return np.argsort(-answers.squared_error, kind='stable')[:_PICTURED]
+  probs = answers.num_steps_probs
+  within = counts < probs.shape[1]
+  truth = np.where(within, probs[
+      np.arange(len(probs)), np.where(within, counts, 0)], 0.)
+  return np.argsort(truth, kind='stable')[:_PICTURED]
+
+
+def _seen(model: model_lib.AIRModel, images: np.ndarray, answer) -> np.ndarray:
+  """The glimpses that the steps cut out of one image, `[T, h, w]`."""
+  where = tf.constant(answer['where'][0])
+  repeated = tf.repeat(images, where.shape[0], axis=0)
+  # The row of an absent step is zero, a glimpse of one point: unused.
+  return glimpses_lib.read(repeated, where, model.config.glimpse_size).numpy()
+
+
+def _samples(model: model_lib.AIRModel) -> figure.Figure:
+  shape = model.config.image_shape
+  counts = np.arange(1, model.config.max_steps + 1)
+  images = model.sample_prior(
+      tf.repeat(counts, _PICTURED), tf.constant(_SEED), *shape[:2])
+  return gallery.grid(
+      tf.reshape(images, [len(counts), _PICTURED, *shape]).numpy(),
+      [f'n = {n}' for n in counts])
+
+
+def _traversals(model: model_lib.AIRModel,
+                answers: predictions_lib.Answers) -> figure.Figure:
+  """Moves the code of one object along the directions that vary most."""
+  codes = answers.what[answers.presence > 0.]
+  alone = answers.what[answers.num_steps == 1, 0]  # With nothing beside it.
+  found = alone[0] if len(alone) else codes[0]
+  directions, shares = gallery.principal_directions(codes, _DIRECTIONS)
+  moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
+  shape = model.config.glimpse_shape
+  count = moves.shape[0] * moves.shape[1]
+  # At scale 1 in the middle of an image of its size, a glimpse is the image.
+  images = model.draw(
+      tf.cast(tf.reshape(found + moves, [count, 1, -1]), tf.float32),
+      tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), *shape[:2])
+  return gallery.grid(
+      tf.reshape(images, [*moves.shape[:2], *shape]).numpy(),
+      [f'direction {i + 1}\n{100 * share:.0f} % of\nthe variance'
+       for i, share in enumerate(shares)],
+      [f'{move:+d} σ' if move else 'as found' for move in _DEVIATIONS])

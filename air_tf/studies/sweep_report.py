@@ -1,0 +1,131 @@
+"""What the runs of a sweep amount to: JSON, a Markdown table, a picture."""
+
+from collections.abc import Sequence
+import json
+import pathlib
+import statistics
+
+from air_tf.plotting import canvas
+from air_tf.plotting import comparisons
+from air_tf.studies import sweep
+from air_tf.training import run_folder
+
+__all__ = ['LEVELS', 'markdown', 'save', 'summarise']
+
+LEVELS = (.95, .98)  # Count accuracies whose first time is told.
+
+
+def summarise(runs: dict[str, Sequence[sweep.Run]], threshold: float) -> dict:
+  """Sums the runs up, finished or not.
+
+  Args:
+    runs: by recipe.
+    threshold: held-out count accuracy at the last evaluation, 0 ... 1, from
+      which a run is a success. A run that failed is none.
+
+  Returns:
+    `threshold` and, under `recipes`, for each: `runs`, one line a run, and what
+    `_recipe` makes of them.
+  """
+  return {'threshold': threshold,
+          'recipes': {name: _recipe([_line(run) for run in of_recipe],
+                                    threshold)
+                      for name, of_recipe in runs.items()}}
+
+
+def markdown(report: dict) -> str:
+  """Returns the report as a table, a row a recipe.
+
+  Iterations and seconds are medians over the runs that got there, with the
+  number of those in brackets where it is not all.
+  """
+  heads = ['recipe', f"success (≥ {100 * report['threshold']:g} %)", 'best',
+           'mean', 'worst']
+  heads += [f'{unit} to {100 * level:g} %' for level in LEVELS
+            for unit in ('iterations', 'seconds')]
+  heads += ['ELBO', 'ms an iteration', 'failed']
+  lines = ['| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|']
+  for name, found in report['recipes'].items():
+    accuracy = found['count_accuracy']
+    cells = [name, f"{found['successes']} of {found['num_runs']}"]
+    cells += [_percent(accuracy[key]) for key in ('best', 'mean', 'worst')]
+    for level in LEVELS:
+      reached = found['reached'][f'{level:g}']
+      for unit in 'iterations', 'seconds':
+        cells.append(_median(reached, unit, found['num_runs']))
+    cells += [_number(found['elbo']), _number(
+        found['milliseconds_per_iteration']), str(found['failed'])]
+    lines.append('| ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines) + '\n'
+
+
+def save(report: dict, logdir: str) -> None:
+  """Writes `report.json`, `report.md` and `curves.png` into a folder."""
+  folder = pathlib.Path(logdir)
+  (folder / 'report.json').write_text(json.dumps(report, indent=1))
+  (folder / 'report.md').write_text(markdown(report))
+  canvas.save(comparisons.accuracy_curves(
+      {name: [(run['iterations'], run['accuracies']) for run in found['runs']]
+       for name, found in report['recipes'].items()},
+      report['threshold']), folder / 'curves.png')
+
+
+def _line(run: sweep.Run) -> dict:
+  """One run: its curve, and how it ended."""
+  lines = [x for x in run_folder.RunFolder(run.folder).metrics()
+           if x['split'] == 'test' and 'count_accuracy' in x]
+  ended = sweep.outcome(run)
+  return {
+      'folder': run.folder.name,
+      'exit_code': None if ended is None else ended.exit_code,
+      'error': '' if ended is None else ended.error,
+      'iterations': [x['step'] for x in lines],
+      'accuracies': [x['count_accuracy'] for x in lines],
+      'seconds': [x['seconds'] for x in lines],
+      'elbo': lines[-1]['elbo'] if lines else None}
+
+
+def _recipe(runs: list[dict], threshold: float) -> dict:
+  final = [run['accuracies'][-1] for run in runs if run['accuracies']]
+  good = [run for run in runs if run['exit_code'] == 0
+          and run['accuracies'] and run['accuracies'][-1] >= threshold]
+  elbos = [run['elbo'] for run in runs if run['elbo'] is not None]
+  speeds = [1e3 * (run['seconds'][-1] - run['seconds'][0])
+            / (run['iterations'][-1] - run['iterations'][0])
+            for run in runs if len(set(run['iterations'])) > 1]
+  return {
+      'num_runs': len(runs), 'successes': len(good),
+      'success_rate': len(good) / len(runs),
+      'failed': sum(run['exit_code'] != 0 for run in runs),
+      'count_accuracy': {
+          'best': max(final, default=None), 'worst': min(final, default=None),
+          'mean': statistics.fmean(final) if final else None},
+      'reached': {f'{level:g}': _reached(runs, level) for level in LEVELS},
+      'elbo': statistics.fmean(elbos) if elbos else None,
+      'milliseconds_per_iteration':
+          statistics.median(speeds) if speeds else None,
+      'runs': runs}
+
+
+def _reached(runs: list[dict], level: float) -> dict[str, list]:
+  """`iterations` and `seconds` at the first evaluation at `level` or above."""
+  first = [(run, next((i for i, accuracy in enumerate(run['accuracies'])
+                       if accuracy >= level), None)) for run in runs]
+  return {unit: [run[unit][i] for run, i in first if i is not None]
+          for unit in ('iterations', 'seconds')}
+
+
+def _median(reached: dict, unit: str, num_runs: int) -> str:
+  values = reached[unit]
+  if not values:
+    return '–'
+  some = '' if len(values) == num_runs else f' ({len(values)})'
+  return f'{statistics.median(values):,.0f}{some}'
+
+
+def _percent(value: float | None) -> str:
+  return '–' if value is None else f'{100 * value:.2f} %'
+
+
+def _number(value: float | None) -> str:
+  return '–' if value is None else f'{value:,.1f}'

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from scipy import stats
+import tiny
+
+from air_tf import model as model_lib
+from air_tf import prior
+from air_tf.evaluation import counting
+
+PRIOR = prior.truncated_geometric(np.log(.1), 3)
+
+
+def test_count_metrics_by_hand():
+  found = counting.count_metrics(
+      np.array([0, 1, 2, 1, 3]), np.array([0, 1, 1, 2, 3]))
+  assert found == {
+      'count_accuracy': .6, 'count_accuracy/0': 1., 'count_accuracy/1': .5,
+      'count_accuracy/2': 0., 'count_accuracy/3': 1.}
+
+
+def make(num_scenes):
+  model = model_lib.AIRModel(tiny.config())
+  scenes = tiny.scenes(num_scenes)
+  model.infer(model_lib.to_pixels(scenes.images))
+  tiny.fill(model.trainable_variables)
+  return model, scenes
+
+
+def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
+  # Not only the first 64, as in code before this one.
+  model, scenes = make(70)
+  whole = counting.Evaluator(model, scenes)(PRIOR)
+  monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
+  parts = counting.Evaluator(model, scenes)(PRIOR)
+  assert whole['count_accuracy'] == parts['count_accuracy']
+  modes = model.infer(model_lib.to_pixels(scenes.images)).num_steps.mode()
+  assert whole['count_accuracy'] == np.mean(modes.numpy() == scenes.counts)
+  # The samples differ with the batch, and with them the ELBO, a little.
+  np.testing.assert_allclose(whole['elbo'], parts['elbo'], rtol=.05)
+
+
+def test_terms_add_up_and_repeat():
+  model, scenes = make(7)
+  evaluator = counting.Evaluator(model, scenes)
+  first = evaluator(PRIOR)
+  np.testing.assert_allclose(
+      first['elbo'], first['reconstruction'] - first['kl_what']
+      - first['kl_where'] - first['kl_num_steps'], rtol=1e-5)
+  assert first == evaluator(PRIOR)
+
+
+def test_it_sees_the_model_as_it_is_now():
+  model, scenes = make(7)
+  evaluator = counting.Evaluator(model, scenes)
+  before = evaluator(PRIOR)
+  for variable in model.trainable_variables:
+    variable.assign(variable * .5)
+  assert evaluator(PRIOR)['elbo'] != before['elbo']
+
+
+def test_scenes_without_counts_have_no_accuracy():
+  model, scenes = make(5)
+  found = counting.Evaluator(model, scenes._replace(counts=None))(PRIOR)
+  assert 'elbo' in found and 'count_accuracy' not in found
+
+
+def test_confusion_by_hand():
+  found = counting.confusion(
+      np.array([0, 1, 1, 3, 1]), np.array([0, 1, 2, 2, 2]), max_steps=3)
+  assert found.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 1]]
+
+
+@pytest.mark.parametrize('right, total', [(0, 7), (7, 7), (1, 1), (4974, 5000)])
+def test_interval_is_scipys(right, total):
+  expected = stats.binomtest(right, total).proportion_ci(method='wilson')
+  np.testing.assert_allclose(
+      counting.wilson_interval(right, total), expected, atol=1e-7)

@@ -1,0 +1,58 @@
+"""Run folders from before the sub-packages load: see old_runs/README.md."""
+
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from air_tf import config as config_lib
+from air_tf import experiment
+from air_tf.serving import saved_model
+from air_tf.training import trainer as trainer_lib
+
+RUNS = pathlib.Path(__file__).with_name('old_runs')
+
+
+@pytest.mark.parametrize('name', ['air_rebar', 'dair'])
+def test_an_old_run_loads_to_the_bit_and_trains_on(name):
+  expected = json.loads((RUNS / name / 'expected.json').read_text())
+  trainer = experiment.restore(str(RUNS / name))
+  parts = sorted(v.numpy().tobytes() for v in trainer.variables)
+  assert hashlib.sha256(b''.join(parts)).hexdigest() == expected['digest']
+  answer = saved_model.explain(trainer.average, tiny.images())
+  for field, values in expected['explain'].items():
+    np.testing.assert_allclose(answer[field], values, rtol=1e-4, atol=1e-5)
+  trainer.train(tf.constant(tiny.scenes().images), tf.constant(4))
+  assert_norms(trainer, expected['trained'], 1e-4)
+
+
+@pytest.mark.parametrize('name', ['air_rebar', 'dair'])
+def test_new_weights_are_those_of_old(name):
+  expected = json.loads((RUNS / name / 'expected.json').read_text())
+  values = json.loads((RUNS / name / 'config.json').read_text())
+  changes = {key: tuple(value) if isinstance(value, list) else value
+             for key, value in values.items()}
+  assert_norms(trainer_lib.Trainer(config_lib.Config(**changes)),
+               expected['initial'], 1e-6)
+
+
+def assert_norms(trainer, expected, rtol):
+  norms = {v.name: np.linalg.norm(v.numpy().astype(np.float64))
+           for v in trainer.model.trainable_variables}
+  assert norms == pytest.approx(expected, rel=rtol, abs=1e-7)
+
+
+@pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
+def test_the_keys_of_a_checkpoint_stay(estimator, tmp_path):
+  keys = json.loads((RUNS / 'checkpoint_keys.json').read_text())
+  nvil = estimator == 'nvil'
+  trainer = trainer_lib.Trainer(tiny.config(
+      estimator=estimator, optimizer='rmsprop' if nvil else 'adam',
+      moving_signal=nvil))
+  path = tf.train.Checkpoint(trainer=trainer).write(str(tmp_path / 'c'))
+  found = {name for name, _ in tf.train.list_variables(path)}
+  assert found == {*keys['all estimators'], *keys[estimator]}

@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from air_tf import errors
+from air_tf import model as model_lib
+from air_tf import prior
+from air_tf.data import scenes as scenes_lib
+from air_tf.evaluation import counting
+from air_tf.evaluation import linear_probe as linear_probe_lib
+from air_tf.evaluation import predictions as predictions_lib
+from air_tf.evaluation import report
+from air_tf.serving import predictor
+from air_tf.serving import saved_model
+
+
+@pytest.fixture(scope='module')
+def exported():
+  model = model_lib.AIRModel(tiny.config())
+  model.infer(tiny.images())
+  tiny.fill(model.trainable_variables)
+  return saved_model.ExportedAIR(model)
+
+
+@pytest.fixture(scope='module')
+def saved(exported, tmp_path_factory):
+  path = tmp_path_factory.mktemp('model') / 'saved_model'
+  saved_model.save(exported._model, path)
+  return predictor.Predictor(path)
+
+
+def boxed_scenes(num_scenes=20):
+  """Squares with boxes and labels, two at most."""
+  scenes = tiny.scenes(num_scenes)
+  boxes = np.full([num_scenes, 2, 4], np.nan, np.float32)
+  labels = np.full([num_scenes, 2], -1, np.int32)
+  rng = np.random.default_rng(1)
+  for i, count in enumerate(scenes.counts):
+    boxes[i, :count] = np.concatenate(
+        [rng.integers(0, 12, [count, 2]), np.full([count, 2], 4)], axis=1)
+    labels[i, :count] = rng.integers(0, 3, count)
+  return scenes_lib.Scenes(scenes.images, scenes.counts, boxes, labels)
+
+
+def test_batches_do_not_matter(exported, monkeypatch):
+  images = tiny.scenes(11).images
+  whole = predictions_lib.collect(exported.endpoints, images)
+  monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
+  parts = predictions_lib.collect(exported.endpoints, images)
+  for name, value in whole._asdict().items():
+    assert len(value) == 11
+    np.testing.assert_allclose(
+        value, getattr(parts, name), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_answers_are_those_of_explain(exported):
+  images = tiny.scenes(5).images
+  found = predictions_lib.collect(exported.endpoints, images)
+  pixels = model_lib.to_pixels(images)
+  expected = saved_model.explain(exported._model, pixels)
+  np.testing.assert_allclose(found.what, expected['what'], rtol=1e-5)
+  np.testing.assert_allclose(
+      found.squared_error, np.mean(
+          (expected['reconstruction'] - pixels) ** 2, axis=(1, 2)), rtol=1e-4)
+  probs = found.num_steps_probs
+  np.testing.assert_allclose(found.taken[:, 1], probs[:, 2:].sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize('colours', [(), (3,)])
+def test_ink_boxes_by_hand(colours):
+  glimpses = np.zeros([1, 2, 10, 10, *colours])
+  glimpses.reshape([1, 2, 10, 10, -1])[0, 0, 2:5, 4:8, 0] = .9  # Red.
+  glimpses[0, 0, 0, 0] = .2  # Too faint beside .9.
+  boxes = np.array([[[3., -1., 20., 20.], [0., 0., 0., 0.]]])
+  found = predictions_lib._ink_boxes(glimpses, boxes)
+  np.testing.assert_allclose(found[0], [[7., 7., 6., 8.], [0., 0., 0., 0.]])
+
+
+def test_scores_begin_with_the_sample_of_the_evaluator(exported):
+  # And the SavedModel gives them too: it has the prior that it was made with.
+  scenes = tiny.scenes(6)
+  config = exported._model.config
+  found = predictions_lib.scores(
+      exported.endpoints, scenes.images, num_samples=3)
+  assert found['log_weight'].shape == (3, 6)
+  assert np.any(np.ptp(found['log_weight'], axis=0) > 0.)  # Three samples.
+  expected = counting.Evaluator(exported._model, scenes)(
+      prior.truncated_geometric(np.log(config.success_final), 3))
+  for name in (
+      'elbo', 'kl_what', 'kl_where', 'kl_num_steps', 'kl_background'):
+    np.testing.assert_allclose(found[name].mean(), expected[name], rtol=1e-5)
+
+
+def test_a_model_and_its_saved_model_evaluate_alike_and_again(exported, saved):
+  scenes = boxed_scenes()
+  first, again, loaded = (
+      report.evaluate(model, scenes, None, num_samples=12)
+      for model in (exported.endpoints, exported.endpoints, saved.signatures))
+  assert first == again
+  assert set(first['log_likelihood_bound']) == {'1', '10', '12'}
+  assert set(first['localisation']) == {'glimpse', 'ink'}
+  assert np.sum(first['confusion']) == 20
+  low, high = first['count_accuracy_interval']
+  assert low <= first['count_accuracy'] <= high
+  assert 'ELBO' in report.table(first)
+  for name in ('elbo', 'reconstruction_mse', 'count_accuracy'):
+    np.testing.assert_allclose(loaded[name], first[name], rtol=1e-4)
+  for k, value in first['log_likelihood_bound'].items():
+    np.testing.assert_allclose(
+        loaded['log_likelihood_bound'][k], value, rtol=1e-4)
+
+
+def test_what_scenes_do_not_tell_is_left_out(exported):
+  scenes = boxed_scenes()._replace(counts=None, boxes=None, labels=None)
+  found = report.evaluate(exported.endpoints, scenes, None)
+  assert set(found) == {
+      'scenes', 'elbo', 'reconstruction', 'kl_what', 'kl_where',
+      'kl_num_steps', 'kl_background', 'num_steps', 'reconstruction_mse'}
+  assert 'count' not in report.table(found)
+
+
+def test_scenes_in_other_colours_than_the_models_are_refused(tmp_path):
+  path = tmp_path / 'scenes.npz'
+  np.savez(path, images=np.zeros([2, 16, 16, 3], np.uint8))
+  with pytest.raises(errors.UserError, match=(
+      'found 16 x 16 pixels in colour; wanted 16 x 16 pixels, as')):
+    report._read(str(path), (16, 16))
+  assert report._read(str(path), (16, 16, 3)).images.shape[0] == 2
+
+
+def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):
+  # The test characters of Omniglot are none of the training ones.
+  def objects(answers, scenes):
+    labels = scenes.labels[scenes.labels >= 0]
+    return np.eye(6)[labels], labels, np.arange(len(labels))
+  monkeypatch.setattr(linear_probe_lib, 'objects', objects)
+  scenes = boxed_scenes()
+  other = scenes._replace(
+      labels=np.where(scenes.labels < 0, -1, scenes.labels + 3))
+  for train, probed in ((scenes, True), (other, False)):
+    found = report.evaluate(exported.endpoints, scenes, train)
+    assert ('probe_accuracy' in found) == probed
+
+
+def test_probe_takes_each_code_with_its_own_label():
+  # Codes are labels, one hot and swapped in their order: a wrong pairing would
+  # score at chance.
+  rng = np.random.default_rng(0)
+  labels = rng.integers(0, 4, [60, 2]).astype(np.int32)
+  boxes = np.tile(np.array([[0., 0., 4., 4.], [8., 8., 4., 4.]],
+                           np.float32), [60, 1, 1])
+  swapped = rng.integers(0, 2, 60).astype(bool)
+  flip = lambda x: np.where(
+      swapped.reshape([-1] + [1] * (x.ndim - 1)), x[:, ::-1], x)
+  answers = predictions_lib.Answers(
+      num_steps=None, num_steps_probs=None, presence=np.ones([60, 2]),
+      where=None, what=flip(np.eye(4)[labels]), boxes=flip(boxes),
+      ink_boxes=None, squared_error=None)
+  scenes = scenes_lib.Scenes(
+      images=None, counts=None, boxes=boxes, labels=labels)
+  codes, found, scene = linear_probe_lib.objects(answers, scenes)
+  assert len(codes) == 120 and np.array_equal(scene, np.repeat(range(60), 2))
+  np.testing.assert_array_equal(codes.argmax(axis=1), found)
+  assert linear_probe_lib.linear_probe((codes[:60], found[:60]),
+                            (codes[60:], found[60:])) == 1.
+  shuffled = rng.permutation(found)
+  assert linear_probe_lib.linear_probe((codes[:60], shuffled[:60]),
+                            (codes[60:], found[60:])) < .6
+
+
+def test_score_is_a_function_of_its_seed(exported):
+  score = exported.endpoints['score']
+  draw = lambda k: score(images=tiny.images(2), seed=tf.constant([k, 0]))
+  assert np.array_equal(draw(1)['elbo'], draw(1)['elbo'])
+  assert np.all(draw(1)['elbo'] != draw(2)['elbo'])

@@ -1,0 +1,193 @@
+"""Many devices: two of one process, and two processes, against one device."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing import event_accumulator
+import tensorflow as tf
+import tiny
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf.data import datasets
+from air_tf.training import gradient_monitor
+from air_tf.training import run_folder
+from air_tf.training import strategy
+from air_tf.training import trainer as trainer_lib
+
+ROOT = pathlib.Path(__file__).parent.parent
+ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
+                            'CUDA_VISIBLE_DEVICES': '-1'}
+# Measured: rounding changes a weight by 1.2e-7 (they move by .07) and a loss by
+# 7e-7 of it. Faults change a weight by .0011 (a mean of two variances), .023
+# (gradients summed, not averaged), .15 (the same noise in both halves) or .24
+# (the same scenes), and a loss by .0022 of it (rows of particles mixed up).
+ROUNDING = 1e-5
+
+
+@pytest.fixture(scope='module')
+def mirrored(tmp_path_factory):
+  """What `two_devices.py` prints, and its folder."""
+  folder = tmp_path_factory.mktemp('mirrored')
+  process = subprocess.run(
+      [sys.executable, str(pathlib.Path(__file__).with_name('two_devices.py')),
+       str(folder)], capture_output=True, text=True, env=ENVIRONMENT)
+  assert process.returncode == 0, process.stderr
+  return json.loads(process.stdout.splitlines()[-1]), folder
+
+
+@pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
+def test_the_halves_of_a_batch_meet_the_noise_of_the_whole(mirrored, estimator):
+  assert mirrored[0]['estimates'][estimator] < ROUNDING
+
+
+def test_a_run_on_two_devices_is_that_of_one_and_goes_on_there(mirrored):
+  result, folder = mirrored[0]['run'], mirrored[1] / 'run'
+  assert result['step'] == 12 and np.isfinite(result['elbo'])
+  config = run_folder.RunFolder(folder).config()
+  assert config.distribution == 'mirrored'
+  trainer = trainer_lib.Trainer(config)  # On one device, whatever it was.
+  start = [v.numpy() for v in trainer.model.trainable_variables]
+  assert run_folder.RunFolder(folder).restore(
+      tf.train.Checkpoint(trainer=trainer)) == 12
+  assert max(np.abs(a - b).max() for a, b in zip(
+      start, trainer.model.trainable_variables)) > 1_000. * ROUNDING
+  scenes = datasets.load(config)[0](0).images
+  assert_follows(trainer, trained_on_one_device(config, scenes))
+
+  variances = gradient_monitor.Monitor(trainer)(tf.constant(scenes))
+  events = event_accumulator.EventAccumulator(str(folder / 'train'))
+  events.Reload()
+  for name, value in variances.items():
+    shown = tf.make_ndarray(events.Tensors(name)[-1].tensor_proto)
+    np.testing.assert_allclose(shown, value, rtol=1e-3, err_msg=name)
+
+  images = tiny.images(2)
+  served = tf.saved_model.load(str(folder / 'saved_model')).signatures[
+      'serving_default'](images=images)
+  np.testing.assert_allclose(
+      served['what'][:, 0],
+      trainer.average.infer(images).what[:, 0]
+      * served['presence'][:, 0, np.newaxis], rtol=1e-4, atol=1e-5)
+
+
+def trained_on_one_device(config, scenes):
+  trainer = trainer_lib.Trainer(config)
+  trainer.train(tf.constant(scenes), tf.constant(config.num_iterations))
+  return trainer
+
+
+def assert_follows(first, second):
+  """Weights, their averages, the estimator's state and the optimizers'."""
+  for a, b in zip(first.variables, second.variables, strict=True):
+    np.testing.assert_allclose(
+        a, b, rtol=ROUNDING, atol=ROUNDING, err_msg=a.name)
+
+
+def free_ports(number):
+  sockets = [socket.socket() for _ in range(number)]
+  for one in sockets:
+    one.bind(('127.0.0.1', 0))
+  ports = [one.getsockname()[1] for one in sockets]
+  for one in sockets:
+    one.close()
+  return ports
+
+
+def start(flags, ports, index):
+  task = {'cluster': {'worker': [f'127.0.0.1:{port}' for port in ports]},
+          'task': {'type': 'worker', 'index': index}}
+  return subprocess.Popen(
+      [sys.executable, str(ROOT / 'bin/train.py'), *flags], text=True,
+      env=ENVIRONMENT | {'TF_CONFIG': json.dumps(task)},
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
+  """Ends where one device does, with one folder, which the chief wrote."""
+  changes = dict(
+      cache_dir=str(tmp_path / 'cache'), refresh_every=0, optimizer='rmsprop',
+      learning_rate=1e-4)
+  flags = [f'--logdir={tmp_path / "run"}', *tiny.flags(
+      distribution='multi_worker', num_iterations=1_000, checkpoint_every=2,
+      eval_every=1_000, **changes)]
+  ports = free_ports(2)
+  chief, other = (start(flags, ports, i) for i in range(2))
+  while not list((tmp_path / 'run' / 'checkpoints').glob('*.index')):
+    assert chief.poll() is None and other.poll() is None
+    time.sleep(.05)
+  other.kill()
+  other.communicate()
+  _, error = chief.communicate(timeout=300)
+  assert chief.returncode == errors.WorkerLost.exit_code, error
+  assert 'another process' in error
+  assert 'Traceback' not in error
+  reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
+  assert 2 <= reached < 1_000
+
+  last = reached + 20
+  flags.append(f'--num_iterations={last}')
+  chief, other = (start(flags, ports, i) for i in range(2))
+  (printed, error), (nothing, others) = (
+      process.communicate(timeout=300) for process in (chief, other))
+  assert chief.returncode == other.returncode == 0, error + others
+  assert f'Resumed at iteration {reached}' in error
+  assert json.loads(printed.splitlines()[-1])['step'] == last
+  assert nothing == ''  # Only the chief has a result.
+  config = tiny.config(num_iterations=last, **changes)
+  ended = trainer_lib.Trainer(config)
+  run_folder.RunFolder(tmp_path / 'run').restore(
+      tf.train.Checkpoint(trainer=ended))
+  assert ended.iteration == last
+  assert_follows(ended, trained_on_one_device(
+      config, datasets.load(config)[0](0).images))
+
+
+def cluster(workers=2, index=0, kind='worker'):
+  return json.dumps({
+      'cluster': {'worker': [f'host:{i}' for i in range(workers)]},
+      'task': {'type': kind, 'index': index}})
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('', "TF_CONFIG=''"), ('{', 'TF_CONFIG'), ('[]', 'TF_CONFIG'),
+    (cluster(index=2), 'TF_CONFIG'), (cluster(index=-1), 'TF_CONFIG'),
+    (cluster(kind='evaluator'), 'TF_CONFIG'),
+    (cluster(workers=3), '--batch_size=4: wanted a multiple of 3')])
+def test_a_cluster_that_cannot_be_is_refused(monkeypatch, text, wanted):
+  monkeypatch.setenv('TF_CONFIG', text)
+  with pytest.raises(errors.UserError, match=wanted.replace('[', '.')):
+    strategy.make(tiny.config(distribution='multi_worker'))
+
+
+def test_no_tpu_is_a_user_error(monkeypatch):
+  monkeypatch.delenv('TPU_NAME', raising=False)
+  with pytest.raises(errors.UserError, match='distribution=tpu: found no'):
+    strategy.make(config_lib.Config(distribution='tpu'))
+
+
+def test_the_first_process_is_the_chief_unless_one_is_called_so():
+  workers = {'worker': ['a', 'b']}
+  named = workers | {'chief': ['c']}
+  assert strategy._is_chief(workers, 'worker', 0)
+  assert not strategy._is_chief(workers, 'worker', 1)
+  assert strategy._is_chief(named, 'chief', 0)
+  assert not strategy._is_chief(named, 'worker', 0)
+
+
+def test_variances_of_halves_are_joined():
+  # By hand: the halves (1, 3) and (5, 9) of (1, 3, 5, 9).
+  halves = [strategy._to_moments(
+      {'x/mean': tf.constant(np.mean(x)), 'x/variance': tf.constant(np.var(x))})
+            for x in ((1., 3.), (5., 9.))]
+  joined = strategy._from_moments(
+      {name: .5 * (halves[0][name] + halves[1][name]) for name in halves[0]})
+  np.testing.assert_allclose(joined['x/mean'], 4.5)
+  np.testing.assert_allclose(joined['x/variance'], np.var([1., 3., 5., 9.]))

@@ -1,0 +1,277 @@
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+import tiny
+
+from air_tf import config as config_lib
+from air_tf.training import optimizers
+from air_tf.training import trainer as trainer_lib
+
+SCENES = tf.constant(tiny.scenes(40).images)
+
+
+def values(module):
+  return [v.numpy() for v in module.variables]
+
+
+def assert_equal(first, second):
+  for a, b in zip(first, second, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('estimator, optimizer', [
+    *((name, 'adam') for name in config_lib.ESTIMATORS),
+    ('marginal', 'rmsprop'), ('nvil', 'rmsprop')])
+def test_trains_and_reports(estimator, optimizer):
+  trainer = trainer_lib.Trainer(tiny.config(
+      estimator=estimator, optimizer=optimizer, learning_rate=1e-4))
+  before = values(trainer.model)
+  means, last = trainer.train(SCENES, tf.constant(3))
+  assert trainer.iteration.numpy() == 3
+  assert np.all(np.isfinite(list(means.values())))
+  for a, b in zip(before, values(trainer.model)):
+    assert np.any(a != b)  # Every variable moves.
+  assert {'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
+          'num_steps', 'exploration', 'prior_log_success', 'learning_rate',
+          'gradient_norm'} <= set(last)
+  assert ('importance_weight/variance' in last) == (
+      estimator in ('reinforce', 'nvil', 'nvil_per_step', 'vimco'))
+  assert ('baseline_loss' in last) == estimator.startswith('nvil')
+
+
+def test_baseline_of_nvil_is_trained():
+  trainer = trainer_lib.Trainer(tiny.config(estimator='nvil'))
+  before = values(trainer.estimator)
+  trainer.train(SCENES, tf.constant(1))
+  for a, b in zip(before, values(trainer.estimator), strict=True):
+    assert np.any(a != b)
+
+
+@pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
+def test_auxiliary_training_moves_the_estimator_alone(estimator):
+  trainer = trainer_lib.Trainer(tiny.config(estimator=estimator))
+  model, own = values(trainer.model), trainer._auxiliary_variables()
+  before = [v.numpy() for v in own]
+  trainer.train_auxiliary(SCENES, tf.constant(2))
+  assert_equal(model, values(trainer.model))
+  assert all(np.any(a != b) for a, b in zip(before, own))
+  assert bool(own) == (estimator in ('nvil', 'nvil_per_step', 'rebar'))
+
+
+@pytest.mark.parametrize('options', [
+    dict(estimator='vimco'), dict(estimator='rws'), dict(estimator='rebar'),
+    dict(estimator='concrete'), dict(estimator='marginal', num_particles=2),
+    dict(estimator='nvil', moving_signal=True)])
+def test_step_compiles(options):
+  trainer = trainer_lib.Trainer(tiny.config(jit_compile=True, **options))
+  _, last = trainer.train(SCENES, tf.constant(1))
+  assert np.all(np.isfinite(list(last.values())))
+
+
+def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
+  # In the mean; here of 40 batches of 4, and by nats.
+  bounds = []
+  for particles in 2, 6:
+    trainer = trainer_lib.Trainer(tiny.config(num_particles=particles))
+    estimates = [trainer.estimate(tiny.images(4), tf.constant(i))
+                 for i in range(40)]
+    bounds.append(np.mean([-x.loss for x in estimates]))
+    elbo = np.mean([np.mean(x.elbo.elbo) for x in estimates])
+    assert bounds[-1] > elbo + 1.
+  assert bounds[1] > bounds[0] + 1.
+
+
+def test_an_object_costs_much_at_first_and_little_later():
+  trainer = trainer_lib.Trainer(tiny.config())
+  for iteration, success in (0, 1e-5), (500, 1e-5), (501, .1), (9_999, .1):
+    trainer.iteration.assign(iteration)
+    log_pmf = trainer.num_steps_prior().log_pmf().numpy()
+    np.testing.assert_allclose(np.diff(log_pmf), np.log(success), rtol=1e-5)
+
+
+def test_counts_are_shared_with_their_prefixes():
+  # E n becomes (1 - share) E n + share (E n + P(n > 0)) / 2, but for noise in
+  # what earlier steps saw.
+  def expected(share):
+    trainer = trainer_lib.Trainer(tiny.config(
+        prefix_share=share, exploration_init=0., exploration_final=0.))
+    elbo = trainer.estimate(tiny.images(4), tf.constant(1)).elbo
+    inference = trainer.model.infer(tiny.images(4), tf.constant([0, 0]))
+    some = 1. - tf.exp(inference.num_steps.log_pmf())[:, 0]
+    return elbo.num_steps, some
+  (whole, some), (shared, _) = expected(0.), expected(.8)
+  np.testing.assert_allclose(
+      shared, .2 * whole + .8 * (whole + some) / 2., rtol=1e-2)
+  assert np.all(shared < whole - .1)
+
+
+def test_wake_wake_samples_are_constants():
+  # What and where reach the decoder, and no gradient comes back through them:
+  # the likelihood alone trains only the decoder.
+  trainer = trainer_lib.Trainer(tiny.config(estimator='rws'))
+  x = tiny.images()
+  variables = trainer.model.trainable_variables
+  with tf.GradientTape() as tape:
+    inference = trainer.model.infer(
+        x, seed=tf.constant([1, 2]), reparameterise=False)
+    total = tf.reduce_sum(trainer.model.elbo_terms(
+        x, inference, trainer.num_steps_prior()).log_likelihood)
+  for variable, gradient in zip(variables, tape.gradient(total, variables)):
+    assert (gradient is not None) == ('glimpse_decoder' in variable.name)
+
+
+@pytest.mark.parametrize('option, names', [
+    ('decoder_scale', ['glimpse_decoder/pixels/w']),
+    ('where_scale', ['where_estimator/mean_and_stddev/w']),
+    ('steps_scale', ['steps_predictor/mlp/linear_2/w'])])
+def test_scales_of_the_outputs_act_at_the_start(option, names):
+  plain = trainer_lib.Trainer(tiny.config())
+  scaled = trainer_lib.Trainer(tiny.config(**{option: 10.}))
+  for module in 'model', 'average':
+    for a, b in zip(getattr(plain, module).trainable_variables,
+                    getattr(scaled, module).trainable_variables):
+      factor = 10. if any(name in a.name for name in names) else 1.
+      np.testing.assert_allclose(b, factor * a, rtol=1e-6)
+
+
+@pytest.mark.parametrize('jit_compile', [False, True])
+def test_equal_seeds_are_bit_identical(jit_compile):
+  first, second = (
+      trainer_lib.Trainer(tiny.config(seed=1, jit_compile=jit_compile))
+      for _ in range(2))
+  for trainer in first, second:
+    trainer.train(SCENES, tf.constant(5))
+  assert_equal(values(first), values(second))
+
+
+def test_other_seeds_differ():
+  first, other = (trainer_lib.Trainer(tiny.config(seed=s)) for s in (1, 2))
+  for trainer in first, other:
+    trainer.train(SCENES, tf.constant(5))
+  assert any(np.any(a != b) for a, b in zip(values(first), values(other)))
+
+
+def test_how_iterations_are_grouped_changes_nothing():
+  whole, parts = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
+  whole.train(SCENES, tf.constant(5))
+  for iterations in 1, 3, 1:
+    parts.train(SCENES, tf.constant(iterations))
+  assert_equal(values(whole), values(parts))
+  assert whole.train.experimental_get_tracing_count() == 1
+  assert parts.train.experimental_get_tracing_count() == 1
+
+
+def test_compiled_or_not_takes_the_same_step():
+  # Their random numbers differ (XLA's generator is another), so by means only.
+  def step(jit_compile):
+    trainer = trainer_lib.Trainer(tiny.config(jit_compile=jit_compile))
+    return trainer.train(SCENES, tf.constant(1))[1]
+  compiled, plain = step(True), step(False)
+  np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
+  np.testing.assert_allclose(
+      compiled['kl_num_steps'], plain['kl_num_steps'], rtol=.05)
+
+
+def test_every_scene_is_drawn():
+  # A scene of 10 is missed by 200 draws with probability .9^200 < 1e-9.
+  trainer = trainer_lib.Trainer(tiny.config())
+  seen = set()
+  for i in range(50):
+    trainer.iteration.assign(i)
+    seen |= set(trainer._draw(10).numpy())
+  assert seen == set(range(10))
+
+
+def test_learning_rate_acts():
+  def moved(rate):
+    trainer = trainer_lib.Trainer(tiny.config(learning_rate=rate))
+    before = values(trainer.model)
+    trainer.train(SCENES, tf.constant(1))
+    return np.mean([np.mean(np.abs(a - b)) for a, b in zip(
+        before, values(trainer.model))])
+  np.testing.assert_allclose(moved(1e-3) / moved(1e-4), 10., rtol=.01)
+
+
+def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
+  trainer = trainer_lib.Trainer(tiny.config())
+  variable = trainer.model.trainable_variables[0]
+  trainer.train(SCENES, tf.constant(2))
+  variable.assign(variable * np.nan)
+  _, last = trainer.train(SCENES, tf.constant(50))
+  assert trainer.iteration.numpy() == 3
+  assert not np.isfinite(last['elbo'])
+
+
+def test_average_follows_the_weights():
+  trainer = trainer_lib.Trainer(tiny.config(average_decay=.99))
+  start = values(trainer.average)
+  assert_equal(start, values(trainer.model))
+  # It moves every tenth iteration; in a young run it then keeps 10 / 100.
+  trainer.train(SCENES, tf.constant(9))
+  assert_equal(start, values(trainer.average))
+  trainer.train(SCENES, tf.constant(1))
+  for a, b, c in zip(start, values(trainer.model), values(trainer.average)):
+    np.testing.assert_allclose(c, .1 * a + .9 * b, rtol=1e-4, atol=1e-6)
+  # Later it keeps the decay of ten iterations.
+  trainer.iteration.assign(99_999)
+  before, keep = values(trainer.average), .99**10
+  trainer.train(SCENES, tf.constant(1))
+  for a, b, c in zip(before, values(trainer.model), values(trainer.average)):
+    np.testing.assert_allclose(
+        c, keep * a + (1. - keep) * b, rtol=1e-4, atol=1e-6)
+
+
+def test_cosine_decay():
+  rate = lambda i: optimizers.cosine_decay(tf.constant(i), 1., 100).numpy()
+  np.testing.assert_allclose(
+      [rate(0), rate(50), rate(100), rate(1000)], [1., .51, .02, .02],
+      rtol=1e-5)
+  assert optimizers.cosine_decay(tf.constant(7), .5, 0) == .5
+
+
+def optimizer(**changes):
+  config = tiny.config(decay_iterations=0, **changes)
+  return optimizers.Optimizer(config, config.learning_rate, name='test')
+
+
+def test_rmsprop_starts_as_tensorflow_1_did():
+  # By hand, for one gradient g: ms = .9 + .1 g^2, mg = .1 g, and the step is
+  # rate * g / sqrt(ms - mg^2 + 1e-10), as momentum starts at 0.
+  variable = tf.Variable([1., 1.])
+  rmsprop = optimizer(optimizer='rmsprop', learning_rate=.01, clip_norm=0.)
+  rmsprop.initialize([variable])
+  np.testing.assert_array_equal(variable, [1., 1.])
+  g = np.array([2., -.5])
+  rmsprop.apply([tf.constant(g, tf.float32)], [variable], tf.constant(0))
+  step = .01 * g / np.sqrt(.9 + .1 * g**2 - (.1 * g)**2 + 1e-10)
+  np.testing.assert_allclose(variable, 1. - step, rtol=1e-6)
+  # Second step: momentum .9 of the first.
+  rmsprop.apply([tf.constant(g, tf.float32)], [variable], tf.constant(1))
+  ms, mg = .81 + .19 * g**2, .19 * g
+  second = .9 * step + .01 * g / np.sqrt(ms - mg**2 + 1e-10)
+  np.testing.assert_allclose(variable, 1. - step - second, rtol=1e-5)
+
+
+def test_adam_takes_its_first_step_as_sonnets():
+  ours, theirs = tf.Variable([1., 1.]), tf.Variable([1., 1.])
+  adam = optimizer(learning_rate=.01, clip_norm=0.)
+  adam.initialize([ours])
+  reference = snt.optimizers.Adam(.01)
+  for i in range(3):
+    g = tf.constant([2., -.5]) * (i + 1.)
+    adam.apply([g], [ours], tf.constant(i))
+    reference.apply([g], [theirs])
+  np.testing.assert_array_equal(ours, theirs)
+
+
+def test_clipping_bounds_the_norm_and_reports_it_as_it_was():
+  rmsprop = optimizer(optimizer='rmsprop', learning_rate=.01, clip_norm=1.)
+  variable = tf.Variable([0., 0.])
+  rmsprop.initialize([variable])
+  norm, rate = rmsprop.apply([tf.constant([30., 40.])], [variable],
+                             tf.constant(0))
+  np.testing.assert_allclose([norm, rate], [50., .01])
+  g = np.array([.6, .8])
+  np.testing.assert_allclose(
+      variable, -.01 * g / np.sqrt(.9 + .1 * g**2 - (.1 * g)**2), rtol=1e-5)
