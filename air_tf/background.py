@@ -55,8 +55,8 @@ class BackgroundModel(snt.Module):
     """
     posterior = self._posterior(self._features(images))
     code = modules.sample(posterior, noise, reparameterise)
-    return Background(posterior=posterior, code=code, image=self.draw(code))
+    return Background(posterior=posterior, code=code, image=self.decode(code))
 
-  def draw(self, code: tf.Tensor) -> tf.Tensor:
+  def decode(self, code: tf.Tensor) -> tf.Tensor:
     """Maps codes `[B, D]` to images `[B, H, W]`."""
     return self._decoder(code)

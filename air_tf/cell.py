@@ -13,20 +13,20 @@ from air_tf import config as config_lib
 from air_tf import glimpses as glimpses_lib
 from air_tf import modules
 
-__all__ = ['AIRCell', 'Sight', 'State', 'Step', 'WHERE_SIZE', 'to_where']
+__all__ = ['AIRCell', 'EncodedImage', 'State', 'Step', 'WHERE_SIZE', 'to_where']
 
 WHERE_SIZE = 3  # Scale, shift_x, shift_y.
-_REACH = .99  # Of the way to the edge: as far as a search can point.
-_LOOK = 2.  # Side of what is looked at around a place, in sides of an object.
+_MAX_SHIFT = .99  # Of the way to the edge: as far as a search can point.
+_WINDOW_SCALE = 2.  # Side of what is looked at around a place, in sides of an object.
 # A tenth of the usual steps for what a search makes of a place: it knows places
 # to a hundredth of an image, and a step of Adam moves all 256 weights at once.
-_PACE = .1
+_OUTPUT_LR_SCALE = .1
 
 
-class Sight(NamedTuple):
+class EncodedImage(NamedTuple):
   """An image, and what the encoder made of it."""
   images: tf.Tensor  # [B, H, W, ...], what was encoded.
-  drive: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
+  gate_inputs: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
   features: tf.Tensor | None  # [B, m, k, F], of places, if they are searched.
 
 
@@ -78,7 +78,7 @@ class AIRCell(snt.Module):
     self._where_estimator = modules.GaussianEstimator(
         WHERE_SIZE, hidden, mean_init=[config.scale_prior_mean, 0., 0.],
         stddev_init=config.where_stddev_init,
-        pace=_PACE if self._search else 1., name='where_estimator')
+        pace=_OUTPUT_LR_SCALE if self._search else 1., name='where_estimator')
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
     self._decoder = modules.Decoder(
@@ -88,7 +88,7 @@ class AIRCell(snt.Module):
   def initial_state(self) -> State:
     """Returns the state before the first step, one for all examples.
 
-    Its batch of one broadcasts against the drive, so that the first step's
+    Its batch of one broadcasts against the gate_inputs, so that the first step's
     share of the LSTM is computed once, not for each example.
     """
     return State(
@@ -96,14 +96,14 @@ class AIRCell(snt.Module):
                                cell=self._initial_cell[tf.newaxis]),
         where=tf.zeros([1, WHERE_SIZE]), what=tf.zeros([1, self._what_size]))
 
-  def encode(self, images: tf.Tensor) -> Sight:
+  def encode(self, images: tf.Tensor) -> EncodedImage:
     """Encodes images `[B, H, W, ...]`, further axes being channels."""
     if isinstance(self._image_encoder, modules.ConvEncoder):
       features = self._image_encoder.features(images)
       summary = self._image_encoder.summarise(features)
     else:
       summary = self._image_encoder(snt.flatten(images))
-    return Sight(images=images, drive=self._lstm.drive(summary),
+    return EncodedImage(images=images, gate_inputs=self._lstm.gate_inputs(summary),
                  features=features if self._search else None)
 
   def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
@@ -126,7 +126,7 @@ class AIRCell(snt.Module):
     glimpses = self._decoder(what)
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
 
-  def __call__(self, images: tf.Tensor, sight: Sight, state: State,
+  def __call__(self, images: tf.Tensor, encoded: EncodedImage, state: State,
                noise: tf.Tensor,
                reparameterise: bool = True) -> tuple[Step, State]:
     """Attends and infers.
@@ -135,7 +135,7 @@ class AIRCell(snt.Module):
 
     Args:
       images: `[B, H, W]`, what the glimpse is read from, less a background.
-      sight: what `encode` made of the images, or of what the steps before
+      encoded: what `encode` made of the images, or of what the steps before
         left of them. Apart, because an image that stays the same need be
         encoded only once.
       state: what the step before left, for each example or one for all.
@@ -149,10 +149,10 @@ class AIRCell(snt.Module):
     where_noise, what_noise = tf.split(
         noise, [WHERE_SIZE, self._what_size], axis=-1)
     lstm_state = self._lstm(
-        sight.drive, tf.concat([state.where, state.what], axis=-1), state.lstm)
+        encoded.gate_inputs, tf.concat([state.where, state.what], axis=-1), state.lstm)
     hidden = lstm_state.hidden
 
-    where_posterior = self._locate(hidden, sight)
+    where_posterior = self._locate(hidden, encoded)
     where_logits = modules.sample(
         where_posterior, where_noise, reparameterise)
     where = to_where(where_logits)
@@ -167,17 +167,17 @@ class AIRCell(snt.Module):
     return step, State(lstm=lstm_state, where=where, what=what)
 
   def _locate(self, hidden: tf.Tensor,
-              sight: Sight) -> modules.DiagonalGaussian:
+              encoded: EncodedImage) -> modules.DiagonalGaussian:
     """Posterior over a place `[B, 3]`, before squashing."""
-    if sight.features is None:
+    if encoded.features is None:
       return self._where_estimator(hidden)
-    found = self._search(sight.features, hidden)
+    found = self._search(encoded.features, hidden)
     # Then a look around there, at pixels: how large it is, and where its middle
     # lies, in halves of an object's side; how uncertain that is, in sides. Once
     # learnt, it holds at all places.
     around = tf.pad(found.place, [[0, 0], [1, 0]],
-                    constant_values=_LOOK * self._object_scale)
-    seen = glimpses_lib.read(sight.images, around, self._glimpse_size)
+                    constant_values=_WINDOW_SCALE * self._object_scale)
+    seen = glimpses_lib.read(encoded.images, around, self._glimpse_size)
     posterior = self._where_estimator(tf.concat(
         [snt.flatten(seen), hidden, found.features, found.place], axis=-1))
     side = 2. * self._object_scale  # Of an object, in halves of the image.
@@ -185,7 +185,7 @@ class AIRCell(snt.Module):
     place = tf.clip_by_value(
         found.place + .5 * side * beside, -1., 1.)
     return modules.DiagonalGaussian(
-        mean=tf.concat([scale, tf.atanh(_REACH * place)], axis=-1),
+        mean=tf.concat([scale, tf.atanh(_MAX_SHIFT * place)], axis=-1),
         stddev=posterior.stddev * [1., side, side])
 
 

@@ -28,14 +28,14 @@ class ElboTerms(NamedTuple):
   log_ratio_background: tf.Tensor | float = 0.  # [B], log p / q of its code.
 
   @property
-  def kl_upto(self) -> tf.Tensor:
+  def cumulative_kl(self) -> tf.Tensor:
     """KL `[B, T + 1]` of all that explains an image by its first n objects."""
-    return _upto(self.kl_background, self.kl_what + self.kl_where)
+    return _cumulative(self.kl_background, self.kl_what + self.kl_where)
 
   @property
-  def log_ratio_upto(self) -> tf.Tensor:
+  def cumulative_log_ratio(self) -> tf.Tensor:
     """Likewise log p / q `[B, T + 1]`."""
-    return _upto(self.log_ratio_background, self.log_ratio)
+    return _cumulative(self.log_ratio_background, self.log_ratio)
 
 
 def kl(posterior: modules.DiagonalGaussian, prior: tfd.Normal) -> tf.Tensor:
@@ -51,7 +51,7 @@ def log_ratio(sample: tf.Tensor, posterior: modules.DiagonalGaussian,
   return tf.reduce_sum(prior.log_prob(sample) - log_q, axis=-1)
 
 
-def _upto(first, of_steps: tf.Tensor) -> tf.Tensor:
+def _cumulative(first, of_steps: tf.Tensor) -> tf.Tensor:
   """Sums `[B, T]` over the first n steps, `[B, T + 1]`, plus `first` `[B]`."""
   sums = tf.pad(tf.cumsum(of_steps, axis=-1), [[0, 0], [1, 0]])
   return sums + tf.convert_to_tensor(first)[..., tf.newaxis]

@@ -55,17 +55,17 @@ def run(config: config_lib.Config, logdir: str,
   started = time.time() if started is None else started
   devices = strategy.make(config)
   pools, test_scenes = datasets.load(config)
-  config = datasets.fitted(config, test_scenes)
-  with tempfile.TemporaryDirectory() as nowhere, devices.watch():
+  config = datasets.with_image_shape(config, test_scenes)
+  with tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers():
     folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
     folder.begin(config)
     experiment = Experiment(
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
     if devices.is_chief:
-      model, num_steps_prior = experiment.trainer.trained()
+      model, num_steps_prior = experiment.trainer.averaged_model()
       saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
-    devices.agree(0)  # The processes end together.
+    devices.max_over_workers(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
 
 
@@ -90,7 +90,7 @@ class Experiment:
 
   def __init__(self, config: config_lib.Config,
                devices: strategy.OneDevice, folder: run_folder.RunFolder,
-               pools: datasets.Pools, test_scenes: scenes_lib.Scenes,
+               pools: datasets.SceneSource, test_scenes: scenes_lib.Scenes,
                started: float):
     """Builds the trainer and brings it to where the folder's run got."""
     self._config = config
@@ -102,7 +102,7 @@ class Experiment:
     folder.restore(self._checkpoint)
     devices.broadcast(self.trainer.variables)
     self._iteration = int(self.trainer.iteration.read_value())
-    folder.forget_metrics_after(self._iteration)
+    folder.truncate_metrics(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.
     self._started = started - (history[-1]['seconds'] if history else 0.)
@@ -145,7 +145,7 @@ class Experiment:
         self._advance(stop)
         bar.update(self._iteration - bar.n)
         # A signal to one process stops all, before anything that takes time.
-        number = self._devices.agree(received[0] if received else 0)
+        number = self._devices.max_over_workers(received[0] if received else 0)
         if number:
           self._save()
           raise errors.Interrupted(
@@ -153,7 +153,7 @@ class Experiment:
               'the same command goes on from there.')
         every = config.gradient_variance_every
         if every and self._due(every):
-          scenes = self.trainer.feed(self._pools(self._pool).images)
+          scenes = self.trainer.make_input(self._pools(self._pool).images)
           self._writer.scalars(
               'train', self._monitor(scenes), self._iteration)
         if self._due(config.eval_every) or self._iteration == last:
@@ -172,7 +172,7 @@ class Experiment:
     pool = self._iteration // refresh if refresh else 0
     if pool != self._pool:
       self._pool = pool
-      self._scenes = self.trainer.feed(self._pools(pool).images)
+      self._scenes = self.trainer.make_input(self._pools(pool).images)
     means, last = self.trainer.train(
         self._scenes, tf.constant(stop - self._iteration))
     self._iteration = int(self.trainer.iteration.read_value())
@@ -205,7 +205,7 @@ class Experiment:
         '%.0f s.', self._iteration,
         f"count accuracy {100 * line['count_accuracy']:.2f} %, "
         if 'count_accuracy' in line else '',
-        line['elbo'], line['num_steps'], line['seconds'])
+        line['elbo'], line['expected_num_steps'], line['seconds'])
     self._picture()
 
   def _picture(self) -> None:

@@ -61,7 +61,7 @@ def log_weights(terms: elbo_lib.ElboTerms) -> tf.Tensor:
     `[B]`, log w.
   """
   return tf.reduce_logsumexp(
-      terms.log_prior + terms.log_likelihood + terms.log_ratio_upto, axis=-1)
+      terms.log_prior + terms.log_likelihood + terms.cumulative_log_ratio, axis=-1)
 
 
 def importance_bound(weights: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from air_tf import modules
 from air_tf import noise as noise_lib
 from air_tf import prior
 
-__all__ = ['AIRModel', 'Inference', 'Scene', 'count_presence',
-           'present', 'settle', 'to_pixels']
+__all__ = ['AIRModel', 'Inference', 'Scene', 'presence_mask',
+           'mask_absent', 'reconstruct', 'to_pixels']
 
 tfd = tfp.distributions
 
@@ -33,7 +33,7 @@ class Inference(NamedTuple):
   Nothing before a step depends on whether the walk stops there, so this one
   pass holds an explanation by n objects for every n at once.
   """
-  num_steps: prior.NumStepsDistribution      # q(n | x), batch shape [B].
+  num_steps_posterior: prior.NumStepsDistribution  # q(n | x), batch shape [B].
   where_posterior: modules.DiagonalGaussian  # Over [B, T, 3], unsquashed.
   where_logits: tf.Tensor  # [B, T, 3], sampled, before squashing.
   where: tf.Tensor      # [B, T, 3], (scale, shift_x, shift_y).
@@ -119,7 +119,7 @@ class AIRModel(snt.Module):
     for y in tf.unstack(written, num=num_steps, axis=1):
       canvases.append(canvases[-1] + y)
     return Inference(
-        num_steps=prior.NumStepsDistribution(step_logits),
+        num_steps_posterior=prior.NumStepsDistribution(step_logits),
         where_posterior=steps.where_posterior,
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
@@ -128,11 +128,11 @@ class AIRModel(snt.Module):
 
   def _explain_image(self, images, noise, reparameterise):
     """AIR: every step sees the whole image, encoded once, drawn at the end."""
-    state, sight = self._cell.initial_state(), self._cell.encode(images)
+    state, encoded = self._cell.initial_state(), self._cell.encode(images)
     steps = []
     for step_noise in noise:
       step, state = self._cell(
-          images, sight, state, step_noise, reparameterise)
+          images, encoded, state, step_noise, reparameterise)
       steps.append(step)
     steps = _stack(steps)
     return steps, *self._write(steps.what, steps.where, *images.shape[1:3])
@@ -146,10 +146,10 @@ class AIRModel(snt.Module):
     state, explained = self._cell.initial_state(), tf.zeros_like(images)
     steps, drawn = [], []
     for step_noise in noise:
-      sight = self._cell.encode(
+      encoded = self._cell.encode(
           tf.stack([images - explained, explained], axis=-1))
       step, state = self._cell(
-          images, sight, state, step_noise, reparameterise)
+          images, encoded, state, step_noise, reparameterise)
       glimpse, y = self._cell.write(
           step.what, step.where, *images.shape[1:3])
       explained += y
@@ -192,7 +192,7 @@ class AIRModel(snt.Module):
         + elbo_lib.log_ratio(
             inference.where_logits, inference.where_posterior,
             self.where_prior()),
-        log_posterior=inference.num_steps.log_pmf(),
+        log_posterior=inference.num_steps_posterior.log_pmf(),
         log_prior=num_steps_prior.log_pmf(), **of_background)
 
   def background_prior(self) -> tfd.Normal:
@@ -210,7 +210,7 @@ class AIRModel(snt.Module):
         [config.scale_prior_mean, 0., 0.],
         [config.object_size_stddev] + [config.shift_prior_stddev] * 2)
 
-  def draw(self, what: tf.Tensor, where: tf.Tensor, presence: tf.Tensor,
+  def decode(self, what: tf.Tensor, where: tf.Tensor, presence: tf.Tensor,
            height: int, width: int) -> tf.Tensor:
     """Renders objects, without a background: the generative model's mean.
 
@@ -227,7 +227,7 @@ class AIRModel(snt.Module):
     # An absent object may carry any place, also scale 0: put it at a legal one.
     place = tf.where(presence[..., tf.newaxis] > 0., where, .5)
     _, written = self._write(what, place, height, width)
-    return tf.reduce_sum(present(presence, written), axis=1)
+    return tf.reduce_sum(mask_absent(presence, written), axis=1)
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
                    width: int) -> tf.Tensor:
@@ -240,18 +240,18 @@ class AIRModel(snt.Module):
       width: `W`.
 
     Returns:
-      `[B, H, W]`, as `draw`. A count above T is taken as T, below 0 as 0.
+      `[B, H, W]`, as `decode`. A count above T is taken as T, below 0 as 0.
     """
     config = self.config
     shape = [tf.shape(counts)[0], config.max_steps]
     seeds = tf.random.split(seed, 3)
     what = self.what_prior().sample(shape, seed=seeds[0])
     where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
-    presence = count_presence(counts, config.max_steps)
-    drawn = self.draw(what, where, presence, height, width)
+    presence = presence_mask(counts, config.max_steps)
+    drawn = self.decode(what, where, presence, height, width)
     if self._background is None:
       return drawn
-    return drawn + self._background.draw(
+    return drawn + self._background.decode(
         self.background_prior().sample(shape[:1], seed=seeds[2]))
 
   def _write(self, what, where, height, width):
@@ -280,30 +280,30 @@ class AIRModel(snt.Module):
         background, tf.random.fold_in(seed, 1), 0, num_particles)
 
 
-def settle(inference: Inference, counts: tf.Tensor) -> Scene:
+def reconstruct(inference: Inference, counts: tf.Tensor) -> Scene:
   """What an explanation shows once the numbers of objects are given.
 
   Args:
     inference: of a batch of B.
-    counts: int `[B]`, for instance `inference.num_steps.mode()`.
+    counts: int `[B]`, for instance `inference.num_steps_posterior.mode()`.
 
   Returns:
     The scene with that many objects in each example.
   """
-  max_steps = inference.num_steps.max_steps
+  max_steps = inference.num_steps_posterior.max_steps
   steps = tf.minimum(tf.range(1, max_steps + 1), counts[:, tf.newaxis])
   return Scene(
-      presence=count_presence(counts, max_steps),
+      presence=presence_mask(counts, max_steps),
       canvases=tf.gather(inference.canvases, steps, batch_dims=1),
       reconstruction=tf.gather(inference.canvases, counts, batch_dims=1))
 
 
-def count_presence(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
+def presence_mask(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
   """Presence `[B, T]` (1. or 0.) of each step, given counts `[B]`."""
   return tf.sequence_mask(counts, max_steps, dtype=tf.float32)
 
 
-def present(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+def mask_absent(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
   """Returns `x` `[B, T, ...]` with zeros where presence `[B, T]` is 0."""
   return x * presence[(..., *[tf.newaxis] * (x.shape.rank - 2))]
 

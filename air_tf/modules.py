@@ -268,9 +268,9 @@ class LSTMState(NamedTuple):
 class LSTM(snt.Module):
   """LSTM whose input is split into a fixed part and a part of each step.
 
-      gates = W_d drive + b  +  W_s [hidden, inputs]
+      gates = W_d gate_inputs + b  +  W_s [hidden, inputs]
 
-  The first half is computed once for all steps (`drive`), which saves a
+  The first half is computed once for all steps (`gate_inputs`), which saves a
   third of the products of AIR's loop, where most of the input is the image.
   Otherwise Jozefowicz et al. 2015, with the forget gate's bias at 1, as
   `snt.LSTM`.
@@ -281,17 +281,17 @@ class LSTM(snt.Module):
     self._fixed = snt.Linear(4 * size, name='fixed')
     self._step = snt.Linear(4 * size, with_bias=False, name='step')
 
-  def drive(self, features: tf.Tensor) -> tf.Tensor:
+  def gate_inputs(self, features: tf.Tensor) -> tf.Tensor:
     """Maps the fixed input `[B, D]` to its share of the gates `[B, 4 U]`."""
     return self._fixed(features)
 
-  def __call__(self, drive: tf.Tensor, inputs: tf.Tensor,
+  def __call__(self, gate_inputs: tf.Tensor, inputs: tf.Tensor,
                state: LSTMState) -> LSTMState:
-    """Takes one step: `drive` `[B, 4 U]`, `inputs` `[B, D']`, state of U.
+    """Takes one step: `gate_inputs` `[B, 4 U]`, `inputs` `[B, D']`, state of U.
 
     The output of the LSTM is the new state's `hidden`.
     """
-    gates = drive + self._step(tf.concat([state.hidden, inputs], axis=-1))
+    gates = gate_inputs + self._step(tf.concat([state.hidden, inputs], axis=-1))
     i, f, g, o = tf.split(gates, 4, axis=-1)
     cell = (tf.sigmoid(f + 1.) * state.cell + tf.sigmoid(i) * tf.tanh(g))
     return LSTMState(hidden=tf.sigmoid(o) * tf.tanh(cell), cell=cell)

@@ -26,16 +26,16 @@ def normal(shape: Sequence, seed: tf.Tensor, axis: int = 0,
     copies: how many times the batch stands on that axis, one after the other.
   """
   # XLA takes ten times as long for the same numbers unless it is told how.
-  draw = lambda shape: tf.random.stateless_normal(shape, seed, alg='philox')
-  return _share(draw, shape, axis, copies)
+  sample = lambda shape: tf.random.stateless_normal(shape, seed, alg='philox')
+  return _share(sample, shape, axis, copies)
 
 
 def uniform(shape: Sequence, seed: tf.Tensor, copies: int = 1,
             minval: float = 0., maxval: float = 1.) -> tf.Tensor:
   """As `normal`, uniform between the bounds; the batch is the first axis."""
-  draw = lambda shape: tf.random.stateless_uniform(
+  sample = lambda shape: tf.random.stateless_uniform(
       shape, seed, minval=minval, maxval=maxval)
-  return _share(draw, shape, 0, copies)
+  return _share(sample, shape, 0, copies)
 
 
 def rows(batch: tf.Tensor) -> tf.Tensor:
@@ -46,16 +46,16 @@ def rows(batch: tf.Tensor) -> tf.Tensor:
   return tf.gather(shares, context.replica_id_in_sync_group)
 
 
-def _share(draw: Callable, shape, axis: int, copies: int) -> tf.Tensor:
+def _share(sample: Callable, shape, axis: int, copies: int) -> tf.Tensor:
   context = tf.distribute.get_replica_context()  # None between replicas.
   replicas = context.num_replicas_in_sync if context else 1
   if replicas == 1:
-    return draw(shape)
+    return sample(shape)
   shape = tf.unstack(shape) if tf.is_tensor(shape) else list(shape)
   before, after = shape[:axis], shape[axis + 1:]
   here = shape[axis] // copies
   everything = tf.reshape(
-      draw([*before, copies * replicas * here, *after]),
+      sample([*before, copies * replicas * here, *after]),
       [*before, copies, replicas, here, *after])
   mine = tf.gather(
       everything, context.replica_id_in_sync_group, axis=axis + 1)

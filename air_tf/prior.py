@@ -15,10 +15,10 @@ import tensorflow_probability as tfp
 __all__ = [
     'NumStepsDistribution',
     'annealed_log_success',
-    'explore',
+    'mix_with_uniform',
     'linear_decay',
-    'share_with_prefixes',
-    'survival',
+    'smooth_over_prefixes',
+    'step_probs',
     'truncated_geometric',
 ]
 
@@ -98,10 +98,10 @@ class NumStepsDistribution(tfd.Distribution):
 
   def log_pmf(self) -> tf.Tensor:
     """Returns `[..., T + 1]` log-probabilities of the counts `0 ... T`."""
-    log_go = tf.math.log_sigmoid(self._step_logits)
+    log_continue = tf.math.log_sigmoid(self._step_logits)
     log_stop = tf.math.log_sigmoid(-self._step_logits)
-    pad = [[0, 0]] * (log_go.shape.rank - 1)
-    log_reached = tf.pad(tf.cumsum(log_go, axis=-1), pad + [[1, 0]])
+    pad = [[0, 0]] * (log_continue.shape.rank - 1)
+    log_reached = tf.pad(tf.cumsum(log_continue, axis=-1), pad + [[1, 0]])
     return log_reached + tf.pad(log_stop, pad + [[0, 1]])
 
   def _batch_shape(self):
@@ -206,7 +206,7 @@ def truncated_geometric(log_success, max_steps: int) -> NumStepsDistribution:
   return NumStepsDistribution(tf.reverse(log_odds, axis=[-1]))
 
 
-def explore(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
+def mix_with_uniform(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
   """Mixes a uniform count into a distribution: the exploration floor.
 
       q_eps(n) = (1 - eps) q(n) + eps / (T + 1)
@@ -222,7 +222,7 @@ def explore(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
   return _mix(log_pmf, uniform, exploration)
 
 
-def share_with_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
+def smooth_over_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
   """Shares out a part of each count's probability among 1 ... that count.
 
       q'(n) = (1 - share) q(n) + share sum_{m >= n} q(m) / m,  n = 1 ... T
@@ -246,7 +246,7 @@ def share_with_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
   return _mix(log_pmf, tf.stop_gradient(shared), share)
 
 
-def survival(log_pmf: tf.Tensor) -> tf.Tensor:
+def step_probs(log_pmf: tf.Tensor) -> tf.Tensor:
   """P(n >= t) for t = 1 ... T, `[..., T]`, from log P(n), `[..., T + 1]`."""
   return tf.cumsum(tf.exp(log_pmf), axis=-1, reverse=True)[..., 1:]
 

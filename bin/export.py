@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> dict:
   from air_tf.serving import saved_model
   trainer = experiment.restore(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
-  model, num_steps_prior = trainer.trained(_MAX_STEPS.value)
+  model, num_steps_prior = trainer.averaged_model(_MAX_STEPS.value)
   saved_model.save(model, out, num_steps_prior)
   return {'saved_model': out, 'step': int(trainer.iteration)}
 

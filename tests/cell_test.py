@@ -80,10 +80,10 @@ def test_initial_state_is_trainable_and_the_same_for_all():
 def test_what_depends_on_the_image_inside_the_glimpse():
   cell, take = make()
   state = cell.initial_state()
-  sight = cell.encode(tiny.images(3))
+  encoded = cell.encode(tiny.images(3))
   zero = tf.zeros([3, 7])
-  seen, _ = cell(tiny.images(3), sight, state, zero)
-  black, _ = cell(tf.zeros([3, 16, 16]), sight, state, zero)
+  seen, _ = cell(tiny.images(3), encoded, state, zero)
+  black, _ = cell(tf.zeros([3, 16, 16]), encoded, state, zero)
   np.testing.assert_array_equal(seen.where, black.where)
   assert np.all(np.any(seen.what != black.what, axis=-1))
 
@@ -118,7 +118,7 @@ def test_place_found_is_corrected_in_halves_of_an_object():
 def test_pixels_around_the_place_found_decide_where_the_object_is():
   cell, _ = make(image_encoder='search')
   images, state, zero = tiny.images(3), cell.initial_state(), tf.zeros([3, 7])
-  sight = cell.encode(images)
-  where = lambda sight: cell(images, sight, state, zero)[0].where.numpy()
-  other = sight._replace(images=tf.zeros_like(images))
-  assert np.all(where(sight) != where(other))
+  encoded = cell.encode(images)
+  where = lambda encoded: cell(images, encoded, state, zero)[0].where.numpy()
+  other = encoded._replace(images=tf.zeros_like(images))
+  assert np.all(where(encoded) != where(other))

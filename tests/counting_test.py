@@ -44,7 +44,7 @@ def test_terms_add_up_and_repeat():
   evaluator = counting.Evaluator(model, scenes)
   first = evaluator(PRIOR)
   np.testing.assert_allclose(
-      first['elbo'], first['reconstruction'] - first['kl_what']
+      first['elbo'], first['log_likelihood'] - first['kl_what']
       - first['kl_where'] - first['kl_num_steps'], rtol=1e-5)
   assert first == evaluator(PRIOR)
 

@@ -8,7 +8,7 @@ from air_tf.plotting import gallery
 
 def lines(steps=(10, 20)):
   return [{'step': step, 'split': split, 'elbo': step + i, 'kl_what': 3.,
-           'reconstruction': 2. * step, 'kl_where': 1., 'kl_num_steps': 1.,
+           'log_likelihood': 2. * step, 'kl_where': 1., 'kl_num_steps': 1.,
            'count_accuracy': .9, 'count_accuracy/0': 1.,
            'count_accuracy/10': .8}
           for step in steps for i, split in enumerate(('train', 'test'))]

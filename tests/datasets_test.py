@@ -82,7 +82,7 @@ def test_size_and_channels_are_those_of_the_scenes(tmp_path, path):
     config = config_lib.Config(scenes=file, canvas_size=32)
     train, test = load(config)
     assert train.images.shape[1:] == test.images.shape[1:] == shape
-    config = datasets.fitted(config, test)
+    config = datasets.with_image_shape(config, test)
     assert config.image_shape == shape
     assert config.glimpse_shape == (20, 20, *shape[2:])
   data_util.assert_user_error(
@@ -262,7 +262,7 @@ def test_a_folder_of_pictures_is_as_good_as_a_scene_file(tmp_path):
   config = config_lib.Config(scenes=str(tmp_path), canvas_size=40)
   train, test = load(config)
   assert train.images.shape == (9, 40, 40) and test.images.shape == (1, 40, 40)
-  assert train.counts is None and datasets.fitted(config, test) == config
+  assert train.counts is None and datasets.with_image_shape(config, test) == config
   everything = np.concatenate([train.images, test.images])
   assert not everything[:, :, :10].any() and not everything[:, :, 30:].any()
   assert sorted(everything[:, 20, 20]) == list(range(50, 150, 10))
@@ -270,7 +270,7 @@ def test_a_folder_of_pictures_is_as_good_as_a_scene_file(tmp_path):
   Image.new('RGB', (40, 40), (9, 99, 200)).save(tmp_path / 'a.png')
   train, test = load(config)
   assert train.images.shape[1:] == (40, 40, 3)
-  assert datasets.fitted(config, test).channels == 3
+  assert datasets.with_image_shape(config, test).channels == 3
 
 
 def test_a_folder_without_pictures_is_a_user_error(tmp_path):

@@ -59,7 +59,7 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0., share=0.,
   what = tf.ones([rows, 3, 2])
   canvases = behind + np.cumsum(
       np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
-  return estimators.Batch(
+  return estimators.EstimatorInputs(
       images=tile(IMAGE),
       inference=model_lib.Inference(
           num_steps=posterior, where_posterior=None, where=what,
@@ -76,7 +76,7 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0., share=0.,
       num_particles=particles, prefix_share=share)
 
 
-def explored(q, exploration, share):
+def exploration_log_pmf(q, exploration, share):
   """Of q(n), n = 0 ... 3: what is sampled or summed in its place."""
   prefixes = [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., .5, .5, 0.],
               [0., 1. / 3., 1. / 3., 1. / 3.]]
@@ -108,7 +108,7 @@ def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1,
 def test_marginal_is_the_sum_over_all_counts(exploration, share):
   # By enumeration: the mean, over n ~ q_eps, of the ELBO with n objects.
   estimate = estimators.marginal(batch(leaves(1), exploration, share=share))
-  q = explored(np.exp(prior.NumStepsDistribution(LOGITS).log_pmf()),
+  q = exploration_log_pmf(np.exp(prior.NumStepsDistribution(LOGITS).log_pmf()),
                exploration, share)
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
   expected = np.sum(q * (
@@ -121,7 +121,7 @@ def test_terms_add_up_to_the_elbo():
   elbo = estimators.marginal(
       batch(leaves(1), .3, kl_background=tf.constant([2.5]))).elbo
   np.testing.assert_allclose(
-      elbo.elbo, elbo.reconstruction - elbo.kl_what - elbo.kl_where
+      elbo.elbo, elbo.log_likelihood - elbo.kl_what - elbo.kl_where
       - elbo.kl_num_steps - 2.5, rtol=1e-6)
 
 
@@ -234,7 +234,7 @@ def test_concrete_is_binary_at_low_temperature(exploration):
   estimate = concrete(batch(leaves(100_000), exploration))
   exact = estimators.marginal(batch(leaves(1), exploration))
   stat_util.assert_mean_matches(
-      estimate.elbo.reconstruction, exact.elbo.reconstruction[0], .1)
+      estimate.elbo.log_likelihood, exact.elbo.log_likelihood[0], .1)
 
 
 def test_concrete_follows_its_own_relaxed_function():
@@ -260,7 +260,7 @@ def test_concrete_stops_where_absences_add_up_to_one():
   leaf = leaves(1)
   leaf['logits'].assign([[-20., 20., 20.]])  # Nothing after a first stop.
   np.testing.assert_allclose(
-      concrete(batch(leaf)).elbo.reconstruction, [LOG_LIKELIHOOD[0]], rtol=1e-5)
+      concrete(batch(leaf)).elbo.log_likelihood, [LOG_LIKELIHOOD[0]], rtol=1e-5)
 
 
 def test_wake_wake_by_hand():
@@ -272,7 +272,7 @@ def test_wake_wake_by_hand():
   found = gradients(estimators.rws, 1, .3, particles=particles)
   log_w = []
   for k, n in enumerate(counts.numpy()):
-    log_q = prior.explore(
+    log_q = prior.mix_with_uniform(
         prior.NumStepsDistribution(leaf['logits'][k]).log_pmf(), .3).numpy()
     log_w.append(
         leaf['log_likelihood'][k, n] + np.sum(leaf['log_ratio'][k, :n])
@@ -296,7 +296,7 @@ def test_responsibilities_by_hand(exploration, share):
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
   r = np.exp(LOG_PRIOR.numpy() + LOG_LIKELIHOOD - kl)
   r /= r.sum()
-  weights = explored(r, exploration, share)
+  weights = exploration_log_pmf(r, exploration, share)
   found = gradients(estimators.responsibilities, 1, exploration, share=share)
   np.testing.assert_allclose(found['log_likelihood'][0], -weights, rtol=1e-4)
   for name in 'kl_what', 'kl_where':  # Step t counts where n >= t.
@@ -370,20 +370,20 @@ def test_moving_signal_centres_and_scales():
   nvil._variance.assign(.25)  # Never enlarged.
   np.testing.assert_allclose(nvil(rows).score_loss, -np.mean(
       (sampled.log_likelihood + 3.) * sampled.log_prob), rtol=1e-4)
-  nvil.observe(nvil(rows).metrics)
+  nvil.update_statistics(nvil(rows).metrics)
   signal = np.asarray(sampled.log_likelihood)
   np.testing.assert_allclose(
       nvil._mean, .8 * -3. + .2 * signal.mean(), rtol=1e-4)
   np.testing.assert_allclose(
       nvil._variance, .8 * .25 + .2 * signal.var(), rtol=1e-3)
-  plain.observe(plain(rows).metrics)  # Nothing to move.
+  plain.update_statistics(plain(rows).metrics)  # Nothing to move.
 
 
 def test_decisions_multiply_to_the_distribution():
-  log_q = prior.explore(
+  log_q = prior.mix_with_uniform(
       prior.NumStepsDistribution([[40., -35., .2]]).log_pmf(), 0.)
-  log_go, log_stop = base.decisions(log_q)
-  np.testing.assert_allclose(log_go + 0. * log_stop, tf.math.log_sigmoid(
+  log_continue, log_stop = base.continuation_log_probs(log_q)
+  np.testing.assert_allclose(log_continue + 0. * log_stop, tf.math.log_sigmoid(
       [[40., -35., .2]]), rtol=1e-4, atol=1e-6)
   np.testing.assert_allclose(log_stop, tf.math.log_sigmoid(
       [[-40., 35., -.2]]), rtol=1e-4, atol=1e-6)
@@ -430,9 +430,9 @@ def test_importance_weight_is_what_the_score_is_multiplied_by():
   counts = base.sample_counts(batch(leaves(1000))).counts.numpy()
   weights = np.asarray(LOG_LIKELIHOOD)[counts]
   np.testing.assert_allclose(
-      metrics['importance_weight/mean'], weights.mean(), rtol=1e-4)
+      metrics['learning_signal/mean'], weights.mean(), rtol=1e-4)
   np.testing.assert_allclose(
-      metrics['importance_weight/variance'], weights.var(), rtol=1e-3)
+      metrics['learning_signal/variance'], weights.var(), rtol=1e-3)
 
 
 def test_sampled_counts_follow_the_explored_posterior():
@@ -442,7 +442,7 @@ def test_sampled_counts_follow_the_explored_posterior():
       batch(leaf, exploration=.5, share=.4)).counts.numpy()
   q = np.exp(prior.NumStepsDistribution(LOGITS).log_pmf())
   stat_util.assert_mean_matches(
-      counts[:, np.newaxis] == np.arange(4), explored(q, .5, .4), .01)
+      counts[:, np.newaxis] == np.arange(4), exploration_log_pmf(q, .5, .4), .01)
 
 
 def test_unknown_estimator_is_named_with_those_that_exist():

@@ -85,11 +85,11 @@ def test_leaves_everything_in_its_folder(finished):
   lines = metrics(folder)
   assert [(x['step'], x['split']) for x in lines] == [
       (step, split) for step in (4, 8, 12) for split in ('train', 'test')]
-  assert {'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
-          'num_steps', 'count_accuracy', 'seconds'} <= set(lines[0])
+  assert {'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
+          'expected_num_steps', 'count_accuracy', 'seconds'} <= set(lines[0])
   for line in lines:
     np.testing.assert_allclose(
-        line['elbo'], line['reconstruction'] - line['kl_what']
+        line['elbo'], line['log_likelihood'] - line['kl_what']
         - line['kl_where'] - line['kl_num_steps'], rtol=1e-4)
 
 
@@ -104,8 +104,8 @@ def test_events_read_back(finished):
             for tag in events.Tags()['tensors']}
   train, test = read('train'), read('test')
   assert {f'training/{name}' for name in (
-      'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
-      'num_steps', 'prior_log_success', 'exploration', 'learning_rate',
+      'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
+      'expected_num_steps', 'prior_log_success', 'exploration', 'learning_rate',
       'gradient_norm')} <= set(train)
   assert set(train['training/elbo']) == {2, 4, 6, 8, 10, 12}
   assert set(train['gradient_variance/encoder']) == {4, 8, 12}

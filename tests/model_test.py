@@ -25,10 +25,10 @@ def test_shapes_at_every_batch_size_from_one_trace():
   @tf.function(input_signature=[tf.TensorSpec([None, 16, 16])])
   def infer(images):
     inference = model.infer(images, seed=tf.constant([1, 2]))
-    return inference._replace(num_steps=inference.num_steps.log_pmf())
+    return inference._replace(num_steps=inference.num_steps_posterior.log_pmf())
   for batch_size in 1, 4:
     inference = infer(tiny.images(batch_size))
-    assert inference.num_steps.shape == [batch_size, 4]
+    assert inference.num_steps_posterior.shape == [batch_size, 4]
     assert inference.where.shape == [batch_size, 3, 3]
     assert inference.what.shape == [batch_size, 3, 4]
     assert inference.glimpses.shape == [batch_size, 3, 6, 6]
@@ -57,8 +57,8 @@ def test_canvases_are_sums_of_the_first_objects(channels, colours):
   np.testing.assert_array_equal(
       inference.canvases[:, 0], np.zeros([3, 16, 16, *colours]))
   for n in range(1, 4):  # The generative half draws the same.
-    presence = model_lib.count_presence(tf.fill([3], n), 3)
-    drawn = model.draw(inference.what, inference.where, presence, 16, 16)
+    presence = model_lib.presence_mask(tf.fill([3], n), 3)
+    drawn = model.decode(inference.what, inference.where, presence, 16, 16)
     np.testing.assert_allclose(inference.canvases[:, n], drawn, atol=1e-5)
 
 
@@ -111,11 +111,11 @@ def test_elbo_term_by_term_against_numpy(channels):
   q = np.exp(terms.log_posterior.numpy())
   log_p = np.log(.1**np.arange(4.) / np.sum(.1**np.arange(4.)))
   expected = np.sum(q * log_likelihood, axis=-1)
-  elbo = estimators.weigh(terms, terms.log_posterior, expected)
+  elbo = estimators.elbo_under(terms, terms.log_posterior, expected)
   kl_what = sum(q[:, t + 1:].sum(-1) * terms.kl_what.numpy()[:, t]
                 for t in range(3))
   kl_steps = np.sum(q * (np.log(q) - log_p), axis=-1)
-  np.testing.assert_allclose(elbo.reconstruction, expected, rtol=1e-5)
+  np.testing.assert_allclose(elbo.log_likelihood, expected, rtol=1e-5)
   np.testing.assert_allclose(elbo.kl_what, kl_what, rtol=1e-4)
   np.testing.assert_allclose(elbo.kl_num_steps, kl_steps, rtol=1e-4)
   np.testing.assert_allclose(
@@ -188,7 +188,7 @@ def test_objects_are_looked_for_before_the_background(difference, monkeypatch):
   first = seen[0][..., 0] if difference else seen[0]
   np.testing.assert_allclose(first, x - behind, atol=1e-6)
   np.testing.assert_array_equal(inference.canvases[:, 0], behind)
-  drawn = model.draw(inference.what, inference.where, tf.ones([3, 3]), 16, 16)
+  drawn = model.decode(inference.what, inference.where, tf.ones([3, 3]), 16, 16)
   np.testing.assert_allclose(
       inference.canvases[:, 3], behind + drawn, atol=1e-5)
 
@@ -209,7 +209,7 @@ def test_background_is_paid_for_once_whatever_the_count():
   np.testing.assert_allclose(terms.log_ratio_background, ratio, rtol=1e-3,
                              atol=1e-3)
   without = terms._replace(kl_background=0., log_ratio_background=0.)
-  for name, paid in ('kl_upto', kl), ('log_ratio_upto', ratio):
+  for name, paid in ('cumulative_kl', kl), ('cumulative_log_ratio', ratio):
     difference = getattr(terms, name) - getattr(without, name)
     np.testing.assert_allclose(
         difference, np.tile(paid[:, np.newaxis], [1, 4]), atol=1e-3)
@@ -236,14 +236,14 @@ def test_dreams_have_a_background_and_drawings_have_none():
   model = make(background=True)
   dreams = model.sample_prior(tf.constant([0, 0]), tf.constant([1, 2]), 16, 16)
   assert np.all(dreams > 0.) and np.any(dreams[0] != dreams[1])
-  drawn = model.draw(tf.zeros([1, 3, 4]), tf.fill([1, 3, 3], .5),
+  drawn = model.decode(tf.zeros([1, 3, 4]), tf.fill([1, 3, 3], .5),
                      tf.zeros([1, 3]), 16, 16)
   np.testing.assert_array_equal(drawn, np.zeros([1, 16, 16]))
 
 
 def test_settle_keeps_the_first_objects():
   inference = make().infer(tiny.images())
-  scene = model_lib.settle(inference, tf.constant([0, 2, 3]))
+  scene = model_lib.reconstruct(inference, tf.constant([0, 2, 3]))
   np.testing.assert_array_equal(
       scene.presence, [[0, 0, 0], [1, 1, 0], [1, 1, 1]])
   np.testing.assert_array_equal(scene.reconstruction[0], np.zeros([16, 16]))
@@ -257,8 +257,8 @@ def test_drawing_ignores_absent_objects_even_of_scale_zero():
   model = make()
   what = tf.ones([2, 3, 4])
   where = tf.constant([[[.5, .1, .1], [0., 0., 0.], [0., 0., 0.]]] * 2)
-  presence = model_lib.count_presence(tf.constant([1, 0]), 3)
-  drawn = model.draw(what, where, presence, 16, 16)
+  presence = model_lib.presence_mask(tf.constant([1, 0]), 3)
+  drawn = model.decode(what, where, presence, 16, 16)
   assert np.all(np.isfinite(drawn)) and np.any(drawn[0] > 0.)
   np.testing.assert_array_equal(drawn[1], np.zeros([16, 16]))
 
@@ -344,7 +344,7 @@ def test_every_variable_gets_a_gradient(name, changes):
   channels = model.config.channels
   x = tiny.images(8, channels=channels)
   with tf.GradientTape() as tape:
-    estimate = estimator(estimators.draw(
+    estimate = estimator(estimators.make_inputs(
         model, x, PRIOR, tf.constant(.5), tf.constant([1, 2]),
         tf.constant([3, 4]), tiny.config(estimator=name).particles,
         getattr(estimator, 'reparameterise', True)))
@@ -368,7 +368,7 @@ def test_golden_values(golden, changes):
   inference = model.infer(x)
   terms = model.elbo_terms(x, inference, PRIOR)
   found = {
-      'step_logits': inference.num_steps.step_logits,
+      'step_logits': inference.num_steps_posterior.step_logits,
       'where': inference.where, 'what': inference.what,
       'canvas_sums': tf.reduce_sum(inference.canvases, axis=[2, 3]),
       'log_likelihood': terms.log_likelihood, 'kl_what': terms.kl_what,

@@ -130,7 +130,7 @@ def test_lstm_agrees_with_sonnets():
   hidden, cell = (tf.constant(RNG.normal(size=[3, 4]), tf.float32)
                   for _ in range(2))
   state = modules.LSTMState(hidden, cell)
-  ours(ours.drive(fixed), inputs, state)
+  ours(ours.gate_inputs(fixed), inputs, state)
   for variable in ours.trainable_variables:
     variable.assign(RNG.normal(size=variable.shape))
   joined = tf.concat([fixed, inputs], axis=-1)
@@ -140,7 +140,7 @@ def test_lstm_agrees_with_sonnets():
   theirs.hidden_to_hidden.assign(step[:4])
   theirs.b.assign(  # Sonnet keeps the forget gate's 1 in its bias.
       ours._fixed.b + tf.constant([0.] * 4 + [1.] * 4 + [0.] * 8))
-  found = ours(ours.drive(fixed), inputs, state)
+  found = ours(ours.gate_inputs(fixed), inputs, state)
   output, expected = theirs(joined, snt.LSTMState(hidden, cell))
   np.testing.assert_allclose(found.hidden, output, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(found.cell, expected.cell, rtol=1e-5, atol=1e-6)

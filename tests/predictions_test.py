@@ -115,8 +115,8 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
   scenes = boxed_scenes()._replace(counts=None, boxes=None, labels=None)
   found = report.evaluate(exported.endpoints, scenes, None)
   assert set(found) == {
-      'scenes', 'elbo', 'reconstruction', 'kl_what', 'kl_where',
-      'kl_num_steps', 'kl_background', 'num_steps', 'reconstruction_mse'}
+      'scenes', 'elbo', 'log_likelihood', 'kl_what', 'kl_where',
+      'kl_num_steps', 'kl_background', 'expected_num_steps', 'reconstruction_mse'}
   assert 'count' not in report.table(found)
 
 

@@ -186,5 +186,5 @@ def test_metrics_after_a_checkpoint_are_forgotten(tmp_path):
     folder.log_metrics({'step': step})
   with open(tmp_path / 'metrics.jsonl', 'a') as file:
     file.write('{"step": 4, "spl')  # As a kill may leave it.
-  folder.forget_metrics_after(2)
+  folder.truncate_metrics(2)
   assert folder.metrics() == [{'step': 1}, {'step': 2}]

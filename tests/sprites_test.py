@@ -6,7 +6,7 @@ import numpy as np
 
 from air_tf.data import sprites
 
-IMAGES, LABELS = sprites.draw(2_000, seed=0)
+IMAGES, LABELS = sprites.make(2_000, seed=0)
 
 
 def test_areas_are_those_of_geometry():
@@ -64,7 +64,7 @@ def test_angles_differ():
 
 
 def test_equal_seeds_equal_sprites():
-  again, labels = sprites.draw(2_000, seed=0)
+  again, labels = sprites.make(2_000, seed=0)
   np.testing.assert_array_equal(again, IMAGES)
   np.testing.assert_array_equal(labels, LABELS)
-  assert (sprites.draw(2_000, seed=1)[0] != IMAGES).any()
+  assert (sprites.make(2_000, seed=1)[0] != IMAGES).any()

@@ -53,7 +53,7 @@ def test_the_same_scenes_are_streamed_as_read(
   monkeypatch.setattr(npz, '_LARGE', 0)
   streamed, same_test = datasets.load(config)
   images = streamed(0).images
-  assert isinstance(images, streams.OnDisk)
+  assert isinstance(images, streams.MappedImages)
   assert images.shape == pools(0).images.shape
   assert len(images) == images.shape[0]
   np.testing.assert_array_equal(images, pools(0).images)
@@ -79,12 +79,12 @@ def test_large_floats_are_refused(tmp_path, large):
 
 def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
   # From an iteration in the middle, as after a resumption, in two calls.
-  images = streams.OnDisk(
+  images = streams.MappedImages(
       scene_files.read(write(tmp_path / 'a.npz')).images, np.arange(60)[::-1])
   memory, disk = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
   for trainer in memory, disk:
     trainer.iteration.assign(5)
-  scenes, stream = memory.feed(images[:]), disk.feed(images)
+  scenes, stream = memory.make_input(images[:]), disk.make_input(images)
   for iterations in 3, 4:
     memory.train(scenes, tf.constant(iterations))
     disk.train(stream, tf.constant(iterations))

@@ -32,10 +32,10 @@ def test_trains_and_reports(estimator, optimizer):
   assert np.all(np.isfinite(list(means.values())))
   for a, b in zip(before, values(trainer.model)):
     assert np.any(a != b)  # Every variable moves.
-  assert {'elbo', 'reconstruction', 'kl_what', 'kl_where', 'kl_num_steps',
-          'num_steps', 'exploration', 'prior_log_success', 'learning_rate',
+  assert {'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
+          'expected_num_steps', 'exploration', 'prior_log_success', 'learning_rate',
           'gradient_norm'} <= set(last)
-  assert ('importance_weight/variance' in last) == (
+  assert ('learning_signal/variance' in last) == (
       estimator in ('reinforce', 'nvil', 'nvil_per_step', 'vimco'))
   assert ('baseline_loss' in last) == estimator.startswith('nvil')
 
@@ -98,7 +98,7 @@ def test_counts_are_shared_with_their_prefixes():
         prefix_share=share, exploration_init=0., exploration_final=0.))
     elbo = trainer.estimate(tiny.images(4), tf.constant(1)).elbo
     inference = trainer.model.infer(tiny.images(4), tf.constant([0, 0]))
-    some = 1. - tf.exp(inference.num_steps.log_pmf())[:, 0]
+    some = 1. - tf.exp(inference.num_steps_posterior.log_pmf())[:, 0]
     return elbo.num_steps, some
   (whole, some), (shared, _) = expected(0.), expected(.8)
   np.testing.assert_allclose(

@@ -20,9 +20,9 @@ from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 
-__all__ = ['Pools', 'fitted', 'load', 'recipe']
+__all__ = ['SceneSource', 'with_image_shape', 'load', 'recipe']
 
-Pools = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
+SceneSource = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
 
 _CACHE_VERSION = 1  # Raise it when `scenes.compose` changes what it draws.
 # Fixed, and not --seed: runs of all seeds see the same scenes, so what differs
@@ -30,7 +30,7 @@ _CACHE_VERSION = 1  # Raise it when `scenes.compose` changes what it draws.
 _TRAIN_SEED, _TEST_SEED = 1, 2
 
 
-def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
+def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
   """Returns a run's (training scenes, test scenes), images of equal size.
 
   Training scenes come in pools: pool k serves the iterations from
@@ -41,7 +41,7 @@ def load(config: config_lib.Config) -> tuple[Pools, scenes_lib.Scenes]:
   in the seed are trained and tested alike.
 
   Composed scenes take the memory of two pools, however many are seen. The
-  training images of a large scene file are a `streams.OnDisk`.
+  training images of a large scene file are a `streams.MappedImages`.
 
   Raises:
     errors.UserError: if a file or a flag cannot be used.
@@ -70,7 +70,7 @@ def recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
       backdrop_level=config.backdrop_level, seed=seed)
 
 
-def fitted(config: config_lib.Config,
+def with_image_shape(config: config_lib.Config,
            scenes: scenes_lib.Scenes) -> config_lib.Config:
   """Returns `config` with size and channels of the images of scenes."""
   side, channels = scenes.images.shape[1], math.prod(scenes.images.shape[3:])
@@ -146,7 +146,7 @@ def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
   """Returns some of the scenes; images that are mapped stay on disk."""
   images, *others = scenes
   return scenes_lib.Scenes(
-      streams.OnDisk(images, rows) if isinstance(images, np.memmap)
+      streams.MappedImages(images, rows) if isinstance(images, np.memmap)
       else images[rows],
       *(None if field is None else field[rows] for field in others))
 

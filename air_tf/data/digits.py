@@ -97,7 +97,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def _sprites() -> Digits:
-  images, labels = sprites.draw(_NUM_SPRITES, seed=0)
+  images, labels = sprites.make(_NUM_SPRITES, seed=0)
   test, train = np.split(np.arange(_NUM_SPRITES), [_NUM_TEST_SPRITES])
   return Digits(images[train], labels[train], images[test], labels[test])
 

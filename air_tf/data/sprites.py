@@ -8,7 +8,7 @@ import colorsys
 
 import numpy as np
 
-__all__ = ['SHAPES', 'draw']
+__all__ = ['SHAPES', 'make']
 
 _SIDE = 28  # Of MNIST's frame, so that --digit_scale means the same.
 
@@ -37,7 +37,7 @@ def _cross(u, v):
 SHAPES = (_disc, _square, _triangle, _cross)
 
 
-def draw(num_sprites: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def make(num_sprites: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
   """Returns images uint8 [D, 28, 28, 3] and labels int32 [D], all random.
 
   Shape, angle, and the colour's hue are uniform; saturation and value are

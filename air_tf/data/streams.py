@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['OnDisk', 'batches']
+__all__ = ['MappedImages', 'batches']
 
 
-class OnDisk:
+class MappedImages:
   """Some rows of an array in a file, read when they are asked for.
 
   Attributes:
@@ -36,21 +36,21 @@ class OnDisk:
     return np.asarray(self[:], dtype)
 
 
-def batches(images: OnDisk, draw: Callable[[tf.Tensor], tf.Tensor],
+def batches(images: MappedImages, sample_indices: Callable[[tf.Tensor], tf.Tensor],
             first: int) -> tf.data.Dataset:
   """Endless batches of images, one for each iteration.
 
   Args:
     images: uint8 `[N, H, W]`.
-    draw: from the number of an iteration, int64 `[]`, to indices `[B]`.
+    sample_indices: from the number of an iteration, int64 `[]`, to indices `[B]`.
     first: the iteration of the first batch.
 
   Returns:
-    uint8 `[B, H, W]`, what `tf.gather(images, draw(iteration))` would return
+    uint8 `[B, H, W]`, what `tf.gather(images, sample_indices(iteration))` would return
     if the images were in memory.
   """
   def read(iteration):
-    indices = draw(iteration)
+    indices = sample_indices(iteration)
     batch = tf.numpy_function(images.__getitem__, [indices], tf.uint8)
     return tf.ensure_shape(batch, [*indices.shape, *images.shape[1:]])
 

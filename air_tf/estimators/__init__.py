@@ -21,7 +21,7 @@ is shared out is a constant to the gradient; "exact" and "unbiased" are meant
 for q_eps with it held, and for all of q_eps with --prefix_share=0.
 
 An estimator is a function or a `snt.Module` (if it has variables) that maps a
-`Batch` to an `Estimate`; a new one is that, a line in `_REGISTRY` and its name
+`EstimatorInputs` to an `Estimate`; a new one is that, a line in `_REGISTRY` and its name
 in `config.ESTIMATORS`.
 
 Letters: `B` images, `K` particles, `R = K B` rows of a batch, `T` most steps,
@@ -32,12 +32,12 @@ from collections.abc import Callable
 
 from air_tf import config as config_lib
 from air_tf.estimators import relaxed
-from air_tf.estimators.base import Batch
 from air_tf.estimators.base import Elbo
 from air_tf.estimators.base import Estimate
-from air_tf.estimators.base import draw
+from air_tf.estimators.base import EstimatorInputs
+from air_tf.estimators.base import elbo_under
 from air_tf.estimators.base import expected_elbo
-from air_tf.estimators.base import weigh
+from air_tf.estimators.base import make_inputs
 from air_tf.estimators.exact import marginal
 from air_tf.estimators.exact import responsibilities
 from air_tf.estimators.measure_valued import mvd
@@ -47,11 +47,11 @@ from air_tf.estimators.score_function import NVILPerStep
 from air_tf.estimators.score_function import reinforce
 from air_tf.estimators.score_function import vimco
 
-__all__ = ['Batch', 'Elbo', 'Estimate', 'Estimator', 'NVIL', 'NVILPerStep',
-           'draw', 'expected_elbo', 'make', 'marginal', 'mvd', 'reinforce',
-           'relaxed', 'responsibilities', 'rws', 'vimco', 'weigh']
+__all__ = ['EstimatorInputs', 'Elbo', 'Estimate', 'Estimator', 'NVIL', 'NVILPerStep',
+           'make_inputs', 'expected_elbo', 'make', 'marginal', 'mvd', 'reinforce',
+           'relaxed', 'responsibilities', 'rws', 'vimco', 'elbo_under']
 
-Estimator = Callable[[Batch], Estimate]
+Estimator = Callable[[EstimatorInputs], Estimate]
 
 _REGISTRY: dict[str, Callable[[config_lib.Config], Estimator]] = {
     'marginal': lambda config: marginal,

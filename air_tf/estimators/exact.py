@@ -13,7 +13,7 @@ from air_tf.estimators import base
 __all__ = ['marginal', 'responsibilities']
 
 
-def marginal(batch: base.Batch) -> base.Estimate:
+def marginal(batch: base.EstimatorInputs) -> base.Estimate:
   """Sums n out exactly: plain backpropagation, no score function.
 
       sum_n q(n) L(n), all T + 1 likelihoods from one pass
@@ -29,7 +29,7 @@ def marginal(batch: base.Batch) -> base.Estimate:
   Source: the design of this project; enumeration of AIR's counts is also in
   Le et al. 2019, "Revisiting Reweighted Wake-Sleep" (as a reference gradient).
   """
-  log_q = base.explored(batch)
+  log_q = base.exploration_log_pmf(batch)
   elbo = base.expected_elbo(batch.terms, log_q)
   if batch.num_particles == 1:
     objective, metrics = elbo.elbo, {}
@@ -41,7 +41,7 @@ def marginal(batch: base.Batch) -> base.Estimate:
       score_loss=tf.zeros([]), auxiliary_loss=tf.zeros([]), metrics=metrics)
 
 
-def responsibilities(batch: base.Batch) -> base.Estimate:
+def responsibilities(batch: base.EstimatorInputs) -> base.Estimate:
   """Trains q(n) towards the exact posterior over counts, by cross-entropy.
 
   Given the samples of one pass, the best posterior over n is known:
@@ -60,9 +60,9 @@ def responsibilities(batch: base.Batch) -> base.Estimate:
   Bengio 2015, "Reweighted Wake-Sleep") with the counts enumerated.
   """
   terms = batch.terms
-  score = terms.log_likelihood - terms.kl_upto
+  score = terms.log_likelihood - terms.cumulative_kl
   log_r = tf.stop_gradient(tf.nn.log_softmax(terms.log_prior + score))
-  weights = tf.exp(base.explored(batch, log_r))
+  weights = tf.exp(base.exploration_log_pmf(batch, log_r))
   objective = tf.reduce_sum(
       weights * score + tf.exp(log_r) * terms.log_posterior, axis=-1)
   return base.Estimate(
@@ -71,7 +71,7 @@ def responsibilities(batch: base.Batch) -> base.Estimate:
       auxiliary_loss=tf.zeros([]), metrics={})
 
 
-def _expected_bound(batch: base.Batch, log_q: tf.Tensor) -> tf.Tensor:
+def _expected_bound(batch: base.EstimatorInputs, log_q: tf.Tensor) -> tf.Tensor:
   """E log mean_k w_k(n_k) over independent counts, exactly, `[B]`."""
   num_counts = log_q.shape[-1]
   ways = np.array(list(itertools.product(

@@ -32,7 +32,7 @@ class Quadratic(NamedTuple):
             - .5 * squared)
 
 
-def quadratic_likelihood(batch: base.Batch, pixel_stddev: float) -> Quadratic:
+def quadratic_likelihood(batch: base.EstimatorInputs, pixel_stddev: float) -> Quadratic:
   """Returns log p(x | b + sum_t s_t y_t), `[R]`, as a function of s.
 
       log N(x; b + sum_t s_t y_t, stddev^2) = log N(x; b, stddev^2)
@@ -81,15 +81,15 @@ class Concrete:
     self._pixel_stddev = pixel_stddev
     self._temperature = temperature
 
-  def __call__(self, batch: base.Batch) -> base.Estimate:
-    """Returns the estimate; `reconstruction` is that of the relaxed canvas."""
-    log_q = base.explored(batch)
-    log_go, log_stop = base.decisions(log_q)
-    s = tf.sigmoid((log_go - log_stop + _logistic(log_go, batch.seed))
+  def __call__(self, batch: base.EstimatorInputs) -> base.Estimate:
+    """Returns the estimate; `log_likelihood` is that of the relaxed canvas."""
+    log_q = base.exploration_log_pmf(batch)
+    log_continue, log_stop = base.continuation_log_probs(log_q)
+    s = tf.sigmoid((log_continue - log_stop + _logistic(log_continue, batch.seed))
                    / self._temperature)
     going = tf.cast(tf.cumsum(1. - s, axis=-1) < _STOPPED, tf.float32)
     likelihood = quadratic_likelihood(batch, self._pixel_stddev)
-    elbo = base.weigh(batch.terms, log_q, likelihood(s * going))
+    elbo = base.elbo_under(batch.terms, log_q, likelihood(s * going))
     return base.Estimate(
         elbo=elbo, pathwise_loss=-tf.reduce_mean(elbo.elbo),
         score_loss=tf.zeros([]), auxiliary_loss=tf.zeros([]),
@@ -124,18 +124,18 @@ class Rebar(snt.Module):
     self._log_temperature = tf.Variable(
         [math.log(.5)], name='log_temperature')
 
-  def __call__(self, batch: base.Batch) -> base.Estimate:
+  def __call__(self, batch: base.EstimatorInputs) -> base.Estimate:
     """Returns the estimate."""
-    log_q = base.explored(batch)
-    log_go, log_stop = base.decisions(log_q)
-    log_odds = log_go - log_stop
+    log_q = base.exploration_log_pmf(batch)
+    log_continue, log_stop = base.continuation_log_probs(log_q)
+    log_odds = log_continue - log_stop
     a = tf.stop_gradient(log_odds)
     first, second = (_logistic(a, seed)
                      for seed in tf.unstack(tf.random.split(batch.seed, 2)))
     coins = a + first > 0.
     counts = tf.reduce_sum(
         tf.math.cumprod(tf.cast(coins, tf.int32), axis=-1), axis=-1)
-    log_likelihood = base.take(batch.terms.log_likelihood, counts)
+    log_likelihood = base.gather_counts(batch.terms.log_likelihood, counts)
 
     relaxed = self._relaxation(batch)
     with tf.GradientTape(persistent=True) as tape:
@@ -148,7 +148,7 @@ class Rebar(snt.Module):
              * (tf.cast(coins, tf.float32) - tf.sigmoid(a))
              + self._eta * (free - given))  # [R, T], estimates d E L / d a.
 
-    elbo = base.weigh(batch.terms, log_q, log_likelihood)
+    elbo = base.elbo_under(batch.terms, log_q, log_likelihood)
     score = tf.reduce_sum(tf.stop_gradient(slope) * log_odds, axis=-1)
     return base.Estimate(
         elbo=elbo, pathwise_loss=-tf.reduce_mean(elbo.elbo),
@@ -157,7 +157,7 @@ class Rebar(snt.Module):
             'rebar_eta': self._eta[0],
             'rebar_temperature': tf.exp(self._log_temperature[0])})
 
-  def _relaxation(self, batch: base.Batch):
+  def _relaxation(self, batch: base.EstimatorInputs):
     """Returns f, from `[R, T]` to `[R]`; no gradient reaches the model."""
     likelihood = Quadratic(*map(
         tf.stop_gradient, quadratic_likelihood(batch, self._pixel_stddev)))

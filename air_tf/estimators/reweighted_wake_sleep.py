@@ -10,7 +10,7 @@ from air_tf.estimators import base
 __all__ = ['rws']
 
 
-def rws(batch: base.Batch) -> base.Estimate:
+def rws(batch: base.EstimatorInputs) -> base.Estimate:
   """Trains p and q by two losses, on K weighted explanations of each image.
 
       n_k, z_k ~ q,   v_k = w_k / sum_j w_j   (constants)
@@ -32,15 +32,15 @@ def rws(batch: base.Batch) -> base.Estimate:
   "Revisiting Reweighted Wake-Sleep", on AIR.
   """
   sampled = base.sample_counts(batch)
-  rows = lambda x: base.by_particle(batch, base.take(x, sampled.counts))
+  rows = lambda x: base.by_particle(batch, base.gather_counts(x, sampled.counts))
   log_w = rows(base.log_weights(batch, sampled.log_q))
   weights = tf.stop_gradient(tf.nn.softmax(log_w, axis=0))  # [K, B]
   # log p(z) is a constant here, so -log_ratio has the gradient of log q(z).
-  log_q = batch.terms.log_posterior - batch.terms.log_ratio_upto
+  log_q = batch.terms.log_posterior - batch.terms.cumulative_log_ratio
   objective = tf.reduce_sum(
       weights * rows(batch.terms.log_likelihood + log_q), axis=0)
   return base.Estimate(
-      elbo=base.weigh(batch.terms, sampled.log_q, sampled.log_likelihood),
+      elbo=base.elbo_under(batch.terms, sampled.log_q, sampled.log_likelihood),
       pathwise_loss=tf.zeros([]), score_loss=-tf.reduce_mean(objective),
       auxiliary_loss=tf.zeros([]), metrics={
           'importance_weighted_bound': tf.reduce_mean(

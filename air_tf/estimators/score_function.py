@@ -21,7 +21,7 @@ __all__ = ['NVIL', 'NVILPerStep', 'reinforce', 'vimco']
 _KEPT = .8  # Of the moving mean and variance, an iteration (Mnih and Gregor).
 
 
-def reinforce(batch: base.Batch) -> base.Estimate:
+def reinforce(batch: base.EstimatorInputs) -> base.Estimate:
   """Samples n and uses the score function, without a baseline.
 
       n ~ q,   L(n) + stop_gradient(L(n)) log q(n)
@@ -73,12 +73,12 @@ class NVIL(snt.Module):
       self._mean = tf.Variable(0., trainable=False, name='signal_mean')
       self._variance = tf.Variable(1., trainable=False, name='signal_variance')
 
-  def __call__(self, batch: base.Batch) -> base.Estimate:
+  def __call__(self, batch: base.EstimatorInputs) -> base.Estimate:
     """Returns the estimate; the baseline b is `[R]`, one a row."""
     sampled = base.sample_counts(batch)
     target = _target(batch, sampled)
-    steps = batch.inference.num_steps
-    presence = model_lib.count_presence(sampled.counts, steps.max_steps)
+    steps = batch.inference.num_steps_posterior
+    presence = model_lib.presence_mask(sampled.counts, steps.max_steps)
     inputs = (batch.images,
               batch.inference.what * presence[..., tf.newaxis],
               batch.inference.where * presence[..., tf.newaxis],
@@ -90,12 +90,12 @@ class NVIL(snt.Module):
         batch, target, weight, sampled.log_prob, scaled=self._scale(weight),
         auxiliary_loss=baseline_loss, metrics={'baseline_loss': baseline_loss})
 
-  def observe(self, metrics: dict[str, tf.Tensor]) -> None:
+  def update_statistics(self, metrics: dict[str, tf.Tensor]) -> None:
     """Moves the mean and variance, by an iteration's `Estimate.metrics`."""
     if self._moving:
       for variable, name in ((self._mean, 'mean'),
                              (self._variance, 'variance')):
-        new = metrics[f'importance_weight/{name}']
+        new = metrics[f'learning_signal/{name}']
         variable.assign_add((1. - _KEPT) * (new - variable))
 
   def _scale(self, weight: tf.Tensor) -> tf.Tensor:
@@ -124,15 +124,15 @@ class NVILPerStep(snt.Module):
     super().__init__(name=name)
     self._baseline = modules.Baseline(name='baseline')
 
-  def __call__(self, batch: base.Batch) -> base.Estimate:
+  def __call__(self, batch: base.EstimatorInputs) -> base.Estimate:
     """Returns the estimate; the baselines b_t are `[R, T]`."""
     sampled = base.sample_counts(batch)
     target = _target(batch, sampled)
-    max_steps = batch.inference.num_steps.max_steps
-    went = model_lib.count_presence(sampled.counts, max_steps)
-    reached = model_lib.count_presence(sampled.counts + 1, max_steps)
-    log_go, log_stop = base.decisions(sampled.log_q)
-    log_prob = went * log_go + (reached - went) * log_stop
+    max_steps = batch.inference.num_steps_posterior.max_steps
+    went = model_lib.presence_mask(sampled.counts, max_steps)
+    reached = model_lib.presence_mask(sampled.counts + 1, max_steps)
+    log_continue, log_stop = base.continuation_log_probs(sampled.log_q)
+    log_prob = went * log_continue + (reached - went) * log_stop
 
     baseline = tf.stack([
         self._baseline(*map(tf.stop_gradient, _before(batch, step)))
@@ -146,7 +146,7 @@ class NVILPerStep(snt.Module):
         metrics={'baseline_loss': baseline_loss})
 
 
-def vimco(batch: base.Batch) -> base.Estimate:
+def vimco(batch: base.EstimatorInputs) -> base.Estimate:
   """Score function in which the other particles are the baseline.
 
       n_k ~ q,   L = log mean_k w_k,
@@ -181,12 +181,12 @@ class _Target(NamedTuple):
   log_w: tf.Tensor | None  # [K, B], of several particles.
 
 
-def _target(batch: base.Batch, sampled: base.Counts) -> _Target:
-  elbo = base.weigh(batch.terms, sampled.log_q, sampled.log_likelihood)
+def _target(batch: base.EstimatorInputs, sampled: base.Counts) -> _Target:
+  elbo = base.elbo_under(batch.terms, sampled.log_q, sampled.log_likelihood)
   if batch.num_particles == 1:
     return _Target(elbo=elbo, objective=elbo.elbo, log_w=None,
                    signal=tf.stop_gradient(sampled.log_likelihood))
-  log_w = base.by_particle(batch, base.take(
+  log_w = base.by_particle(batch, base.gather_counts(
       base.log_weights(batch, sampled.log_q), sampled.counts))
   bound = base.importance_weighted(log_w)
   return _Target(
@@ -194,16 +194,16 @@ def _target(batch: base.Batch, sampled: base.Counts) -> _Target:
       signal=tf.stop_gradient(tf.tile(bound, [batch.num_particles])))
 
 
-def _before(batch: base.Batch, step: int) -> tuple[tf.Tensor, ...]:
+def _before(batch: base.EstimatorInputs, step: int) -> tuple[tf.Tensor, ...]:
   """What is settled when decision `step` (from 0) falls, and which it is."""
-  max_steps = batch.inference.num_steps.max_steps
+  max_steps = batch.inference.num_steps_posterior.max_steps
   earlier = tf.cast(tf.range(max_steps) < step, tf.float32)[:, tf.newaxis]
   which = tf.one_hot(tf.fill([tf.shape(batch.images)[0]], step), max_steps)
   return (batch.images, batch.inference.what * earlier,
           batch.inference.where * earlier, which)
 
 
-def _estimate(batch: base.Batch, target: _Target, weight: tf.Tensor,
+def _estimate(batch: base.EstimatorInputs, target: _Target, weight: tf.Tensor,
               log_prob: tf.Tensor, scaled: tf.Tensor | None = None,
               auxiliary_loss=0., metrics=None) -> base.Estimate:
   """Joins a target and its score function.
@@ -219,8 +219,8 @@ def _estimate(batch: base.Batch, target: _Target, weight: tf.Tensor,
   """
   scaled = weight if scaled is None else scaled
   mean, variance = tf.nn.moments(weight, axes=list(range(weight.shape.rank)))
-  metrics = (metrics or {}) | {'importance_weight/mean': mean,
-                               'importance_weight/variance': variance}
+  metrics = (metrics or {}) | {'learning_signal/mean': mean,
+                               'learning_signal/variance': variance}
   if batch.num_particles > 1:
     metrics['importance_weighted_bound'] = tf.reduce_mean(target.objective)
   num_images = tf.cast(tf.shape(target.objective)[0], tf.float32)

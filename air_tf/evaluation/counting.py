@@ -85,7 +85,7 @@ class Evaluator:
 
   def _count_batch(self, scenes):
     """Most likely counts, int32 `[B]`, of uint8 `[B, H, W]`."""
-    return self._model.infer(model_lib.to_pixels(scenes)).num_steps.mode()
+    return self._model.infer(model_lib.to_pixels(scenes)).num_steps_posterior.mode()
 
 
 def batch_size(pixels: int, max_steps: int) -> int:

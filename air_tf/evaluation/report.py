@@ -50,7 +50,7 @@ def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
   pools, test = datasets.load(config)
   if scenes is not None:
     test = _read(scenes, config.image_shape)
-  model = saved_model.ExportedAIR(*trainer.trained(max_steps))
+  model = saved_model.ExportedAIR(*trainer.averaged_model(max_steps))
   train = scenes_lib.Scenes(
       *(x if x is None else x[:_PROBED] for x in pools(0)))
   return {'step': int(trainer.iteration)} | evaluate(
@@ -143,7 +143,7 @@ def table(result: dict) -> str:
                  f"(linear, {result['probe_objects']:,} objects)")
   lines.append(
       f"ELBO                 {result['elbo']:.2f} nats = "
-      f"{result['reconstruction']:.2f} - {result['kl_what']:.2f} (what) - "
+      f"{result['log_likelihood']:.2f} - {result['kl_what']:.2f} (what) - "
       f"{result['kl_where']:.2f} (where) - {result['kl_num_steps']:.2f} (n)"
       + (f" - {result['kl_background']:.2f} (background)"
          if result.get('kl_background') else ''))

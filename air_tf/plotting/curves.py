@@ -14,7 +14,7 @@ from air_tf.plotting import canvas
 
 __all__ = ['accuracy', 'elbo', 'label_efficiency', 'policy']
 
-_TERMS = (('elbo', 'ELBO'), ('reconstruction', 'log p(x | z)'),
+_TERMS = (('elbo', 'ELBO'), ('log_likelihood', 'log p(x | z)'),
           ('kl_what', 'KL what'), ('kl_where', 'KL where'),
           ('kl_num_steps', 'KL n'))
 _STYLES = {'test': dict(color='black'),

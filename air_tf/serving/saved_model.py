@@ -40,15 +40,15 @@ def explain(model: model_lib.AIRModel,
     `where`, `boxes`, `what` and `glimpses`.
   """
   inference = model.infer(images)
-  counts = inference.num_steps.mode()
-  scene = model_lib.settle(inference, counts)
+  counts = inference.num_steps_posterior.mode()
+  scene = model_lib.reconstruct(inference, counts)
   height, width = images.shape[1:3]
-  present = lambda x: model_lib.present(scene.presence, x)
+  present = lambda x: model_lib.mask_absent(scene.presence, x)
   behind = ({} if inference.background is None
             else {'background': inference.background.image})
   return {
       'num_steps': counts,
-      'num_steps_probs': tf.exp(inference.num_steps.log_pmf()),
+      'num_steps_probs': tf.exp(inference.num_steps_posterior.log_pmf()),
       'presence': scene.presence,
       'where': present(inference.where),
       'boxes': present(glimpses_lib.boxes(inference.where, height, width)),
@@ -98,7 +98,7 @@ class ExportedAIR(tf.Module):
         spec([None, steps, config.what_size], 'what'),
         spec([None, steps, 3], 'where'), spec([None, steps], 'presence')])
     def decode(what, where, presence):
-      return {'images': model.draw(what, where, presence, height, width)}
+      return {'images': model.decode(what, where, presence, height, width)}
 
     @function([spec([None], 'num_steps', tf.int32)])
     def sample(num_steps):

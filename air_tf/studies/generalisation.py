@@ -84,7 +84,7 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
   if ended is None or ended.exit_code != 0:
     return None
   trainer = experiment.restore(str(run.folder))
-  model, _ = trainer.trained(MAX_STEPS)
+  model, _ = trainer.averaged_model(MAX_STEPS)
 
   def ask(counts):
     _, scenes = datasets.load(dataclasses.replace(

@@ -161,7 +161,7 @@ def _traversals(model: model_lib.AIRModel,
   shape = model.config.glimpse_shape
   count = moves.shape[0] * moves.shape[1]
   # At scale 1 in the middle of an image of its size, a glimpse is the image.
-  images = model.draw(
+  images = model.decode(
       tf.cast(tf.reshape(found + moves, [count, 1, -1]), tf.float32),
       tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), *shape[:2])
   return gallery.grid(

@@ -28,10 +28,10 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
              'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
 # A run may be resumed with other values of these: none changes a parameter, or
 # (--distribution) by no more than rounding.
-_FREE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
+_RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
          'cache_dir', 'gradient_variance_every', 'distribution')
 # Runs of earlier versions lack these, and did what the default says.
-_YOUNGER = ('backdrop', 'backdrop_level', 'channels', 'distribution')
+_ADDED_LATER = ('backdrop', 'backdrop_level', 'channels', 'distribution')
 
 
 class RunFolder:
@@ -81,7 +81,7 @@ class RunFolder:
           'the folder to start over.') from error
     known = {field.name for field in dataclasses.fields(config_lib.Config)}
     found = set(values) if isinstance(values, dict) else set()
-    wrong = (found ^ known) - set(_YOUNGER)
+    wrong = (found ^ known) - set(_ADDED_LATER)
     if wrong:
       raise errors.UserError(
           f'{file}: the fields {sorted(wrong)} are missing or '
@@ -106,7 +106,7 @@ class RunFolder:
           logging.warning('%s: a line cut short is left out.', self._metrics)
     return lines
 
-  def forget_metrics_after(self, iteration: int) -> None:
+  def truncate_metrics(self, iteration: int) -> None:
     """Drops the lines that a resumed run is going to write again."""
     kept = [line for line in self.metrics() if line['step'] <= iteration]
     _write(self._metrics, ''.join(json.dumps(line) + '\n' for line in kept))
@@ -165,7 +165,7 @@ class RunFolder:
     old, new = dataclasses.asdict(self.config()), dataclasses.asdict(config)
     differences = [f'--{name} was {old[name]} and is {new[name]}'
                    for name in new
-                   if old[name] != new[name] and name not in _FREE]
+                   if old[name] != new[name] and name not in _RESUMABLE]
     if differences:
       raise errors.UserError(
           f'--logdir={self.path}: holds a run with another configuration: '

@@ -59,14 +59,14 @@ class OneDevice:
     """
     return self._compiled(lambda images: update(*gradient(images)))
 
-  def everywhere(self, function: Callable[[], None]) -> Callable:
+  def replicate(self, function: Callable[[], None]) -> Callable:
     """Returns `function`, which changes variables, for all replicas."""
     return self._compiled(function)
 
   def broadcast(self, variables: Sequence[tf.Variable]) -> None:
     """Gives the variables of all processes the chief's values."""
 
-  def agree(self, number: int) -> int:
+  def max_over_workers(self, number: int) -> int:
     """Waits for all processes; returns the largest of their numbers.
 
     Args:
@@ -110,7 +110,7 @@ class Mirrored(OneDevice):
 
     return tf.function(lambda images: self._run(replica_step, images))
 
-  def everywhere(self, function: Callable[[], None]) -> Callable:
+  def replicate(self, function: Callable[[], None]) -> Callable:
     """As in the base class."""
     compiled = self._compiled(function)
     return tf.function(lambda: self._run(compiled))
@@ -145,7 +145,7 @@ class MultiWorker(Mirrored):
 
   def __init__(self, jit_compile: bool):
     """Waits until all processes that `TF_CONFIG` names are there."""
-    with self.watch():
+    with self.detect_lost_workers():
       super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), jit_compile)
     resolver = self.strategy.cluster_resolver
     self.is_chief = _is_chief(
@@ -168,7 +168,7 @@ class MultiWorker(Mirrored):
     mean, update = self._mean(gradient), self._compiled(update)
     return tf.function(lambda images: update(*self._run(mean, images)))
 
-  def everywhere(self, function: Callable[[], None]) -> Callable:
+  def replicate(self, function: Callable[[], None]) -> Callable:
     """As in the base class."""
     return self._compiled(function)
 
@@ -180,7 +180,7 @@ class MultiWorker(Mirrored):
     for variable, value in zip(variables, values, strict=True):
       variable.assign(value)
 
-  def agree(self, number: int) -> int:
+  def max_over_workers(self, number: int) -> int:
     """As in the base class."""
     votes, = self._sum(tf.one_hot(number, signal.NSIG))
     return int(tf.reduce_max(tf.where(votes > 0.)))

@@ -50,7 +50,7 @@ class Trainer(snt.Module):
     with devices.scope():
       self._make_variables()
     self._step = devices.step(self._differentiate, self._update)
-    self._average_step = devices.everywhere(self._update_average)
+    self._average_step = devices.replicate(self._update_average)
 
   def _make_variables(self) -> None:
     config = self.config
@@ -78,7 +78,7 @@ class Trainer(snt.Module):
     return prior.truncated_geometric(
         self._log_success(), self.config.max_steps)
 
-  def trained(self, max_steps: int | None = None) -> tuple[
+  def averaged_model(self, max_steps: int | None = None) -> tuple[
       model_lib.AIRModel, prior.NumStepsDistribution]:
     """Returns what is of use after training: averaged model, and p(n).
 
@@ -103,7 +103,7 @@ class Trainer(snt.Module):
     seeds = [self._seed(_LATENTS), self._seed(_COUNTS)]
     if repeat is not None:
       seeds = [tf.random.fold_in(seed, repeat) for seed in seeds]
-    return self.estimator(estimators.draw(
+    return self.estimator(estimators.make_inputs(
         self.model, images, self.num_steps_prior(), self._exploration(), *seeds,
         num_particles=self.config.particles,
         reparameterise=getattr(self.estimator, 'reparameterise', True)))
@@ -131,20 +131,20 @@ class Trainer(snt.Module):
       self._auxiliary_optimizer.apply(
           tape.gradient(estimate.auxiliary_loss, variables), variables,
           tf.constant(0))
-      if hasattr(self.estimator, 'observe'):
-        self.estimator.observe(estimate.metrics)
+      if hasattr(self.estimator, 'update_statistics'):
+        self.estimator.update_statistics(estimate.metrics)
 
-  def feed(self, scenes: np.ndarray | streams.OnDisk) -> Scenes:
+  def make_input(self, scenes: np.ndarray | streams.MappedImages) -> Scenes:
     """Returns scenes as `train` takes them, for the iterations from now on.
 
     Args:
       scenes: uint8 `[N, H, W]`; those on disk are streamed, with the same
         results.
     """
-    if not isinstance(scenes, streams.OnDisk):
+    if not isinstance(scenes, streams.MappedImages):
       return tf.constant(scenes)
-    draw = lambda iteration: self._draw(len(scenes), iteration)
-    return iter(streams.batches(scenes, draw, int(self.iteration.read_value())))
+    sample_indices = lambda iteration: self._sample_indices(len(scenes), iteration)
+    return iter(streams.batches(scenes, sample_indices, int(self.iteration.read_value())))
 
   def next_images(self, scenes: Scenes) -> tf.Tensor:
     """Returns what the next iteration is going to train on.
@@ -157,7 +157,7 @@ class Trainer(snt.Module):
     """
     if isinstance(scenes, tf.data.Iterator):
       return model_lib.to_pixels(next(scenes))
-    indices = self._draw(tf.shape(scenes)[0])
+    indices = self._sample_indices(tf.shape(scenes)[0])
     return model_lib.to_pixels(tf.gather(scenes, indices))
 
   @tf.function
@@ -165,7 +165,7 @@ class Trainer(snt.Module):
     """Trains for some iterations without returning to Python.
 
     Args:
-      scenes: uint8 `[N, H, W]`, on the device, or a stream; see `feed`.
+      scenes: uint8 `[N, H, W]`, on the device, or a stream; see `make_input`.
       iterations: int `[]`, at least 1, a Tensor, so that all values share one
         trace.
 
@@ -190,7 +190,7 @@ class Trainer(snt.Module):
       self._average_step()
     return metrics
 
-  def _draw(self, num_scenes, iteration=None) -> tf.Tensor:
+  def _sample_indices(self, num_scenes, iteration=None) -> tf.Tensor:
     """Indices `[B]` of the scenes of an iteration, with replacement."""
     return tf.random.stateless_uniform(
         [self.config.batch_size], self._seed(_SCENES, iteration),
@@ -229,8 +229,8 @@ class Trainer(snt.Module):
     auxiliary = self._auxiliary_variables()
     if auxiliary:
       self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
-    if hasattr(self.estimator, 'observe'):
-      self.estimator.observe(metrics)
+    if hasattr(self.estimator, 'update_statistics'):
+      self.estimator.update_statistics(metrics)
     self.iteration.assign_add(1)
     return {**metrics, 'gradient_norm': norm, 'learning_rate': rate}
 
