@@ -190,7 +190,7 @@ def test_a_signal_just_before_an_evaluation_does_not_lose_it(
       num_iterations=6, eval_every=2, cache_dir=str(tmp_path / 'cache'))
   logdir = str(tmp_path / 'run')
   with monkeypatch.context() as patch:
-    patch.setattr(strategy.OneDevice, 'agree',
+    patch.setattr(strategy.OneDevice, 'max_over_workers',
                   lambda self, number: signal.SIGTERM)
     with pytest.raises(errors.Interrupted, match='iteration 2;'):
       experiment.run(config, logdir)

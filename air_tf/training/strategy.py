@@ -74,7 +74,7 @@ class OneDevice:
     """
     return number
 
-  def watch(self) -> contextlib.AbstractContextManager:
+  def detect_lost_workers(self) -> contextlib.AbstractContextManager:
     """In which the loss of another process raises `errors.WorkerLost`."""
     return contextlib.nullcontext()
 
@@ -186,7 +186,7 @@ class MultiWorker(Mirrored):
     return int(tf.reduce_max(tf.where(votes > 0.)))
 
   @contextlib.contextmanager
-  def watch(self):
+  def detect_lost_workers(self):
     """As in the base class."""
     try:
       yield
