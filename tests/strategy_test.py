@@ -17,6 +17,8 @@ import tiny
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf.data import datasets
+from air_tf.training import all_reduce
+from air_tf.training import cluster as cluster_lib
 from air_tf.training import gradient_monitor
 from air_tf.training import run_folder
 from air_tf.training import strategy
@@ -156,14 +158,14 @@ def cluster(workers=2, index=0, kind='worker'):
       'task': {'type': kind, 'index': index}})
 
 
-@pytest.mark.parametrize('text, wanted', [
+@pytest.mark.parametrize('text, message', [
     ('', "TF_CONFIG=''"), ('{', 'TF_CONFIG'), ('[]', 'TF_CONFIG'),
     (cluster(index=2), 'TF_CONFIG'), (cluster(index=-1), 'TF_CONFIG'),
     (cluster(kind='evaluator'), 'TF_CONFIG'),
-    (cluster(workers=3), '--batch_size=4: wanted a multiple of 3')])
-def test_a_cluster_that_cannot_be_is_refused(monkeypatch, text, wanted):
+    (cluster(workers=3), '--batch_size=4: expected a multiple of 3')])
+def test_a_cluster_that_cannot_be_is_refused(monkeypatch, text, message):
   monkeypatch.setenv('TF_CONFIG', text)
-  with pytest.raises(errors.UserError, match=wanted.replace('[', '.')):
+  with pytest.raises(errors.UserError, match=message.replace('[', '.')):
     strategy.make(tiny.config(distribution='multi_worker'))
 
 
@@ -176,18 +178,18 @@ def test_no_tpu_is_a_user_error(monkeypatch):
 def test_the_first_process_is_the_chief_unless_one_is_called_so():
   workers = {'worker': ['a', 'b']}
   named = workers | {'chief': ['c']}
-  assert strategy._is_chief(workers, 'worker', 0)
-  assert not strategy._is_chief(workers, 'worker', 1)
-  assert strategy._is_chief(named, 'chief', 0)
-  assert not strategy._is_chief(named, 'worker', 0)
+  assert cluster_lib.is_chief(workers, 'worker', 0)
+  assert not cluster_lib.is_chief(workers, 'worker', 1)
+  assert cluster_lib.is_chief(named, 'chief', 0)
+  assert not cluster_lib.is_chief(named, 'worker', 0)
 
 
 def test_variances_of_halves_are_joined():
   # By hand: the halves (1, 3) and (5, 9) of (1, 3, 5, 9).
-  halves = [strategy._to_moments(
+  halves = [all_reduce.to_moments(
       {'x/mean': tf.constant(np.mean(x)), 'x/variance': tf.constant(np.var(x))})
             for x in ((1., 3.), (5., 9.))]
-  joined = strategy._from_moments(
+  joined = all_reduce.from_moments(
       {name: .5 * (halves[0][name] + halves[1][name]) for name in halves[0]})
   np.testing.assert_allclose(joined['x/mean'], 4.5)
   np.testing.assert_allclose(joined['x/variance'], np.var([1., 3., 5., 9.]))

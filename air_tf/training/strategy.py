@@ -1,16 +1,16 @@
-"""One model on many devices, by `tf.distribute`.
+"""One model on several devices, by `tf.distribute`.
 
-Each replica holds all variables and takes its rows of every batch. The mean of
-the replicas' gradients goes through one update, which all of them make alike.
-What a batch is, which scenes it has and which noise they meet does not depend
-on the number of replicas (see `noise`), so neither does training, to within
-rounding.
+Each replica holds all variables and processes its share of every batch. All
+replicas then apply the same update, with the mean of their gradients. The
+scenes of a batch and the noise added to each do not depend on the number of
+replicas (see `noise`), so the number of replicas changes the result of training
+by rounding errors only.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
-import json
 import os
 import signal
 
@@ -20,6 +20,8 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import noise
+from air_tf.training import all_reduce
+from air_tf.training import cluster
 
 __all__ = ['Mirrored', 'MultiWorker', 'OneDevice', 'make']
 
@@ -39,11 +41,11 @@ class OneDevice:
   num_replicas = 1
 
   def __init__(self, jit_compile: bool):
-    """Compiles by XLA what there is to compile, if `jit_compile`."""
+    """Makes the strategy; with `jit_compile`, XLA compiles its functions."""
     self._jit_compile = jit_compile
 
-  def scope(self) -> contextlib.AbstractContextManager:
-    """In which variables are to be made."""
+  def scope(self) -> contextlib.AbstractContextManager[None]:
+    """Returns the context in which variables must be created."""
     return contextlib.nullcontext()
 
   def step(self, gradient: Gradient, update: Update) -> Callable:
@@ -54,28 +56,28 @@ class OneDevice:
       update: from what `gradient` returns to metrics; changes variables.
 
     Returns:
-      A function from the images of the whole batch to the metrics. It is a
-      `tf.function` in every case: a checkpoint counts those among the parts.
+      A function from the images of the whole batch to the metrics. It is always
+      a `tf.function`: those are tracked as nodes of a checkpoint.
     """
     return self._compiled(lambda images: update(*gradient(images)))
 
   def replicate(self, function: Callable[[], None]) -> Callable:
-    """Returns `function`, which changes variables, for all replicas."""
+    """Returns a function that runs `function` in every replica."""
     return self._compiled(function)
 
   def broadcast(self, variables: Sequence[tf.Variable]) -> None:
-    """Gives the variables of all processes the chief's values."""
+    """Assigns the chief's values to the variables of every process."""
 
   def max_over_workers(self, number: int) -> int:
-    """Waits for all processes; returns the largest of their numbers.
+    """Waits for all processes and returns the largest of their numbers.
 
     Args:
-      number: that of a signal, or 0.
+      number: of a signal that this process received, or 0.
     """
     return number
 
-  def detect_lost_workers(self) -> contextlib.AbstractContextManager:
-    """In which the loss of another process raises `errors.WorkerLost`."""
+  def detect_lost_workers(self) -> contextlib.AbstractContextManager[None]:
+    """Returns a context in which a lost process raises `errors.WorkerLost`."""
     return contextlib.nullcontext()
 
   def _compiled(self, function):
@@ -84,20 +86,25 @@ class OneDevice:
 
 
 class Mirrored(OneDevice):
-  """Several devices of this process, each with its copy of all variables.
+  """Several devices of this process, each with a copy of all variables.
 
-  Not compiled by XLA: it cannot reach the copies of a second device from inside
-  the loop (TensorFlow 2.21), and on a TPU everything is compiled anyway.
+  Not compiled by XLA by default: inside the loop it cannot reach the copies on
+  a second device (TensorFlow 2.21), and on a TPU everything is compiled anyway.
   """
 
   def __init__(self, strategy: tf.distribute.Strategy,
                jit_compile: bool = False):
-    """Takes a strategy; one of Sonnet's, for its optimizers refuse others."""
+    """Makes the strategy.
+
+    Args:
+      strategy: one of Sonnet's; Sonnet's optimizers refuse others.
+      jit_compile: whether XLA compiles the gradient and the update.
+    """
     super().__init__(jit_compile)
     self.strategy = strategy
     self.num_replicas = strategy.num_replicas_in_sync
 
-  def scope(self) -> contextlib.AbstractContextManager:
+  def scope(self) -> contextlib.AbstractContextManager[None]:
     """As in the base class."""
     return self.strategy.scope()
 
@@ -116,19 +123,19 @@ class Mirrored(OneDevice):
     return tf.function(lambda: self._run(compiled))
 
   def _mean(self, gradient: Gradient) -> Gradient:
-    """From the whole batch to means over all replicas, inside a replica."""
+    """Returns `gradient` with results averaged over all replicas."""
     gradient = self._compiled(gradient)
 
     def mean(images):
       gradients, metrics = gradient(noise.rows(images))
-      gradients, metrics = _all_reduce(
-          'MEAN', (gradients, _to_moments(metrics)), tf.float32)
-      return gradients, _from_moments(metrics)
+      gradients, metrics = all_reduce.all_reduce(
+          'MEAN', (gradients, all_reduce.to_moments(metrics)), tf.float32)
+      return gradients, all_reduce.from_moments(metrics)
 
     return mean
 
   def _run(self, function, *args):
-    """Runs a function in all replicas; returns the result of the first."""
+    """Runs a function in every replica; returns the first one's result."""
     results = self.strategy.run(function, args)
     return tf.nest.map_structure(
         lambda x: self.strategy.experimental_local_results(x)[0], results)
@@ -137,29 +144,27 @@ class Mirrored(OneDevice):
 class MultiWorker(Mirrored):
   """Several processes, on one host or many, with one device each.
 
-  The sum is `MultiWorkerMirroredStrategy`'s. Sonnet's optimizers refuse that
-  strategy, and need none: variables are ordinary ones of each process, and
-  every process makes the same update, outside the strategy. XLA compiles the
-  gradient and the update; the sum is between them.
+  `MultiWorkerMirroredStrategy` only sums over the processes, because
+  Sonnet's optimizers refuse it: the variables are ordinary ones of each
+  process, and every process applies the same update outside the strategy. XLA
+  compiles the gradient and the update, before and after the sum.
   """
 
   def __init__(self, jit_compile: bool):
-    """Waits until all processes that `TF_CONFIG` names are there."""
+    """Waits until all processes that `TF_CONFIG` names have started."""
     with self.detect_lost_workers():
       super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), jit_compile)
     resolver = self.strategy.cluster_resolver
-    self.is_chief = _is_chief(
-        resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id)
-    num_workers = sum(map(len, resolver.cluster_spec().as_dict().values()))
-    if self.num_replicas != num_workers:
-      raise errors.UserError(
-          f'--distribution=multi_worker: found {self.num_replicas} devices in '
-          f'{num_workers} processes; wanted one each: start a process for '
-          'every GPU and show it that one by CUDA_VISIBLE_DEVICES.')
+    processes = resolver.cluster_spec().as_dict()
+    self.is_chief = cluster.is_chief(
+        processes, resolver.task_type, resolver.task_id)
+    _require_one_device_each(
+        self.num_replicas, cluster.num_processes(processes))
     self._sum = tf.function(lambda *tensors: self._run(
-        lambda: _all_reduce('SUM', tensors, tf.float64)), autograph=False)
+        lambda: all_reduce.all_reduce('SUM', tensors, tf.float64)),
+                            autograph=False)
 
-  def scope(self) -> contextlib.AbstractContextManager:
+  def scope(self) -> contextlib.AbstractContextManager[None]:
     """As in the base class."""
     return contextlib.nullcontext()
 
@@ -186,7 +191,7 @@ class MultiWorker(Mirrored):
     return int(tf.reduce_max(tf.where(votes > 0.)))
 
   @contextlib.contextmanager
-  def detect_lost_workers(self):
+  def detect_lost_workers(self) -> Iterator[None]:
     """As in the base class."""
     try:
       yield
@@ -194,46 +199,54 @@ class MultiWorker(Mirrored):
             tf.errors.CancelledError, tf.errors.DeadlineExceededError,
             tf.errors.InternalError) as error:
       raise errors.WorkerLost(
-          'another process of --distribution=multi_worker is gone '
-          f'({errors.one_line(error)[-200:]}); start this one again too: all '
-          'go on from the newest checkpoint.') from error
+          'another process of --distribution=multi_worker is lost '
+          f'({errors.one_line(error)[-200:]}); restart this one too: all '
+          'resume from the newest checkpoint.') from error
 
 
 def make(config: config_lib.Config) -> OneDevice:
-  """Returns the distribution that `config.distribution` names.
+  """Returns the strategy that `config.distribution` names.
 
-  To be called before TensorFlow has done anything else, for it cannot join
-  other processes later.
+  Must be called before TensorFlow does anything else: afterwards it cannot
+  join other processes.
 
   Raises:
-    errors.UserError: if it cannot be had here, or its number of replicas does
-      not divide the batch.
-    errors.WorkerLost: if another process has gone meanwhile.
+    errors.UserError: if the strategy is not available here, or its number of
+      replicas does not divide the batch.
+    errors.WorkerLost: if another process is lost while they start.
   """
   kind = config.distribution
   if kind == 'none':
     return OneDevice(config.jit_compile)
-  if kind == 'multi_worker':  # Divided before the others are waited for.
-    _require_divisible(config, sum(map(len, _cluster().values())))
+  if kind == 'multi_worker':  # Checked before waiting for the others.
+    _require_divisible(config, cluster.num_processes(cluster.read()))
     return MultiWorker(config.jit_compile)
-  found = Mirrored(_replicator() if kind == 'mirrored' else _tpu_replicator())
-  _require_divisible(config, found.num_replicas)
-  return found
+  devices = Mirrored(_replicator() if kind == 'mirrored' else _tpu_replicator())
+  _require_divisible(config, devices.num_replicas)
+  return devices
 
 
 def _require_divisible(config: config_lib.Config, num_replicas: int) -> None:
   if config.batch_size % num_replicas:
     raise errors.UserError(
-        f'--batch_size={config.batch_size}: wanted a multiple of '
+        f'--batch_size={config.batch_size}: expected a multiple of '
         f'{num_replicas}, the number of replicas of '
         f'--distribution={config.distribution}, which share each batch.')
+
+
+def _require_one_device_each(num_replicas: int, num_processes: int) -> None:
+  if num_replicas != num_processes:
+    raise errors.UserError(
+        f'--distribution=multi_worker: found {num_replicas} devices in '
+        f'{num_processes} processes; expected one each: start one process per '
+        'GPU and restrict it to that GPU with CUDA_VISIBLE_DEVICES.')
 
 
 def _replicator() -> snt.distribute.Replicator:
   devices = (tf.config.list_logical_devices('GPU')
              or tf.config.list_logical_devices('CPU'))
-  # A few megabytes a step: summing on one device costs little and, unlike
-  # collective operations, allows several strategies in one process.
+  # A step sums only a few megabytes, so one device can do it at little cost;
+  # unlike collectives, this allows several strategies in one process.
   return snt.distribute.Replicator(
       [device.name for device in devices],
       tf.distribute.ReductionToOneDevice())
@@ -249,70 +262,5 @@ def _tpu_replicator() -> snt.distribute.TpuReplicator:
   except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
     raise errors.UserError(
         f'--distribution=tpu: found no TPU ({errors.one_line(error)[:200]}); '
-        "wanted one that TPU_NAME names ('local' on its own host)."
+        "expected TPU_NAME to name one ('local' on its own host)."
     ) from error
-
-
-def _cluster() -> dict[str, list[str]]:
-  """The processes that `TF_CONFIG` names, by their task type.
-
-  Raises:
-    errors.UserError: if it is not there or wrong.
-  """
-  text = os.environ.get('TF_CONFIG', '')
-  try:
-    value = json.loads(text)
-    cluster, task = value['cluster'], value['task']
-    _ = cluster[task['type']][task['index']]
-    if not set(cluster) <= {'chief', 'worker'} or task['index'] < 0:
-      raise KeyError(f'{list(cluster)}')
-    return cluster
-  except (ValueError, LookupError, TypeError) as error:
-    raise errors.UserError(
-        f'--distribution=multi_worker: found TF_CONFIG={text!r} '
-        f'({type(error).__name__}: {errors.one_line(error)}); wanted '
-        '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
-        '"worker", "index": 0}}, the same in all processes but for the index.'
-    ) from error
-
-
-def _is_chief(cluster: dict, task_type: str, task_id: int) -> bool:
-  return task_type == 'chief' or ('chief' not in cluster and task_id == 0)
-
-
-def _all_reduce(operation: str, tensors, dtype: tf.DType):
-  """Means or sums over replicas, inside one of them, of a structure of tensors.
-
-  Packed into one vector of `dtype`, which has to hold all values exactly: a
-  transfer costs more to start than to carry these few megabytes, and the order
-  of several need not be the same everywhere.
-  """
-  leaves = tf.nest.flatten(tensors)
-  packed = tf.concat(
-      [tf.reshape(tf.cast(x, dtype), [-1]) for x in leaves], axis=0)
-  parts = tf.split(
-      tf.distribute.get_replica_context().all_reduce(operation, packed),
-      [x.shape.num_elements() for x in leaves])
-  return tf.nest.pack_sequence_as(tensors, [
-      tf.cast(tf.reshape(part, x.shape), x.dtype)
-      for part, x in zip(parts, leaves, strict=True)])
-
-
-def _to_moments(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-  """Turns variances into second moments, whose mean over replicas is right."""
-  return {name: value + tf.square(metrics[_mean_of(name)])
-          if _is_variance(name) else value for name, value in metrics.items()}
-
-
-def _from_moments(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-  """The inverse of `_to_moments`."""
-  return {name: value - tf.square(metrics[_mean_of(name)])
-          if _is_variance(name) else value for name, value in metrics.items()}
-
-
-def _is_variance(name: str) -> bool:
-  return name.endswith('/variance')
-
-
-def _mean_of(name: str) -> str:
-  return name.removesuffix('variance') + 'mean'
