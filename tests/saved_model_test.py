@@ -173,8 +173,8 @@ def test_a_model_of_the_background_tells_it(channels, tmp_path):
 
 
 def table():
-  """The signatures that docs/saved_model.md states, with letters for sizes."""
-  page = pathlib.Path(__file__).parent.parent / 'docs' / 'saved_model.md'
+  """The signatures that docs/inference.md states, with letters for sizes."""
+  page = pathlib.Path(__file__).parent.parent / 'docs' / 'inference.md'
   found, signature = {}, None
   for line in page.read_text().splitlines():
     cells = [cell.strip(' `') for cell in line.strip('|').split('|')]
