@@ -50,6 +50,15 @@ def test_flagfile_is_a_valid_configuration(name):
   assert config['max_steps'] == max(config['counts']) + 1
 
 
+def test_the_two_recipes_of_the_blog_differ_where_they_say():
+  text, code = (run('-c', PARSE, flagfile(name), cwd=ROOT / 'bin')
+                for name in ('blog', 'blog_code'))
+  assert {name for name in text if text[name] != code[name]} == {
+      'decoder_scale', 'estimator', 'object_size_stddev', 'steps_bias',
+      'steps_scale', 'success_final', 'success_init', 'where_scale',
+      'where_stddev_init'}
+
+
 @pytest.mark.parametrize('name, size, most, heights', [
     ('small_digits', 50, 2, (11, 12)), ('mixed_digits', 50, 2, (8, 20)),
     ('many_digits', 50, 4, (11, 12)), ('group', 75, 6, (11, 12)),
