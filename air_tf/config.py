@@ -9,13 +9,15 @@ Eslami et al. 2016, arXiv 1603.08575; "BUILD_NOTES" holds our measurements.
 """
 
 import dataclasses
+import functools
 import math
-from typing import Any
 
-from air_tf import errors
+from absl import logging
 
-__all__ = ['BACKDROPS', 'Config', 'DISTRIBUTIONS', 'ESTIMATORS',
-           'IMAGE_ENCODERS', 'OPTIMIZERS']
+from air_tf import options
+
+__all__ = ['BACKDROPS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
+           'IMAGE_ENCODERS', 'OPTIMIZERS', 'RENAMED', 'current_name']
 
 BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
@@ -26,16 +28,17 @@ _PARTICLES = {'marginal': (1, 1), 'reinforce': (1, 1), 'nvil': (1, 1),
               'nvil_per_step': (1, 1), 'vimco': (2, 5), 'rws': (2, 5)}
 _MOST_WAYS = 4_096  # In which the particles of `marginal` can count.
 OPTIMIZERS = ('adam', 'rmsprop')
-DISTRIBUTIONS = ('none', 'mirrored', 'multi_worker', 'tpu')
+DISTRIBUTION_STRATEGIES = ('none', 'mirrored', 'multi_worker', 'tpu')
+# Old names of fields, still understood on the command line, in flagfiles and
+# in run folders.
+RENAMED = {'average_decay': 'ema_decay',
+           'decoder_scale': 'decoder_init_scale',
+           'distribution': 'distribution_strategy',
+           'object_size_stddev': 'scale_prior_stddev',
+           'steps_scale': 'steps_init_scale',
+           'where_scale': 'where_init_scale'}
 
-
-def _option(default, text: str, lower=None, upper=None, choices=None) -> Any:
-  """Returns a dataclass field that carries its help text and its bounds."""
-  return dataclasses.field(default=default, metadata={
-      'help': text, 'lower': lower, 'upper': upper, 'choices': choices})
-
-
-_TINY = 1e-12  # Lower bound of what must be positive.
+_option = options.option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,39 +129,39 @@ class Config:
   lstm_size: int = _option(256, 'Units of the LSTM (blog: 256).', lower=1)
   pixel_stddev: float = _option(
       .3, 'Standard deviation of a pixel given its reconstruction (blog: .3).',
-      lower=_TINY)
+      lower=options.TINY)
   object_size: float = _option(
       22., 'Prior median of the side of a glimpse, in pixels of the image, and '
       'where training starts: that of the largest objects. A search starts on '
       'one object, so that it need not be small to leave out the next one.',
-      lower=_TINY)
-  object_size_stddev: float = _option(
+      lower=options.TINY)
+  scale_prior_stddev: float = _option(
       .5, 'Prior standard deviation of the logit of the glimpse scale: from '
-      '--object_size=22 to 12 pixels, on 50, it is not quite two.', lower=_TINY)
+      '--object_size=22 to 12 pixels, on 50, it is not quite two.', lower=options.TINY)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
-      'almost evenly over the image (blog: 1).', lower=_TINY)
+      'almost evenly over the image (blog: 1).', lower=options.TINY)
   where_stddev_init: float = _option(
       .2, 'Initial standard deviation of the posterior over place, before '
       'squashing: wide enough to try places, narrow enough to see one.',
-      lower=_TINY)
+      lower=options.TINY)
   decoder_bias: float = _option(
       -2., 'Initial logit of every glimpse pixel: a first glimpse that is dark '
       '(.12) neither pays for existing nor drowns the image.')
   steps_bias: float = _option(
       .75, 'Initial log-odds of taking a further step: above 0, so that the '
       'first iterations write objects at all.')
-  decoder_scale: float = _option(
+  decoder_init_scale: float = _option(
       1., 'Factor on the initial weights of the decoder\'s output layer; see '
       'bin/sensitivity.py for this and the next two (blog: about .5).',
-      lower=_TINY)
-  where_scale: float = _option(
+      lower=options.TINY)
+  where_init_scale: float = _option(
       1., 'Factor on the initial weights of the output layers for place, whose '
       'standard deviation is .01 (blog: about 6, the usual 1 / sqrt(256)).',
-      lower=_TINY)
-  steps_scale: float = _option(
+      lower=options.TINY)
+  steps_init_scale: float = _option(
       1., 'Factor on the initial weights of the steps predictor\'s output '
-      'layer (blog: 1).', lower=_TINY)
+      'layer (blog: 1).', lower=options.TINY)
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
@@ -189,7 +192,7 @@ class Config:
       '1 (Mnih and Gregor 2014; not in the blog).')
   concrete_temperature: float = _option(
       1., 'With --estimator=concrete: temperature of the relaxed presences (1 '
-      'in the public Concrete AIR).', lower=_TINY)
+      'in the public Concrete AIR).', lower=options.TINY)
   exploration_init: float = _option(
       .9, 'Exploration floor at the start: the weight of a uniform count mixed '
       'into q(n). Without it q(n) locks to one count.', lower=0., upper=1.)
@@ -213,17 +216,17 @@ class Config:
   learning_rate: float = _option(
       7e-4, 'Learning rate at the start. At 1e-3 counts swing by points after '
       'the exploration floor has fallen; at 5e-4 many objects take longer.',
-      lower=_TINY)
+      lower=options.TINY)
   baseline_learning_rate: float = _option(
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
-      'times that of air.flags (blog: ten times the model\'s).', lower=_TINY)
+      'times that of air.flags (blog: ten times the model\'s).', lower=options.TINY)
   decay_iterations: int = _option(
       4_000, 'The learning rate follows half a cosine down to a fiftieth over '
       'this many iterations and stays there; 0 keeps it constant.', lower=0)
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient; 0 switches clipping off.',
       lower=0.)
-  average_decay: float = _option(
+  ema_decay: float = _option(
       .995, 'Decay of the running average of the weights, which is what is '
       'evaluated and exported.', lower=0., upper=1.)
   batch_size: int = _option(
@@ -248,32 +251,32 @@ class Config:
       'iterations: at 100 it costs 4 %.', lower=0)
   jit_compile: bool = _option(
       True, 'Compile the training step with XLA.')
-  distribution: str = _option(
+  distribution_strategy: str = _option(
       'none', "What shares each batch: 'none' (one device), 'mirrored' (all "
       "GPUs of this process), 'multi_worker' (the processes that TF_CONFIG "
       "names, one device each; see the README), 'tpu' (the one that TPU_NAME "
       'names). What is trained is the same to within rounding.',
-      choices=DISTRIBUTIONS)
+      choices=DISTRIBUTION_STRATEGIES)
 
   def __post_init__(self):
     """Checks every value; see the class for what it raises."""
     for field in dataclasses.fields(self):
-      _check_bounds(field, getattr(self, field.name))
-    _require(bool(self.counts), '--counts', self.counts,
+      options.check_bounds(field, getattr(self, field.name))
+    options.require(bool(self.counts), '--counts', self.counts,
              'at least one number, for example --counts=0,1,2')
-    _require(len(self.digit_scale) == 2
+    options.require(len(self.digit_scale) == 2
              and self.digit_scale[0] <= self.digit_scale[1],
              '--digit_scale', self.digit_scale,
              'two numbers, the smaller first, for example --digit_scale=.6,1')
-    _require(self.scenes or max(self.counts) <= self.max_steps,
+    options.require(self.scenes or max(self.counts) <= self.max_steps,
              '--counts', self.counts,
              f'no more than --max_steps={self.max_steps}, the most objects '
              'the model may write; raise that or leave the larger counts out')
-    _require(self.scenes or not self.test_scenes, '--test_scenes',
+    options.require(self.scenes or not self.test_scenes, '--test_scenes',
              self.test_scenes, 'to stand beside --scenes; without that, test '
              'scenes are composed from test digits')
-    _require(self.channels != 2, '--channels', self.channels, '1 or 3')
-    _require(self.object_size < self.canvas_size, '--object_size',
+    options.require(self.channels != 2, '--channels', self.channels, '1 or 3')
+    options.require(self.object_size < self.canvas_size, '--object_size',
              self.object_size, 'fewer pixels than --canvas_size='
              f'{self.canvas_size}, the side of the images')
     self._check_particles()
@@ -310,39 +313,22 @@ class Config:
   def _check_particles(self) -> None:
     flag, estimator = '--num_particles', f'--estimator={self.estimator}'
     if self.num_particles > 1:
-      _require(self.estimator in _PARTICLES, flag, self.num_particles,
+      options.require(self.estimator in _PARTICLES, flag, self.num_particles,
                f'1, because {estimator} has no importance-weighted bound; '
                f"those that have one are {', '.join(_PARTICLES)}")
     fewest = _PARTICLES.get(self.estimator, (1, 1))[0]
-    _require(self.particles >= fewest, flag, self.num_particles,
+    options.require(self.particles >= fewest, flag, self.num_particles,
              f'at least {fewest} for {estimator}')
     if self.estimator == 'marginal':
-      _require((self.max_steps + 1)**self.particles <= _MOST_WAYS
+      options.require((self.max_steps + 1)**self.particles <= _MOST_WAYS
                or self.particles == 1, flag, self.num_particles,
                f'fewer: {estimator} sums over all (T + 1)^K counts of K '
                f'particles, at most {_MOST_WAYS:,}; vimco samples them')
 
 
-def _check_bounds(field: dataclasses.Field, value) -> None:
-  """Raises `UserError` if `value` breaks the bounds in the field's metadata."""
-  flag, bounds = f'--{field.name}', field.metadata
-  if bounds['choices'] is not None:
-    _require(value in bounds['choices'], flag, value,
-             'one of ' + ', '.join(bounds['choices']))
-  for number in value if isinstance(value, tuple) else (value,):
-    if isinstance(number, int | float):
-      _require(math.isfinite(number), flag, value, 'a finite number')
-      if bounds['lower'] is not None:
-        wanted = ('more than 0' if bounds['lower'] == _TINY
-                  else f"at least {bounds['lower']}")
-        _require(number >= bounds['lower'], flag, value, wanted)
-      if bounds['upper'] is not None:
-        _require(number <= bounds['upper'], flag, value,
-                 f"at most {bounds['upper']}")
-
-
-def _require(condition, flag: str, found, wanted: str) -> None:
-  if not condition:
-    if isinstance(found, tuple):
-      found = ','.join(map(str, found))
-    raise errors.UserError(f'{flag}={found}: wanted {wanted}.')
+@functools.cache  # One line for each name.
+def current_name(name: str) -> str:
+  """Returns what a field is called now; says so if `name` is an old name."""
+  if name in RENAMED:
+    logging.warning('--%s is now called --%s.', name, RENAMED[name])
+  return RENAMED.get(name, name)

@@ -15,9 +15,9 @@ __all__ = ['scale_outputs']
 
 # Option of `Config`: end of the name of the weights it multiplies.
 _OUTPUTS = {
-    'decoder_scale': 'glimpse_decoder/pixels/w:0',
-    'where_scale': 'where_estimator/mean_and_stddev/w:0',
-    'steps_scale': 'steps_predictor/mlp/linear_2/w:0',
+    'decoder_init_scale': 'glimpse_decoder/pixels/w:0',
+    'where_init_scale': 'where_estimator/mean_and_stddev/w:0',
+    'steps_init_scale': 'steps_predictor/mlp/linear_2/w:0',
 }
 
 

@@ -208,7 +208,7 @@ class AIRModel(snt.Module):
     config = self.config
     return tfd.Normal(
         [config.scale_prior_mean, 0., 0.],
-        [config.object_size_stddev] + [config.shift_prior_stddev] * 2)
+        [config.scale_prior_stddev] + [config.shift_prior_stddev] * 2)
 
   def decode(self, what: tf.Tensor, where: tf.Tensor, presence: tf.Tensor,
            height: int, width: int) -> tf.Tensor:

@@ -18,7 +18,7 @@ def model():
   # Noise and a posterior so broad that weights vary little, and the mean of
   # some thousands is known well.
   model = model_lib.AIRModel(tiny.config(
-      pixel_stddev=4., where_stddev_init=1.2, object_size_stddev=1.))
+      pixel_stddev=4., where_stddev_init=1.2, scale_prior_stddev=1.))
   model.infer(tiny.images())
   tiny.fill(model.trainable_variables)
   return model
@@ -45,7 +45,7 @@ def test_weights_are_the_sum_over_all_counts(model):
           value, q.mean[:, t], q.stddev[:, t])).sum(-1)
       q, value = sample.where_posterior, sample.where_logits[:, t]
       mean = [config.scale_prior_mean, 0., 0.]
-      stddev = [config.object_size_stddev] + [config.shift_prior_stddev] * 2
+      stddev = [config.scale_prior_stddev] + [config.shift_prior_stddev] * 2
       term += (stats.norm.logpdf(value, mean, stddev) - stats.norm.logpdf(
           value, q.mean[:, t], q.stddev[:, t])).sum(-1)
     terms.append(term)

@@ -81,7 +81,7 @@ def test_noise_differs_between_examples_and_steps():
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_elbo_term_by_term_against_numpy(channels):
-  model = make(pixel_stddev=.4, object_size=16 * .331812, object_size_stddev=.6,
+  model = make(pixel_stddev=.4, object_size=16 * .331812, scale_prior_stddev=.6,
                shift_prior_stddev=.8, channels=channels)
   x = tiny.images(channels=channels)
   tiny.fill(model.trainable_variables)  # Away from the prior, where KL is 0.
@@ -358,7 +358,7 @@ def test_every_variable_gets_a_gradient(name, changes):
 
 @pytest.mark.parametrize('golden, changes', [
     # A median size of sigmoid(-.2) of the image.
-    ('golden.json', dict(object_size=16 * .450166, object_size_stddev=.2)),
+    ('golden.json', dict(object_size=16 * .450166, scale_prior_stddev=.2)),
     ('golden_all.json', dict(background=True, **tiny.DAIR))])
 def test_golden_values(golden, changes):
   """Stored outputs of a model with known weights; see tests/README.md."""

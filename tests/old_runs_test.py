@@ -12,6 +12,7 @@ import tiny
 from air_tf import config as config_lib
 from air_tf import experiment
 from air_tf.serving import saved_model
+from air_tf.training import run_folder
 from air_tf.training import trainer as trainer_lib
 
 RUNS = pathlib.Path(__file__).with_name('old_runs')
@@ -33,11 +34,9 @@ def test_an_old_run_loads_to_the_bit_and_trains_on(name):
 @pytest.mark.parametrize('name', ['air_rebar', 'dair'])
 def test_new_weights_are_those_of_old(name):
   expected = json.loads((RUNS / name / 'expected.json').read_text())
-  values = json.loads((RUNS / name / 'config.json').read_text())
-  changes = {key: tuple(value) if isinstance(value, list) else value
-             for key, value in values.items()}
-  assert_norms(trainer_lib.Trainer(config_lib.Config(**changes)),
-               expected['initial'], 1e-6)
+  assert_norms(
+      trainer_lib.Trainer(run_folder.RunFolder(RUNS / name).config()),
+      expected['initial'], 1e-6)
 
 
 def assert_norms(trainer, expected, rtol):

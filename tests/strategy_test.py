@@ -54,7 +54,7 @@ def test_a_run_on_two_devices_is_that_of_one_and_goes_on_there(mirrored):
   result, folder = mirrored[0]['run'], mirrored[1] / 'run'
   assert result['step'] == 12 and np.isfinite(result['elbo'])
   config = run_folder.RunFolder(folder).config()
-  assert config.distribution == 'mirrored'
+  assert config.distribution_strategy == 'mirrored'
   trainer = trainer_lib.Trainer(config)  # On one device, whatever it was.
   start = [v.numpy() for v in trainer.model.trainable_variables]
   assert run_folder.RunFolder(folder).restore(
@@ -118,7 +118,8 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
       cache_dir=str(tmp_path / 'cache'), refresh_every=0, optimizer='rmsprop',
       learning_rate=1e-4)
   flags = [f'--logdir={tmp_path / "run"}', *tiny.flags(
-      distribution='multi_worker', num_iterations=1_000, checkpoint_every=2,
+      distribution_strategy='multi_worker', num_iterations=1_000,
+      checkpoint_every=2,
       eval_every=1_000, **changes)]
   ports = free_ports(2)
   chief, other = (start(flags, ports, i) for i in range(2))
@@ -166,13 +167,13 @@ def cluster(workers=2, index=0, kind='worker'):
 def test_a_cluster_that_cannot_be_is_refused(monkeypatch, text, message):
   monkeypatch.setenv('TF_CONFIG', text)
   with pytest.raises(errors.UserError, match=message.replace('[', '.')):
-    strategy.make(tiny.config(distribution='multi_worker'))
+    strategy.make(tiny.config(distribution_strategy='multi_worker'))
 
 
 def test_no_tpu_is_a_user_error(monkeypatch):
   monkeypatch.delenv('TPU_NAME', raising=False)
-  with pytest.raises(errors.UserError, match='distribution=tpu: found no'):
-    strategy.make(config_lib.Config(distribution='tpu'))
+  with pytest.raises(errors.UserError, match='tpu: found no'):
+    strategy.make(config_lib.Config(distribution_strategy='tpu'))
 
 
 def test_the_first_process_is_the_chief_unless_one_is_called_so():

@@ -175,7 +175,7 @@ def test_grids_of_the_sensitivity(script, tmp_path):
   # The cell of the defaults is the same run in the three grids of a recipe.
   assert len(folders) == 2 * (len(cells) - 3 * 2)
   key = ('nvil', 'presence', 1, 2)
-  assert {'--steps_bias=-0.75', '--steps_scale=10', '--estimator=nvil',
+  assert {'--steps_bias=-0.75', '--steps_init_scale=10', '--estimator=nvil',
           '--exploration_init=0', '--prefix_share=0'} <= set(
               cells[key][0].arguments)
   sweep.run_all(cells[key], script, jobs=2)

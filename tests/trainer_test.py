@@ -122,9 +122,9 @@ def test_wake_wake_samples_are_constants():
 
 
 @pytest.mark.parametrize('option, names', [
-    ('decoder_scale', ['glimpse_decoder/pixels/w']),
-    ('where_scale', ['where_estimator/mean_and_stddev/w']),
-    ('steps_scale', ['steps_predictor/mlp/linear_2/w'])])
+    ('decoder_init_scale', ['glimpse_decoder/pixels/w']),
+    ('where_init_scale', ['where_estimator/mean_and_stddev/w']),
+    ('steps_init_scale', ['steps_predictor/mlp/linear_2/w'])])
 def test_scales_of_the_outputs_act_at_the_start(option, names):
   plain = trainer_lib.Trainer(tiny.config())
   scaled = trainer_lib.Trainer(tiny.config(**{option: 10.}))
@@ -204,7 +204,7 @@ def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
 
 
 def test_average_follows_the_weights():
-  trainer = trainer_lib.Trainer(tiny.config(average_decay=.99))
+  trainer = trainer_lib.Trainer(tiny.config(ema_decay=.99))
   start = values(trainer.average)
   assert_equal(start, values(trainer.model))
   # It moves every tenth iteration; in a young run it then keeps 10 / 100.

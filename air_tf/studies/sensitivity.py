@@ -26,11 +26,11 @@ __all__ = ['OUTPUTS', 'RECIPES', 'accuracies', 'runs', 'save']
 # .5, 6 (of weights that start at .01 here) and 1.
 OUTPUTS = {
     'reconstruction': (('decoder_bias', (-20., -6., -2., 0.)),
-                       ('decoder_scale', (.1, 1., 10.))),
+                       ('decoder_init_scale', (.1, 1., 10.))),
     'where': (('where_stddev_init', (.02, .2, 1., 10.)),
-              ('where_scale', (.1, 1., 6., 60.))),
+              ('where_init_scale', (.1, 1., 6., 60.))),
     'presence': (('steps_bias', (-7.5, -.75, .75, 7.5)),
-                 ('steps_scale', (.1, 1., 10.))),
+                 ('steps_init_scale', (.1, 1., 10.))),
 }
 
 # Training takes q(n) as it is.

@@ -24,7 +24,7 @@ def read() -> dict[str, list[str]]:
     return cluster
   except (ValueError, LookupError, TypeError) as error:
     raise errors.UserError(
-        f'--distribution=multi_worker: found TF_CONFIG={text!r} '
+        f'--distribution_strategy=multi_worker: found TF_CONFIG={text!r} '
         f'({type(error).__name__}: {errors.one_line(error)}); expected '
         '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
         '"worker", "index": 0}}, the same in all processes but for the index.'

@@ -27,11 +27,15 @@ _KEPT_CHECKPOINTS = 3
 _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
              'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
 # A run may be resumed with other values of these: none changes a parameter, or
-# (--distribution) by no more than rounding.
+# (--distribution_strategy) by no more than rounding.
 _RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
-         'cache_dir', 'gradient_variance_every', 'distribution')
+              'cache_dir', 'gradient_variance_every', 'distribution_strategy')
+# Old keys of `metrics.jsonl`.
+_RENAMED_METRICS = {'reconstruction': 'log_likelihood',
+                    'num_steps': 'expected_num_steps'}
 # Runs of earlier versions lack these, and did what the default says.
-_ADDED_LATER = ('backdrop', 'backdrop_level', 'channels', 'distribution')
+_ADDED_LATER = ('backdrop', 'backdrop_level', 'channels',
+                'distribution_strategy')
 
 
 class RunFolder:
@@ -79,9 +83,11 @@ class RunFolder:
       raise errors.UserError(
           f'{file}: not JSON ({error}); wanted what bin/train.py wrote. Remove '
           'the folder to start over.') from error
+    values = values if isinstance(values, dict) else {}
+    values = {config_lib.current_name(name): value
+              for name, value in values.items()}
     known = {field.name for field in dataclasses.fields(config_lib.Config)}
-    found = set(values) if isinstance(values, dict) else set()
-    wrong = (found ^ known) - set(_ADDED_LATER)
+    wrong = (set(values) ^ known) - set(_ADDED_LATER)
     if wrong:
       raise errors.UserError(
           f'{file}: the fields {sorted(wrong)} are missing or '
@@ -101,7 +107,8 @@ class RunFolder:
     if self._metrics.exists():
       for line in self._metrics.read_text().splitlines():
         try:
-          lines.append(json.loads(line))
+          lines.append({_RENAMED_METRICS.get(name, name): value
+                        for name, value in json.loads(line).items()})
         except json.JSONDecodeError:
           logging.warning('%s: a line cut short is left out.', self._metrics)
     return lines

@@ -199,13 +199,13 @@ class MultiWorker(Mirrored):
             tf.errors.CancelledError, tf.errors.DeadlineExceededError,
             tf.errors.InternalError) as error:
       raise errors.WorkerLost(
-          'another process of --distribution=multi_worker is lost '
+          'another process of --distribution_strategy=multi_worker is lost '
           f'({errors.one_line(error)[-200:]}); restart this one too: all '
           'resume from the newest checkpoint.') from error
 
 
 def make(config: config_lib.Config) -> OneDevice:
-  """Returns the strategy that `config.distribution` names.
+  """Returns the strategy that `config.distribution_strategy` names.
 
   Must be called before TensorFlow does anything else: afterwards it cannot
   join other processes.
@@ -215,7 +215,7 @@ def make(config: config_lib.Config) -> OneDevice:
       replicas does not divide the batch.
     errors.WorkerLost: if another process is lost while they start.
   """
-  kind = config.distribution
+  kind = config.distribution_strategy
   if kind == 'none':
     return OneDevice(config.jit_compile)
   if kind == 'multi_worker':  # Checked before waiting for the others.
@@ -231,13 +231,15 @@ def _require_divisible(config: config_lib.Config, num_replicas: int) -> None:
     raise errors.UserError(
         f'--batch_size={config.batch_size}: expected a multiple of '
         f'{num_replicas}, the number of replicas of '
-        f'--distribution={config.distribution}, which share each batch.')
+        f'--distribution_strategy={config.distribution_strategy}, which share '
+        'each batch.')
 
 
 def _require_one_device_each(num_replicas: int, num_processes: int) -> None:
   if num_replicas != num_processes:
     raise errors.UserError(
-        f'--distribution=multi_worker: found {num_replicas} devices in '
+        f'--distribution_strategy=multi_worker: found {num_replicas} devices '
+        'in '
         f'{num_processes} processes; expected one each: start one process per '
         'GPU and restrict it to that GPU with CUDA_VISIBLE_DEVICES.')
 
@@ -261,6 +263,7 @@ def _tpu_replicator() -> snt.distribute.TpuReplicator:
     return snt.distribute.TpuReplicator(resolver)
   except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
     raise errors.UserError(
-        f'--distribution=tpu: found no TPU ({errors.one_line(error)[:200]}); '
+        '--distribution_strategy=tpu: found no TPU '
+        f'({errors.one_line(error)[:200]}); '
         "expected TPU_NAME to name one ('local' on its own host)."
     ) from error

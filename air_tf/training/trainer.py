@@ -39,7 +39,7 @@ class Trainer(snt.Module):
     """Makes all variables; two trainers of one config are equal.
 
     Args:
-      config: the run; its `distribution` is not looked at.
+      config: the run; its `distribution_strategy` is not looked at.
       devices: what iterations run on; one device, if None.
       name: of the module.
     """
@@ -240,7 +240,7 @@ class Trainer(snt.Module):
     Young runs forget faster, so that the first weights do not linger.
     """
     passed = tf.cast(self.iteration, tf.float32)
-    keep = tf.minimum(self.config.average_decay**_AVERAGE_EVERY,
+    keep = tf.minimum(self.config.ema_decay**_AVERAGE_EVERY,
                       passed / (passed + 9. * _AVERAGE_EVERY))
     for average, variable in self._averages():
       average.assign_add((1. - keep) * (variable - average))

@@ -1,0 +1,56 @@
+"""What an option of `config.Config` is: a default, a text and its bounds."""
+
+import dataclasses
+import math
+from typing import Any
+
+from air_tf import errors
+
+__all__ = ['TINY', 'check_bounds', 'option', 'require']
+
+TINY = 1e-12  # Lower bound of what must be positive.
+
+
+def option(default: Any, text: str, lower: float | None = None,
+           upper: float | None = None,
+           choices: tuple[str, ...] | None = None) -> Any:
+  """Returns a dataclass field that carries its help text and its bounds."""
+  return dataclasses.field(default=default, metadata={
+      'help': text, 'lower': lower, 'upper': upper, 'choices': choices})
+
+
+def check_bounds(field: dataclasses.Field, value: Any) -> None:
+  """Checks a value against the bounds in the metadata of its field.
+
+  Args:
+    field: made by `option`.
+    value: a number, a tuple of numbers, or text.
+
+  Raises:
+    errors.UserError: if it breaks them; the text names the flag.
+  """
+  flag, choices = f'--{field.name}', field.metadata['choices']
+  if choices is not None:
+    require(value in choices, flag, value, 'one of ' + ', '.join(choices))
+  for number in value if isinstance(value, tuple) else (value,):
+    if isinstance(number, int | float):
+      _check_number(field, number, value)
+
+
+def require(condition: Any, flag: str, found: Any, expected: str) -> None:
+  """Raises `UserError` unless `condition` holds."""
+  if not condition:
+    if isinstance(found, tuple):
+      found = ','.join(map(str, found))
+    raise errors.UserError(f'{flag}={found}: expected {expected}.')
+
+
+def _check_number(field: dataclasses.Field, number: float, value: Any) -> None:
+  flag, metadata = f'--{field.name}', field.metadata
+  lower, upper = metadata['lower'], metadata['upper']
+  require(math.isfinite(number), flag, value, 'a finite number')
+  if lower is not None:
+    require(number >= lower, flag, value,
+            'more than 0' if lower == TINY else f'at least {lower}')
+  if upper is not None:
+    require(number <= upper, flag, value, f'at most {upper}')
