@@ -12,9 +12,10 @@ import tqdm
 
 from air_tf import config as config_lib
 from air_tf import errors
-from air_tf import model as model_lib
+from air_tf import explain as explain_lib
 from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import streams
 from air_tf.evaluation import counting
 from air_tf.plotting import canvas
 from air_tf.serving import saved_model
@@ -211,9 +212,10 @@ class Experiment:
   def _picture(self) -> None:
     scenes, counts = self._test_scenes.images, self._test_scenes.counts
     chosen = canvas.spread(counts, len(scenes), _PICTURED)
-    images = model_lib.to_pixels(scenes[chosen])
-    answer = {name: value.numpy() for name, value in
-              saved_model.explain(self.trainer.average, images).items()}
+    images = streams.to_pixels(scenes[chosen])
+    explanation = explain_lib.explain(self.trainer.average, images)
+    answer = {name: value.numpy()
+              for name, value in explanation.as_dict().items()}
     figure = canvas.progress(
         images.numpy(), answer, None if counts is None else counts[chosen])
     canvas.save(figure, self._folder.path / 'figures' / 'progress.png')

@@ -21,8 +21,7 @@ from air_tf import modules
 from air_tf import noise as noise_lib
 from air_tf import prior
 
-__all__ = ['AIRModel', 'Inference', 'Scene', 'presence_mask',
-           'mask_absent', 'reconstruct', 'to_pixels']
+__all__ = ['AIRModel', 'Inference']
 
 tfd = tfp.distributions
 
@@ -44,13 +43,6 @@ class Inference(NamedTuple):
   # first 0 ... T objects, added up.
   canvases: tf.Tensor
   background: background_lib.Background | None = None  # If it is modelled.
-
-
-class Scene(NamedTuple):
-  """What is seen once the number of objects is settled."""
-  presence: tf.Tensor        # [B, T], 1. for a step that is taken, else 0.
-  canvases: tf.Tensor        # [B, T, H, W], after each step.
-  reconstruction: tf.Tensor  # [B, H, W], after the last.
 
 
 class AIRModel(snt.Module):
@@ -227,7 +219,7 @@ class AIRModel(snt.Module):
     # An absent object may carry any place, also scale 0: put it at a legal one.
     place = tf.where(presence[..., tf.newaxis] > 0., where, .5)
     _, written = self._write(what, place, height, width)
-    return tf.reduce_sum(mask_absent(presence, written), axis=1)
+    return tf.reduce_sum(prior.mask_absent(presence, written), axis=1)
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
                    width: int) -> tf.Tensor:
@@ -247,7 +239,7 @@ class AIRModel(snt.Module):
     seeds = tf.random.split(seed, 3)
     what = self.what_prior().sample(shape, seed=seeds[0])
     where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
-    presence = presence_mask(counts, config.max_steps)
+    presence = prior.presence_mask(counts, config.max_steps)
     drawn = self.decode(what, where, presence, height, width)
     if self._background is None:
       return drawn
@@ -278,39 +270,6 @@ class AIRModel(snt.Module):
     drawn = noise_lib.normal(steps, seed, 1, num_particles)
     return tf.unstack(drawn, num=num_steps), noise_lib.normal(
         background, tf.random.fold_in(seed, 1), 0, num_particles)
-
-
-def reconstruct(inference: Inference, counts: tf.Tensor) -> Scene:
-  """What an explanation shows once the numbers of objects are given.
-
-  Args:
-    inference: of a batch of B.
-    counts: int `[B]`, for instance `inference.num_steps_posterior.mode()`.
-
-  Returns:
-    The scene with that many objects in each example.
-  """
-  max_steps = inference.num_steps_posterior.max_steps
-  steps = tf.minimum(tf.range(1, max_steps + 1), counts[:, tf.newaxis])
-  return Scene(
-      presence=presence_mask(counts, max_steps),
-      canvases=tf.gather(inference.canvases, steps, batch_dims=1),
-      reconstruction=tf.gather(inference.canvases, counts, batch_dims=1))
-
-
-def presence_mask(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
-  """Presence `[B, T]` (1. or 0.) of each step, given counts `[B]`."""
-  return tf.sequence_mask(counts, max_steps, dtype=tf.float32)
-
-
-def mask_absent(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-  """Returns `x` `[B, T, ...]` with zeros where presence `[B, T]` is 0."""
-  return x * presence[(..., *[tf.newaxis] * (x.shape.rank - 2))]
-
-
-def to_pixels(images: tf.Tensor) -> tf.Tensor:
-  """Maps uint8 0 ... 255 to float32 0 ... 1, of any shape."""
-  return tf.cast(images, tf.float32) / 255.
 
 
 def _stack(steps: list):

@@ -1,8 +1,7 @@
 """How many objects: the distribution over the number of steps, and its prior.
 
 `NumStepsDistribution` is both the posterior q(n), with logits from the network,
-and (by `truncated_geometric`) the prior p(n). The schedules are pure functions
-of the iteration.
+and (by `truncated_geometric`) the prior p(n).
 
 Letters: `T` most steps, `...` any batch shape.
 """
@@ -14,9 +13,9 @@ import tensorflow_probability as tfp
 
 __all__ = [
     'NumStepsDistribution',
-    'annealed_log_success',
+    'mask_absent',
     'mix_with_uniform',
-    'linear_decay',
+    'presence_mask',
     'smooth_over_prefixes',
     'step_probs',
     'truncated_geometric',
@@ -142,9 +141,8 @@ class NumStepsDistribution(tfd.Distribution):
     return -tf.reduce_sum(tf.exp(log_pmf) * log_pmf, axis=-1)
 
   def _mean(self):
-    # E[n] = sum_t P(n >= t), and P(n >= t) is the chance of t steps ahead.
-    return tf.reduce_sum(tf.exp(
-        tf.cumsum(tf.math.log_sigmoid(self._step_logits), axis=-1)), axis=-1)
+    # E[n] = sum_t P(n >= t).
+    return tf.reduce_sum(step_probs(tf.exp(self.log_pmf())), axis=-1)
 
   def _variance(self):
     counts = tf.range(self.max_steps + 1, dtype=self._step_logits.dtype)
@@ -246,45 +244,19 @@ def smooth_over_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
   return _mix(log_pmf, tf.stop_gradient(shared), share)
 
 
-def step_probs(log_pmf: tf.Tensor) -> tf.Tensor:
-  """P(n >= t) for t = 1 ... T, `[..., T]`, from log P(n), `[..., T + 1]`."""
-  return tf.cumsum(tf.exp(log_pmf), axis=-1, reverse=True)[..., 1:]
+def step_probs(pmf: tf.Tensor) -> tf.Tensor:
+  """P(n >= t) for t = 1 ... T, `[..., T]`, from P(n), `[..., T + 1]`."""
+  return tf.cumsum(pmf, axis=-1, reverse=True)[..., 1:]
 
 
-def annealed_log_success(iteration, init: float, final: float, hold: int,
-                         iterations: int) -> tf.Tensor:
-  """Log success probability of the prior at an iteration.
-
-  Args:
-    iteration: integer Tensor `[]`.
-    init: success probability s up to iteration `hold`.
-    final: success probability after a further `iterations`.
-    hold: iterations before the annealing.
-    iterations: length of the annealing, in which log s goes linearly.
-
-  Returns:
-    float32 `[]`, log s. The two ends are exact to float32 in log s, so
-    `1 - init` may be as small as 1e-15.
-  """
-  passed = tf.cast(iteration, tf.float32) - hold
-  done = tf.clip_by_value(passed / max(iterations, 1), 0., 1.)
-  return (1. - done) * math.log(init) + done * math.log(final)
+def presence_mask(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
+  """Presence `[..., T]` (1. or 0.) of each step, given counts `[...]`."""
+  return tf.sequence_mask(counts, max_steps, dtype=tf.float32)
 
 
-def linear_decay(iteration, init: float, final: float,
-                 iterations: int) -> tf.Tensor:
-  """Returns float32 `[]` that goes linearly from `init` to `final`.
-
-  Args:
-    iteration: integer Tensor `[]`.
-    init: the value at iteration 0.
-    final: the value from `iterations` on; with 0 iterations, throughout.
-    iterations: length of the way.
-  """
-  if iterations == 0:
-    return tf.constant(final)
-  left = tf.maximum(1. - tf.cast(iteration, tf.float32) / iterations, 0.)
-  return final + (init - final) * left
+def mask_absent(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+  """Returns `x` `[B, T, ...]` with zeros where presence `[B, T]` is 0."""
+  return x * presence[(..., *[tf.newaxis] * (x.shape.rank - 2))]
 
 
 def _mix(log_pmf: tf.Tensor, other: tf.Tensor, weight) -> tf.Tensor:

@@ -2,9 +2,9 @@ import matplotlib.image
 import numpy as np
 import tiny
 
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf.plotting import canvas
-from air_tf.serving import saved_model
 
 
 def answer_for(num_images):
@@ -12,8 +12,8 @@ def answer_for(num_images):
   model = model_lib.AIRModel(tiny.config())
   model.infer(images)
   return images.numpy(), {
-      name: value.numpy() for name, value in saved_model.explain(
-          model, images).items()}
+      name: value.numpy() for name, value in explain_lib.explain(
+          model, images).as_dict().items()}
 
 
 def test_progress_shows_its_images_in_order():

@@ -8,6 +8,7 @@ import tiny
 
 from air_tf import config as config_lib
 from air_tf import estimators
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 
@@ -57,7 +58,7 @@ def test_canvases_are_sums_of_the_first_objects(channels, colours):
   np.testing.assert_array_equal(
       inference.canvases[:, 0], np.zeros([3, 16, 16, *colours]))
   for n in range(1, 4):  # The generative half draws the same.
-    presence = model_lib.presence_mask(tf.fill([3], n), 3)
+    presence = prior.presence_mask(tf.fill([3], n), 3)
     drawn = model.decode(inference.what, inference.where, presence, 16, 16)
     np.testing.assert_allclose(inference.canvases[:, n], drawn, atol=1e-5)
 
@@ -174,8 +175,8 @@ def test_more_steps_than_in_training_begin_with_the_same():
   few, many = model.infer(x), longer.infer(x)
   assert many.what.shape == [3, 5, 4] and model.config.max_steps == 3
   np.testing.assert_allclose(many.where[:, :3], few.where, atol=1e-6)
-  np.testing.assert_allclose(many.num_steps.step_logits[:, :3],
-                             few.num_steps.step_logits, atol=1e-6)
+  np.testing.assert_allclose(many.num_steps_posterior.step_logits[:, :3],
+                             few.num_steps_posterior.step_logits, atol=1e-6)
   assert longer.trainable_variables == model.trainable_variables
 
 
@@ -241,14 +242,14 @@ def test_dreams_have_a_background_and_drawings_have_none():
   np.testing.assert_array_equal(drawn, np.zeros([1, 16, 16]))
 
 
-def test_settle_keeps_the_first_objects():
+def test_reconstruct_keeps_the_first_objects():
   inference = make().infer(tiny.images())
-  scene = model_lib.reconstruct(inference, tf.constant([0, 2, 3]))
+  scene = explain_lib.reconstruct(inference, tf.constant([0, 2, 3]))
   np.testing.assert_array_equal(
       scene.presence, [[0, 0, 0], [1, 1, 0], [1, 1, 1]])
-  np.testing.assert_array_equal(scene.reconstruction[0], np.zeros([16, 16]))
+  np.testing.assert_array_equal(scene.image[0], np.zeros([16, 16]))
   np.testing.assert_array_equal(
-      scene.reconstruction[1], inference.canvases[1, 2])
+      scene.image[1], inference.canvases[1, 2])
   np.testing.assert_array_equal(scene.canvases[1, 0], inference.canvases[1, 1])
   np.testing.assert_array_equal(scene.canvases[1, 2], inference.canvases[1, 2])
 
@@ -257,7 +258,7 @@ def test_drawing_ignores_absent_objects_even_of_scale_zero():
   model = make()
   what = tf.ones([2, 3, 4])
   where = tf.constant([[[.5, .1, .1], [0., 0., 0.], [0., 0., 0.]]] * 2)
-  presence = model_lib.presence_mask(tf.constant([1, 0]), 3)
+  presence = prior.presence_mask(tf.constant([1, 0]), 3)
   drawn = model.decode(what, where, presence, 16, 16)
   assert np.all(np.isfinite(drawn)) and np.any(drawn[0] > 0.)
   np.testing.assert_array_equal(drawn[1], np.zeros([16, 16]))

@@ -11,7 +11,7 @@ import tiny
 
 from air_tf import config as config_lib
 from air_tf import experiment
-from air_tf.serving import saved_model
+from air_tf import explain as explain_lib
 from air_tf.training import run_folder
 from air_tf.training import trainer as trainer_lib
 
@@ -24,9 +24,9 @@ def test_an_old_run_loads_to_the_bit_and_trains_on(name):
   trainer = experiment.restore(str(RUNS / name))
   parts = sorted(v.numpy().tobytes() for v in trainer.variables)
   assert hashlib.sha256(b''.join(parts)).hexdigest() == expected['digest']
-  answer = saved_model.explain(trainer.average, tiny.images())
+  answer = explain_lib.explain(trainer.average, tiny.images())
   for field, values in expected['explain'].items():
-    np.testing.assert_allclose(answer[field], values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(getattr(answer, field), values, rtol=1e-4, atol=1e-5)
   trainer.train(tf.constant(tiny.scenes().images), tf.constant(4))
   assert_norms(trainer, expected['trained'], 1e-4)
 

@@ -4,9 +4,11 @@ import tensorflow as tf
 import tiny
 
 from air_tf import errors
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import streams
 from air_tf.evaluation import counting
 from air_tf.evaluation import linear_probe as linear_probe_lib
 from air_tf.evaluation import predictions as predictions_lib
@@ -57,14 +59,15 @@ def test_batches_do_not_matter(exported, monkeypatch):
 def test_answers_are_those_of_explain(exported):
   images = tiny.scenes(5).images
   found = predictions_lib.collect(exported.endpoints, images)
-  pixels = model_lib.to_pixels(images)
-  expected = saved_model.explain(exported._model, pixels)
-  np.testing.assert_allclose(found.what, expected['what'], rtol=1e-5)
+  pixels = streams.to_pixels(images)
+  expected = explain_lib.explain(exported._model, pixels)
+  np.testing.assert_allclose(found.what, expected.what, rtol=1e-5)
   np.testing.assert_allclose(
       found.squared_error, np.mean(
-          (expected['reconstruction'] - pixels) ** 2, axis=(1, 2)), rtol=1e-4)
+          (expected.reconstruction - pixels) ** 2, axis=(1, 2)), rtol=1e-4)
   probs = found.num_steps_probs
-  np.testing.assert_allclose(found.taken[:, 1], probs[:, 2:].sum(1), rtol=1e-5)
+  np.testing.assert_allclose(
+      found.step_probs[:, 1], probs[:, 2:].sum(1), rtol=1e-5)
 
 
 @pytest.mark.parametrize('colours', [(), (3,)])

@@ -10,12 +10,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tiny
 
 from air_tf import errors
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
+from air_tf.data import streams
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import saved_model as saved_model_lib
 
-NAMES = {'num_steps', 'num_steps_probs', 'presence', 'where', 'boxes', 'what',
-         'glimpses', 'canvases', 'reconstruction'}
+NAMES = {'num_steps', 'num_steps_probs', 'step_probs', 'presence', 'where',
+         'boxes', 'what', 'glimpses', 'canvases', 'reconstruction'}
 
 
 @pytest.fixture(scope='module')
@@ -41,13 +43,13 @@ def test_explain_zeroes_absent_steps_and_keeps_present_ones(model):
   bias = next(v for v in model.trainable_variables
               if 'steps_predictor' in v.name and v.shape == [1])
   before = bias.numpy()
-  logits = model.infer(x).num_steps.step_logits
+  logits = model.infer(x).num_steps_posterior.step_logits
   bias.assign_sub([np.median(np.mean(logits, axis=-1)) - .763])
   inference_ = model.infer(x)
-  answer = saved_model_lib.explain(model, x)
+  answer = explain_lib.explain(model, x).as_dict()
   assert set(answer) == NAMES
   counts = answer['num_steps'].numpy()
-  np.testing.assert_array_equal(counts, inference_.num_steps.mode())
+  np.testing.assert_array_equal(counts, inference_.num_steps_posterior.mode())
   assert 0 < np.sum(answer['presence']) < 3 * len(x)  # Both are tested.
   for i, count in enumerate(counts):
     for name in 'where', 'boxes', 'what', 'glimpses':
@@ -60,6 +62,9 @@ def test_explain_zeroes_absent_steps_and_keeps_present_ones(model):
         answer['reconstruction'][i], inference_.canvases[i, count])
   np.testing.assert_allclose(
       np.sum(answer['num_steps_probs'], -1), 1., rtol=1e-5)
+  np.testing.assert_allclose(  # P(n >= 1) = 1 - P(n = 0).
+      answer['step_probs'][:, 0], 1. - answer['num_steps_probs'][:, 0],
+      rtol=1e-5)
   bias.assign(before)
 
 
@@ -94,7 +99,7 @@ def test_loads_with_tensorflow_alone_and_agrees_with_the_model(
       check=True, capture_output=True, text=True, cwd=tmp_path).stdout
   found = json.loads(printed.splitlines()[-1])
   assert found['foreign'] == []
-  expected = saved_model_lib.explain(model, images)
+  expected = explain_lib.explain(model, images).as_dict()
   for name, value in expected.items():
     np.testing.assert_allclose(
         found['3'][name], value, rtol=1e-5, atol=1e-5, err_msg=name)
@@ -118,7 +123,8 @@ def test_predictor_takes_bytes_and_knows_its_size(model, saved):
   assert predictor.image_shape == (16, 16)
   images = tiny.scenes(3).images
   answer = predictor(images)
-  expected = saved_model_lib.explain(model, model_lib.to_pixels(images))
+  expected = explain_lib.explain(
+      model, streams.to_pixels(images)).as_dict()
   for name in NAMES:
     np.testing.assert_allclose(
         answer[name], expected[name], rtol=1e-5, atol=1e-5)

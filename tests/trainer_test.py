@@ -99,7 +99,7 @@ def test_counts_are_shared_with_their_prefixes():
     elbo = trainer.estimate(tiny.images(4), tf.constant(1)).elbo
     inference = trainer.model.infer(tiny.images(4), tf.constant([0, 0]))
     some = 1. - tf.exp(inference.num_steps_posterior.log_pmf())[:, 0]
-    return elbo.num_steps, some
+    return elbo.expected_num_steps, some
   (whole, some), (shared, _) = expected(0.), expected(.8)
   np.testing.assert_allclose(
       shared, .2 * whole + .8 * (whole + some) / 2., rtol=1e-2)
@@ -220,14 +220,6 @@ def test_average_follows_the_weights():
   for a, b, c in zip(before, values(trainer.model), values(trainer.average)):
     np.testing.assert_allclose(
         c, keep * a + (1. - keep) * b, rtol=1e-4, atol=1e-6)
-
-
-def test_cosine_decay():
-  rate = lambda i: optimizers.cosine_decay(tf.constant(i), 1., 100).numpy()
-  np.testing.assert_allclose(
-      [rate(0), rate(50), rate(100), rate(1000)], [1., .51, .02, .02],
-      rtol=1e-5)
-  assert optimizers.cosine_decay(tf.constant(7), .5, 0) == .5
 
 
 def optimizer(**changes):

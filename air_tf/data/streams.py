@@ -1,5 +1,6 @@
-"""Scenes that stay on disk, read by `tf.data` a batch ahead of its use.
+"""Scenes as TensorFlow takes them: float pixels, and streams from disk.
 
+Scenes that stay on disk are read by `tf.data`, a batch ahead of its use.
 Letters: `N` scenes, `B` batch, `[H, W]` image.
 """
 
@@ -8,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['MappedImages', 'batches']
+__all__ = ['MappedImages', 'batches', 'to_pixels']
 
 
 class MappedImages:
@@ -55,3 +56,8 @@ def batches(images: MappedImages, sample_indices: Callable[[tf.Tensor], tf.Tenso
     return tf.ensure_shape(batch, [*indices.shape, *images.shape[1:]])
 
   return tf.data.Dataset.counter(first).map(read).prefetch(tf.data.AUTOTUNE)
+
+
+def to_pixels(images: tf.Tensor) -> tf.Tensor:
+  """Maps uint8 0 ... 255 to float32 0 ... 1, of any shape."""
+  return tf.cast(images, tf.float32) / 255.

@@ -144,7 +144,7 @@ def elbo_under(terms: elbo_lib.ElboTerms, log_q: tf.Tensor,
   Returns:
     The ELBO of each row; its KLs are exact sums over n.
   """
-  reached = prior.step_probs(log_q)
+  reached = prior.step_probs(tf.exp(log_q))
   kl_what = tf.reduce_sum(reached * terms.kl_what, axis=-1)
   kl_where = tf.reduce_sum(reached * terms.kl_where, axis=-1)
   kl_num_steps = tf.reduce_sum(

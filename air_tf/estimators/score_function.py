@@ -12,8 +12,8 @@ from typing import NamedTuple
 import sonnet as snt
 import tensorflow as tf
 
-from air_tf import model as model_lib
 from air_tf import modules
+from air_tf import prior
 from air_tf.estimators import base
 
 __all__ = ['NVIL', 'NVILPerStep', 'reinforce', 'vimco']
@@ -78,7 +78,7 @@ class NVIL(snt.Module):
     sampled = base.sample_counts(batch)
     target = _target(batch, sampled)
     steps = batch.inference.num_steps_posterior
-    presence = model_lib.presence_mask(sampled.counts, steps.max_steps)
+    presence = prior.presence_mask(sampled.counts, steps.max_steps)
     inputs = (batch.images,
               batch.inference.what * presence[..., tf.newaxis],
               batch.inference.where * presence[..., tf.newaxis],
@@ -129,8 +129,8 @@ class NVILPerStep(snt.Module):
     sampled = base.sample_counts(batch)
     target = _target(batch, sampled)
     max_steps = batch.inference.num_steps_posterior.max_steps
-    went = model_lib.presence_mask(sampled.counts, max_steps)
-    reached = model_lib.presence_mask(sampled.counts + 1, max_steps)
+    went = prior.presence_mask(sampled.counts, max_steps)
+    reached = prior.presence_mask(sampled.counts + 1, max_steps)
     log_continue, log_stop = base.continuation_log_probs(sampled.log_q)
     log_prob = went * log_continue + (reached - went) * log_stop
 

@@ -13,6 +13,7 @@ from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import streams
 
 __all__ = ['Evaluator', 'batch_size', 'confusion', 'count_metrics',
            'wilson_interval']
@@ -76,7 +77,7 @@ class Evaluator:
 
   def _score_batch(self, scenes, prior_logits, start):
     """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
-    images = model_lib.to_pixels(scenes)
+    images = streams.to_pixels(scenes)
     scores = likelihood.score(
         self._model, images, prior.NumStepsDistribution(prior_logits),
         seed=tf.stack([0, start]))
@@ -85,7 +86,7 @@ class Evaluator:
 
   def _count_batch(self, scenes):
     """Most likely counts, int32 `[B]`, of uint8 `[B, H, W]`."""
-    return self._model.infer(model_lib.to_pixels(scenes)).num_steps_posterior.mode()
+    return self._model.infer(streams.to_pixels(scenes)).num_steps_posterior.mode()
 
 
 def batch_size(pixels: int, max_steps: int) -> int:

@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from air_tf import model as model_lib
+from air_tf import prior
+from air_tf.data import streams
 from air_tf.evaluation import counting
 
 __all__ = ['Answers', 'Signatures', 'collect', 'scores']
@@ -39,10 +40,9 @@ class Answers(NamedTuple):
   squared_error: np.ndarray    # [N], of the reconstruction, mean over pixels.
 
   @property
-  def taken(self) -> np.ndarray:
+  def step_probs(self) -> np.ndarray:
     """P(n >= t), the probability that step t is taken, `[N, T]`."""
-    probs = self.num_steps_probs.astype(np.float64)
-    return np.cumsum(probs[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    return prior.step_probs(self.num_steps_probs.astype(np.float64)).numpy()
 
 
 def collect(model: Signatures, images: np.ndarray) -> Answers:
@@ -70,7 +70,7 @@ def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
   with tqdm.tqdm(total=num_samples * len(images), unit='sample',
                  disable=not progress) as bar:
     for start, batch in _batches(model, images):
-      pixels = model_lib.to_pixels(batch)
+      pixels = streams.to_pixels(batch)
       samples = []
       for k in range(num_samples):
         # Sample 0 has the seeds of `counting.Evaluator`.
@@ -93,7 +93,7 @@ def _batches(model: Signatures, images: np.ndarray):
 
 
 def _answer(serve, images: np.ndarray) -> Answers:
-  pixels = model_lib.to_pixels(images)
+  pixels = streams.to_pixels(images)
   answer = {name: x.numpy() for name, x in serve(images=pixels).items()}
   error = np.square(answer['reconstruction'] - pixels.numpy())
   every_pixel = tuple(range(1, error.ndim))

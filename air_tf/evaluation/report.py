@@ -115,7 +115,7 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
   if test.boxes is not None:
     result['localisation'] = {
         name: localisation.localisation_metrics(
-            boxes, answers.presence, answers.taken, test.boxes)
+            boxes, answers.presence, answers.step_probs, test.boxes)
         for name, boxes in (('glimpse', answers.boxes),
                             ('ink', answers.ink_boxes))}
     if test.labels is not None:

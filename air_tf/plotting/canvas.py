@@ -37,7 +37,7 @@ def progress(images: np.ndarray, answer: dict[str, np.ndarray],
 
   Args:
     images: float `[N, H, W]`, 0 ... 1.
-    answer: as `saved_model.explain` gives: `num_steps` `[N]`, `num_steps_probs`
+    answer: as `explain.explain` gives: `num_steps` `[N]`, `num_steps_probs`
       `[N, T + 1]`, `presence` `[N, T]`, `boxes` `[N, T, 4]`, `canvases`
       `[N, T, H, W]`, `glimpses` `[N, T, h, w]`.
     true_counts: int `[N]`, written above the input if given.

@@ -77,7 +77,7 @@ def worst(images: np.ndarray, answer: dict[str, np.ndarray],
 
   Args:
     images: float `[N, H, W]`, 0 ... 1.
-    answer: as `saved_model.explain` gives: `num_steps` `[N]`, `num_steps_probs`
+    answer: as `explain.explain` gives: `num_steps` `[N]`, `num_steps_probs`
       `[N, T + 1]`, `boxes` `[N, T, 4]`, `reconstruction` `[N, H, W]`.
     true_counts: int `[N]`, if known.
 

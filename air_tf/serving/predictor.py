@@ -59,7 +59,7 @@ class Predictor:
           'bin/export.py.') from error
 
   def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Explains uint8 `[B, H, W]`; see `saved_model.explain` for the answer."""
+    """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""
     answer = self._serve(images=tf.constant(images, tf.float32) / 255.)
     return {name: value.numpy() for name, value in answer.items()}
 

@@ -13,51 +13,12 @@ import shutil
 import tensorflow as tf
 
 from air_tf import errors
-from air_tf import glimpses as glimpses_lib
+from air_tf import explain as explain_lib
 from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import prior
 
-__all__ = ['ExportedAIR', 'explain', 'save']
-
-
-def explain(model: model_lib.AIRModel,
-            images: tf.Tensor) -> dict[str, tf.Tensor]:
-  """Counts, places and redraws the objects of images, at posterior means.
-
-  Args:
-    model: a trained model.
-    images: float `[N, H, W]`, pixels in 0 ... 1.
-
-  Returns:
-    `num_steps` int32 `[N]`, the most likely count; `num_steps_probs`
-    `[N, T + 1]`; `presence` `[N, T]`, 1. for a step that is taken; `where`
-    `[N, T, 3]`, (scale, shift_x, shift_y); `boxes` `[N, T, 4]`, (y, x, height,
-    width) in pixels; `what` `[N, T, Z]`; `glimpses` `[N, T, h, w]`, decoded;
-    `canvases` `[N, T, H, W]`, after each step; `reconstruction` `[N, H, W]`;
-    and where the background is modelled, `background` `[N, H, W]`, which
-    canvases and reconstruction hold too. Rows of absent steps are zero in
-    `where`, `boxes`, `what` and `glimpses`.
-  """
-  inference = model.infer(images)
-  counts = inference.num_steps_posterior.mode()
-  scene = model_lib.reconstruct(inference, counts)
-  height, width = images.shape[1:3]
-  present = lambda x: model_lib.mask_absent(scene.presence, x)
-  behind = ({} if inference.background is None
-            else {'background': inference.background.image})
-  return {
-      'num_steps': counts,
-      'num_steps_probs': tf.exp(inference.num_steps_posterior.log_pmf()),
-      'presence': scene.presence,
-      'where': present(inference.where),
-      'boxes': present(glimpses_lib.boxes(inference.where, height, width)),
-      'what': present(inference.what),
-      'glimpses': present(inference.glimpses),
-      'canvases': scene.canvases,
-      'reconstruction': scene.reconstruction,
-      **behind,
-  }
+__all__ = ['ExportedAIR', 'save']
 
 
 class ExportedAIR(tf.Module):
@@ -92,7 +53,7 @@ class ExportedAIR(tf.Module):
 
     @function([images_spec])
     def serve(images):
-      return explain(model, images)
+      return explain_lib.explain(model, images).as_dict()
 
     @function([
         spec([None, steps, config.what_size], 'what'),

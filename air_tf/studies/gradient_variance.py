@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import experiment
-from air_tf import model as model_lib
 from air_tf.data import datasets
+from air_tf.data import streams
 from air_tf.plotting import canvas
 from air_tf.plotting import comparisons
 from air_tf.training import gradient_monitor
@@ -51,7 +51,7 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
   run = experiment.restore(logdir)
   config = run.config
   scenes = datasets.load(config)[0](0).images
-  images = model_lib.to_pixels(tf.constant(scenes[:config.batch_size]))
+  images = streams.to_pixels(tf.constant(scenes[:config.batch_size]))
   results = {}
   for name in names:
     trainer = run if name == config.estimator else _with(run, name)

@@ -18,6 +18,7 @@ from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import streams
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.plotting import canvas
 from air_tf.plotting import curves
@@ -104,7 +105,7 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
 
 def _explain(signatures, scenes: scenes_lib.Scenes, chosen):
   """Images, answer and true counts of some scenes, for a picture of them."""
-  images = model_lib.to_pixels(scenes.images[chosen])
+  images = streams.to_pixels(scenes.images[chosen])
   answer = signatures['serving_default'](images=images)
   return (images.numpy(), {name: x.numpy() for name, x in answer.items()},
           None if scenes.counts is None else scenes.counts[chosen])

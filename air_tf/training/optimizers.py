@@ -1,16 +1,14 @@
-"""Optimizers, learning-rate schedule and gradient clipping."""
+"""Optimizers and gradient clipping."""
 
 from collections.abc import Sequence
-import math
 
 import sonnet as snt
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf.training import schedules
 
-__all__ = ['Optimizer', 'cosine_decay']
-
-_FINAL_FRACTION = .02  # Of the first learning rate, at the end of the cosine.
+__all__ = ['Optimizer']
 
 
 class Optimizer(snt.Module):
@@ -70,7 +68,7 @@ class Optimizer(snt.Module):
       Float scalars: the gradients' global norm before clipping, and the
       learning rate used.
     """
-    rate = cosine_decay(
+    rate = schedules.cosine_decay(
         iteration, self._initial_rate, self._config.decay_iterations)
     self._rate.assign(rate)
     norm = _global_norm(gradients)
@@ -90,22 +88,3 @@ def _sum_of_squares(x: tf.Tensor) -> tf.Tensor:
   # number at a time, which takes four times as long.
   rows = tf.reshape(tf.square(x), [-1, x.shape[-1]])
   return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([x.shape[-1]])))
-
-
-def cosine_decay(iteration: tf.Tensor, init: float,
-                 iterations: int) -> tf.Tensor:
-  """Half a cosine from `init` to a fiftieth of it, then constant.
-
-  Args:
-    iteration: integer `[]`.
-    init: learning rate at iteration 0.
-    iterations: length of the decay; 0 keeps `init`.
-
-  Returns:
-    float32 `[]`.
-  """
-  if iterations == 0:
-    return tf.constant(init)
-  done = tf.minimum(tf.cast(iteration, tf.float32) / iterations, 1.)
-  fraction = .5 * (1. + tf.cos(math.pi * done))
-  return init * (_FINAL_FRACTION + (1. - _FINAL_FRACTION) * fraction)

@@ -14,6 +14,7 @@ from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import streams
 from air_tf.training import optimizers
+from air_tf.training import schedules
 from air_tf.training import strategy
 
 __all__ = ['Trainer']
@@ -125,7 +126,7 @@ class Trainer(snt.Module):
       indices = tf.random.stateless_uniform(
           [self.config.batch_size], tf.random.fold_in(self._seed(_SCENES), i),
           maxval=tf.shape(scenes)[0], dtype=tf.int32)
-      images = model_lib.to_pixels(tf.gather(scenes, indices))
+      images = streams.to_pixels(tf.gather(scenes, indices))
       with tf.GradientTape() as tape:
         estimate = self.estimate(images, repeat=-1 - i)
       self._auxiliary_optimizer.apply(
@@ -156,9 +157,9 @@ class Trainer(snt.Module):
       float `[B, H, W]`, pixels in 0 ... 1.
     """
     if isinstance(scenes, tf.data.Iterator):
-      return model_lib.to_pixels(next(scenes))
+      return streams.to_pixels(next(scenes))
     indices = self._sample_indices(tf.shape(scenes)[0])
-    return model_lib.to_pixels(tf.gather(scenes, indices))
+    return streams.to_pixels(tf.gather(scenes, indices))
 
   @tf.function
   def train(self, scenes: Scenes, iterations: tf.Tensor):
@@ -247,13 +248,13 @@ class Trainer(snt.Module):
 
   def _exploration(self):
     config = self.config
-    return prior.linear_decay(
+    return schedules.linear_decay(
         self.iteration, config.exploration_init, config.exploration_final,
         config.exploration_iterations)
 
   def _log_success(self):
     config = self.config
-    return prior.annealed_log_success(
+    return schedules.annealed_log_success(
         self.iteration, config.success_init, config.success_final,
         config.success_hold, config.success_iterations)
 

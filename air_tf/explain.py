@@ -1,0 +1,88 @@
+"""What a trained model says of images: how many objects, where, and what.
+
+Letters: `N` images, `T` most steps, `Z` size of `what`, `[H, W]` image,
+`[h, w]` glimpse, `n` the number of objects. Images and glimpses in colour have
+a last axis of 3 channels.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from air_tf import glimpses as glimpses_lib
+from air_tf import model as model_lib
+from air_tf import prior
+
+__all__ = ['Explanation', 'Reconstruction', 'explain', 'reconstruct']
+
+
+class Reconstruction(NamedTuple):
+  """Images drawn from the first n objects of an inference."""
+  presence: tf.Tensor  # [N, T], 1. for a step that is taken, else 0.
+  canvases: tf.Tensor  # [N, T, H, W], after each step.
+  image: tf.Tensor     # [N, H, W], after the last step taken.
+
+
+class Explanation(NamedTuple):
+  """The most likely count of each image, and its objects at posterior means.
+
+  Rows of absent steps are zero in `where`, `boxes`, `what` and `glimpses`.
+  """
+  num_steps: tf.Tensor        # int32 [N], the mode of q(n).
+  num_steps_probs: tf.Tensor  # [N, T + 1], q(n).
+  step_probs: tf.Tensor       # [N, T], P(n >= t), t = 1 ... T.
+  presence: tf.Tensor         # [N, T], 1. for a step that is taken, else 0.
+  where: tf.Tensor            # [N, T, 3], (scale, shift_x, shift_y).
+  boxes: tf.Tensor            # [N, T, 4], (y, x, height, width) in pixels.
+  what: tf.Tensor             # [N, T, Z]
+  glimpses: tf.Tensor         # [N, T, h, w], decoded.
+  canvases: tf.Tensor         # [N, T, H, W], after each step.
+  reconstruction: tf.Tensor   # [N, H, W], after the last step taken.
+  # [N, H, W], which canvases and reconstruction hold too; None without a model
+  # of the background.
+  background: tf.Tensor | None = None
+
+  def as_dict(self) -> dict[str, tf.Tensor]:
+    """Returns the fields by name, those that are None left out."""
+    return {name: value for name, value in self._asdict().items()
+            if value is not None}
+
+
+def explain(model: model_lib.AIRModel, images: tf.Tensor) -> Explanation:
+  """Counts, locates and reconstructs the objects of images.
+
+  Deterministic: `where` and `what` are posterior means, the count is a mode.
+
+  Args:
+    model: a trained model.
+    images: float `[N, H, W]`, pixels in 0 ... 1.
+  """
+  inference = model.infer(images)
+  posterior = inference.num_steps_posterior
+  counts, pmf = posterior.mode(), tf.exp(posterior.log_pmf())
+  drawn = reconstruct(inference, counts)
+  mask = lambda x: prior.mask_absent(drawn.presence, x)
+  background = inference.background
+  return Explanation(
+      num_steps=counts, num_steps_probs=pmf, step_probs=prior.step_probs(pmf),
+      presence=drawn.presence, where=mask(inference.where),
+      boxes=mask(glimpses_lib.boxes(inference.where, *images.shape[1:3])),
+      what=mask(inference.what), glimpses=mask(inference.glimpses),
+      canvases=drawn.canvases, reconstruction=drawn.image,
+      background=None if background is None else background.image)
+
+
+def reconstruct(inference: model_lib.Inference,
+                counts: tf.Tensor) -> Reconstruction:
+  """Draws images from given numbers of objects.
+
+  Args:
+    inference: of N images.
+    counts: int `[N]`, for instance `inference.num_steps_posterior.mode()`.
+  """
+  max_steps = inference.num_steps_posterior.max_steps
+  steps = tf.minimum(tf.range(1, max_steps + 1), counts[:, tf.newaxis])
+  return Reconstruction(
+      presence=prior.presence_mask(counts, max_steps),
+      canvases=tf.gather(inference.canvases, steps, batch_dims=1),
+      image=tf.gather(inference.canvases, counts, batch_dims=1))
