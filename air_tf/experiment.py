@@ -218,8 +218,8 @@ class Experiment:
               for name, value in explanation.as_dict().items()}
     figure = canvas.progress(
         images.numpy(), answer, None if counts is None else counts[chosen])
-    canvas.save(figure, self._folder.path / 'figures' / 'progress.png')
-    self._writer.image('progress', canvas.rgb(figure), self._iteration)
+    self._writer.figure('progress', figure, self._iteration,
+                        self._folder.path / 'figures' / 'progress.png')
 
   def _save(self) -> None:
     # The terms are those before the update; a checkpoint must be good after it.

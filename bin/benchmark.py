@@ -18,6 +18,7 @@ from absl import flags
 from air_tf import cli
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf.studies import markdown
 
 _ROWS = {
     'batch_size': (16, 64, 256, 1_024),
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> dict:
   result = benchmark.measure(config, _ROUNDS.value, cli.STARTED)
   rows = {f'{name}={value}': _in_own_process(name, value)
           for name in _ROW_FLAGS.value for value in _ROWS[name]}
-  print(_table({'as given': result} | rows))
+  print(_table({'as given': result} | rows), end='')
   return result
 
 
@@ -69,12 +70,9 @@ def _in_own_process(name: str, value) -> dict:
 
 
 def _table(rows: dict[str, dict]) -> str:
-  lines = ['| | ' + ' | '.join(_COLUMNS.values()) + ' |',
-           '|---' * (len(_COLUMNS) + 1) + '|']
-  for label, result in rows.items():
-    cells = [f'{result[name]:,}' for name in _COLUMNS]
-    lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
-  return '\n'.join(lines)
+  return markdown.table(['', *_COLUMNS.values()], [
+      [label, *(f'{result[name]:,}' for name in _COLUMNS)]
+      for label, result in rows.items()])
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from absl import logging
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import files
 from air_tf.data import images as images_lib
 
 _SAVED_MODEL = flags.DEFINE_string(
@@ -77,12 +78,8 @@ def _open_csv(opened: contextlib.ExitStack, max_steps: int):
   from air_tf.serving import writers
   if not _CSV.value:
     return None
-  try:
+  with files.unwritable_as_user_error(f'--csv={_CSV.value}'):
     file = opened.enter_context(open(_CSV.value, 'w', newline=''))
-  except OSError as error:
-    raise errors.UserError(
-        f'--csv={_CSV.value}: cannot be written to ({error.strerror}); wanted '
-        'a file.') from error
   return writers.CsvWriter(file, max_steps)
 
 
@@ -92,13 +89,10 @@ def _overlay(number: int, prediction) -> None:
       prediction.name.replace('[', '_').replace(']', '')).name
   path = pathlib.Path(_OVERLAY.value) / f'{number:05d}_{stem}.png'
   boxes = prediction.boxes
-  try:
-    canvas.save(canvas.draw_boxes(
-        prediction.image / 255., boxes, f'{len(boxes)} objects'), path)
-  except OSError as error:
-    raise errors.UserError(
-        f'--overlay={_OVERLAY.value}: cannot be written to '
-        f'({error.strerror}); wanted a folder.') from error
+  with files.unwritable_as_user_error(f'--overlay={_OVERLAY.value}'):
+    path.parent.mkdir(parents=True, exist_ok=True)
+  canvas.save(canvas.draw_boxes(
+      prediction.image / 255., boxes, f'{len(boxes)} objects'), path)
 
 
 if __name__ == '__main__':

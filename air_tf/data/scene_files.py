@@ -6,12 +6,9 @@ Shapes: N scenes of H x W pixels, grey or of 3 channels, with at most M objects
 each.
 """
 
-import os
-import uuid
-
 import numpy as np
 
-from air_tf import errors
+from air_tf import files
 from air_tf.data import npz
 from air_tf.data import scenes as scenes_lib
 
@@ -54,23 +51,9 @@ def write(path: str, scenes: scenes_lib.Scenes) -> None:
   Raises:
     errors.UserError: if it cannot be written.
   """
-  arrays = {key: array for key, array in scenes._asdict().items()
-            if array is not None}
-  # In the same folder, so that the replacement is atomic; unique, so that two
-  # processes that write one file at a time do not mix their bytes.
-  temporary = f'{path}.{uuid.uuid4().hex}.tmp'
-  try:
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    try:
-      with open(temporary, 'xb') as file:
-        np.savez_compressed(file, **arrays)
-      os.replace(temporary, path)
-    finally:
-      if os.path.exists(temporary):
-        os.remove(temporary)
-  except OSError as error:
-    raise errors.UserError(
-        f'{path}: cannot be written ({errors.one_line(error)}).') from error
+  files.write_npz(path, {
+      key: array for key, array in scenes._asdict().items()
+      if array is not None})
 
 
 def _checked_images(path: str, images: np.ndarray) -> np.ndarray:

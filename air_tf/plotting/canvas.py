@@ -14,6 +14,8 @@ from matplotlib import patches
 from matplotlib.backends import backend_agg
 import numpy as np
 
+from air_tf import files
+
 __all__ = ['ABSENT', 'GAP', 'STEP_COLOURS', 'blank', 'box', 'colour',
            'draw_boxes', 'label', 'picture', 'progress', 'rgb', 'save',
            'spread', 'verdict']
@@ -112,14 +114,10 @@ def rgb(fig: figure.Figure) -> np.ndarray:
 
 
 def save(fig: figure.Figure, path: str | pathlib.Path) -> None:
-  """Writes a figure as PNG, whole or not at all; makes the folder."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  """Writes a figure as PNG, atomically. Raises `errors.UserError`."""
   buffer = io.BytesIO()
   fig.savefig(buffer, format='png')
-  temporary = path.with_name(f'.{path.name}')
-  temporary.write_bytes(buffer.getvalue())
-  temporary.replace(path)
+  files.write_bytes(path, buffer.getvalue())
 
 
 def blank(left: float, right: float, above: float, below: float

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from air_tf import errors
 from air_tf import explain as explain_lib
+from air_tf import files
 from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import prior
@@ -98,17 +99,14 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
                     for kind in ('new', 'old'))
   exported = ExportedAIR(model, num_steps_prior)
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tf.saved_model.save(
-        exported, str(temporary), signatures=exported.endpoints)
-    if path.exists():
-      path.rename(old)
-    temporary.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-  except (OSError, tf.errors.OpError) as error:
-    raise errors.UserError(
-        f'{path}: the SavedModel cannot be written ({error}); wanted a folder '
-        'that can be made or replaced.') from error
+    with files.unwritable_as_user_error(path, (OSError, tf.errors.OpError)):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      tf.saved_model.save(
+          exported, str(temporary), signatures=exported.endpoints)
+      if path.exists():
+        path.rename(old)
+      temporary.rename(path)
+      shutil.rmtree(old, ignore_errors=True)
   finally:
     if old.exists() and not path.exists():  # The new one did not get there.
       old.rename(path)

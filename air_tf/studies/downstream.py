@@ -23,7 +23,6 @@ from air_tf.data import datasets
 from air_tf.data import digits as digits_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.evaluation import predictions as predictions_lib
-from air_tf.plotting import canvas
 from air_tf.plotting import curves
 from air_tf.serving import saved_model
 from air_tf.training import run_folder
@@ -150,13 +149,7 @@ def _draw(result: dict, logdir: str, out: str | None) -> str:
        for task, title in _TASKS.items()})
   folder = run_folder.RunFolder(logdir)
   path = pathlib.Path(out or folder.path / 'figures') / 'downstream.png'
-  try:
-    canvas.save(fig, path)
-  except OSError as error:
-    raise errors.UserError(
-        f'{path}: cannot be written to ({error.strerror}); wanted a folder '
-        'that can be made or written.') from error
   writer = summaries.Writer(folder.path)
-  writer.image('figures/downstream', canvas.rgb(fig), result['step'])
+  writer.figure('figures/downstream', fig, result['step'], path)
   writer.flush()
   return str(path)

@@ -16,8 +16,10 @@ import numpy as np
 
 from air_tf import errors
 from air_tf import experiment
+from air_tf import files
 from air_tf.data import datasets
 from air_tf.evaluation import counting
+from air_tf.studies import markdown as markdown_lib
 from air_tf.studies import sweep
 
 __all__ = ['EXPERIMENTS', 'MAX_STEPS', 'Experiment', 'markdown', 'measure',
@@ -105,8 +107,7 @@ def markdown(results: dict[tuple[str, str], list[dict]]) -> str:
   Args:
     results: what `measure` gave for the runs that ended well.
   """
-  lines = ['| trained on | asked for | model | worst, mean, best | '
-           'on the counts trained on (mean) |', '|---' * 5 + '|']
+  rows = []
   for (name, model), measured in results.items():
     wanted = EXPERIMENTS[name]
     asked = [found['asked'] for found in measured]
@@ -114,18 +115,20 @@ def markdown(results: dict[tuple[str, str], list[dict]]) -> str:
     cells = [', '.join(map(str, wanted.trained)), str(wanted.asked), model]
     cells += ([_percents([min(asked), np.mean(asked), max(asked)]),
                _percents([np.mean(seen)])] if measured else ['–', '–'])
-    lines.append('| ' + ' | '.join(cells) + ' |')
-  return '\n'.join(lines) + '\n'
+    rows.append(cells)
+  return markdown_lib.table(
+      ['trained on', 'asked for', 'model', 'worst, mean, best',
+       'on the counts trained on (mean)'], rows)
 
 
 def save(results: dict[tuple[str, str], list[dict]], logdir: str) -> None:
   """Writes `generalisation.json` and `generalisation.md` into a folder."""
   folder = pathlib.Path(logdir)
-  (folder / 'generalisation.json').write_text(json.dumps([
+  files.write_text(folder / 'generalisation.json', json.dumps([
       {'experiment': name, 'trained': EXPERIMENTS[name].trained,
        'asked': EXPERIMENTS[name].asked, 'model': model, 'runs': measured}
       for (name, model), measured in results.items()], indent=1))
-  (folder / 'generalisation.md').write_text(markdown(results))
+  files.write_text(folder / 'generalisation.md', markdown(results))
 
 
 def _percents(shares: Sequence[float]) -> str:

@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import experiment
+from air_tf import files
 from air_tf.data import datasets
 from air_tf.data import streams
-from air_tf.plotting import canvas
 from air_tf.plotting import comparisons
+from air_tf.studies import markdown as markdown_lib
 from air_tf.training import gradient_monitor
 from air_tf.training import summaries
 from air_tf.training import trainer as trainer_lib
@@ -111,16 +112,15 @@ def measure(trainer: trainer_lib.Trainer, images: tf.Tensor,
 def markdown(result: dict) -> str:
   """Returns the result of `compare` as a table, a row an estimator and part."""
   groups = list(next(iter(result['estimators'].values()))['groups'])
-  lines = ['| estimator | part | ' + ' | '.join(groups) + ' |',
-           '|---' * (len(groups) + 2) + '|']
+  rows = []
   for name, found in result['estimators'].items():
     particles = found['num_particles']
     label = name if particles == 1 else f'{name} (K = {particles})'
     for part in PARTS:
       cells = [label if part == 'total' else '', part]
       cells += [f"{found['groups'][group][part]:.1e}" for group in groups]
-      lines.append('| ' + ' | '.join(cells) + ' |')
-  return '\n'.join(lines) + '\n'
+      rows.append(cells)
+  return markdown_lib.table(['estimator', 'part', *groups], rows)
 
 
 def save(result: dict, logdir: str) -> None:
@@ -129,14 +129,15 @@ def save(result: dict, logdir: str) -> None:
   The chart goes to TensorBoard too, under the held-out pictures.
   """
   folder = pathlib.Path(logdir)
-  (folder / 'gradient_variance.json').write_text(json.dumps(result, indent=2))
-  (folder / 'gradient_variance.md').write_text(markdown(result))
+  files.write_text(folder / 'gradient_variance.json',
+                   json.dumps(result, indent=2))
+  files.write_text(folder / 'gradient_variance.md', markdown(result))
   chart = comparisons.variance_bars({
       name: {group: values['total'] for group, values in x['groups'].items()}
       for name, x in result['estimators'].items()})
-  canvas.save(chart, folder / 'figures' / 'gradient_variance.png')
   writer = summaries.Writer(folder)
-  writer.image('gradient_variance', canvas.rgb(chart), result['step'])
+  writer.figure('gradient_variance', chart, result['step'],
+                folder / 'figures' / 'gradient_variance.png')
   writer.flush()
 
 

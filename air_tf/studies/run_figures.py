@@ -9,11 +9,10 @@ import pathlib
 
 from matplotlib import figure
 import numpy as np
-from PIL import Image
 import tensorflow as tf
 
-from air_tf import errors
 from air_tf import experiment
+from air_tf import files
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf.data import datasets
@@ -47,7 +46,7 @@ def make(logdir: str, out: str | None = None) -> dict:
     `step`, the checkpoint's iteration, and `figures`, the paths.
 
   Raises:
-    errors.UserError: if there is no such run, or `out` cannot be written to.
+    errors.UserError: if there is no such run, or `out` cannot be written.
   """
   trainer = experiment.restore(logdir)
   folder = run_folder.RunFolder(logdir)
@@ -59,20 +58,13 @@ def make(logdir: str, out: str | None = None) -> dict:
   answers = predictions_lib.collect(model, scenes.images)
   writer = summaries.Writer(folder.path)
   paths = []
-  try:
-    for name, fig in _figures(
-        trainer.average, model, answers, scenes, folder.metrics()):
-      paths.append(str(target / f'{name}.png'))
-      canvas.save(fig, paths[-1])
-      writer.image(f'figures/{name}', canvas.rgb(fig), step)
-    # The scene of the film strip as it is, for trying the model on.
-    paths.append(str(target / 'example.png'))
-    Image.fromarray(
-        scenes.images[_example(answers, scenes.counts)]).save(paths[-1])
-  except OSError as error:
-    raise errors.UserError(
-        f'{paths[-1]}: cannot be written to ({error.strerror}); wanted a '
-        'folder that can be made or written.') from error
+  for name, fig in _figures(
+      trainer.average, model, answers, scenes, folder.metrics()):
+    paths.append(str(target / f'{name}.png'))
+    writer.figure(f'figures/{name}', fig, step, paths[-1])
+  # The scene of the film strip as it is, for trying the model on.
+  paths.append(str(target / 'example.png'))
+  files.write_png(paths[-1], scenes.images[_example(answers, scenes.counts)])
   writer.flush()
   return {'step': step, 'figures': paths}
 

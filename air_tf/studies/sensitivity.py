@@ -14,6 +14,7 @@ import pathlib
 import numpy as np
 
 from air_tf import config as config_lib
+from air_tf import files
 from air_tf.plotting import canvas
 from air_tf.plotting import comparisons
 from air_tf.studies import sweep
@@ -102,7 +103,7 @@ def save(grids: dict[tuple[str, str], np.ndarray], logdir: str) -> None:
   canvas.save(comparisons.heat_maps(
       grids, OUTPUTS, dataclasses.asdict(config_lib.Config())),
                folder / 'sensitivity.png')
-  (folder / 'sensitivity.json').write_text(json.dumps([
+  files.write_text(folder / 'sensitivity.json', json.dumps([
       {'recipe': recipe, 'output': output,
        'rows': dict([OUTPUTS[output][0]]),
        'columns': dict([OUTPUTS[output][1]]),

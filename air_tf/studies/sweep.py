@@ -19,6 +19,7 @@ from typing import NamedTuple
 from absl import logging
 
 from air_tf import errors
+from air_tf import files
 
 __all__ = ['Outcome', 'Run', 'outcome', 'run_all']
 
@@ -143,7 +144,7 @@ def _end(ended: _Process) -> Outcome:
   error = '' if code == 0 else (lines or ['no message'])[-1]
   if code == errors.UserError.exit_code:
     raise errors.UserError(f'{run.folder}: {error}')
-  (run.folder / 'sweep.json').write_text(json.dumps({
+  files.write_text(run.folder / 'sweep.json', json.dumps({
       'arguments': list(run.arguments), 'exit_code': code, 'error': error}))
   if code != 0:
     logging.warning('%s ended with exit code %d: %s', run.folder, code, error)

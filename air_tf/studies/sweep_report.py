@@ -5,8 +5,10 @@ import json
 import pathlib
 import statistics
 
+from air_tf import files
 from air_tf.plotting import canvas
 from air_tf.plotting import comparisons
+from air_tf.studies import markdown as markdown_lib
 from air_tf.studies import sweep
 from air_tf.training import run_folder
 
@@ -44,7 +46,7 @@ def markdown(report: dict) -> str:
   heads += [f'{unit} to {100 * level:g} %' for level in LEVELS
             for unit in ('iterations', 'seconds')]
   heads += ['ELBO', 'ms an iteration', 'failed']
-  lines = ['| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|']
+  rows = []
   for name, found in report['recipes'].items():
     accuracy = found['count_accuracy']
     cells = [name, f"{found['successes']} of {found['num_runs']}"]
@@ -55,15 +57,15 @@ def markdown(report: dict) -> str:
         cells.append(_median(reached, unit, found['num_runs']))
     cells += [_number(found['elbo']), _number(
         found['milliseconds_per_iteration']), str(found['failed'])]
-    lines.append('| ' + ' | '.join(cells) + ' |')
-  return '\n'.join(lines) + '\n'
+    rows.append(cells)
+  return markdown_lib.table(heads, rows)
 
 
 def save(report: dict, logdir: str) -> None:
   """Writes `report.json`, `report.md` and `curves.png` into a folder."""
   folder = pathlib.Path(logdir)
-  (folder / 'report.json').write_text(json.dumps(report, indent=1))
-  (folder / 'report.md').write_text(markdown(report))
+  files.write_text(folder / 'report.json', json.dumps(report, indent=1))
+  files.write_text(folder / 'report.md', markdown(report))
   canvas.save(comparisons.accuracy_curves(
       {name: [(run['iterations'], run['accuracies']) for run in found['runs']]
        for name, found in report['recipes'].items()},

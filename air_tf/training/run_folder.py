@@ -10,7 +10,6 @@
 import dataclasses
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import re
@@ -20,6 +19,7 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import files
 
 __all__ = ['RunFolder']
 
@@ -49,21 +49,18 @@ class RunFolder:
     """Starts a run in a new folder, or prepares to go on with the same one.
 
     Raises:
-      errors.UserError: if the folder cannot be written to or holds a run with
+      errors.UserError: if the folder cannot be written or holds a run with
         another configuration.
     """
     if self._saved():
       self._require_same_run(config)
-    try:
+    with files.unwritable_as_user_error(f'--logdir={self.path}'):
       self._checkpoints.mkdir(parents=True, exist_ok=True)
-      _write(self.path / 'versions.json', json.dumps(_versions(), indent=2))
-      _write(self.path / 'config.json',
-             json.dumps(dataclasses.asdict(config), indent=2))
-      _write(self.path / 'flags.txt', _flagfile(config))
-    except OSError as error:
-      raise errors.UserError(
-          f'--logdir={self.path}: cannot be written to ({error.strerror}); '
-          'wanted a folder that can be made or written.') from error
+    files.write_text(self.path / 'versions.json',
+                     json.dumps(_versions(), indent=2))
+    files.write_text(self.path / 'config.json',
+                     json.dumps(dataclasses.asdict(config), indent=2))
+    files.write_text(self.path / 'flags.txt', _flagfile(config))
 
   def config(self) -> config_lib.Config:
     """Returns the configuration of the run.
@@ -116,7 +113,8 @@ class RunFolder:
   def truncate_metrics(self, iteration: int) -> None:
     """Drops the lines that a resumed run is going to write again."""
     kept = [line for line in self.metrics() if line['step'] <= iteration]
-    _write(self._metrics, ''.join(json.dumps(line) + '\n' for line in kept))
+    files.write_text(
+        self._metrics, ''.join(json.dumps(line) + '\n' for line in kept))
 
   def save(self, checkpoint: tf.train.Checkpoint, iteration: int) -> None:
     """Writes a checkpoint, whole or not at all, and drops old ones."""
@@ -197,10 +195,3 @@ def _flagfile(config: config_lib.Config) -> str:
 def _versions() -> dict[str, str]:
   return {'python': platform.python_version()} | {
       name: importlib.metadata.version(name) for name in _PACKAGES}
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-  """Writes a small file, whole or not at all."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  temporary.write_text(text)
-  os.replace(temporary, path)

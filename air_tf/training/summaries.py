@@ -2,8 +2,11 @@
 
 import pathlib
 
+from matplotlib import figure
 import numpy as np
 import tensorflow as tf
+
+from air_tf.plotting import canvas
 
 __all__ = ['Writer']
 
@@ -36,6 +39,16 @@ class Writer:
     """Writes a picture, uint8 `[rows, columns, 3]`, among the held-out ones."""
     with self._writers['test'].as_default(step=iteration):
       tf.summary.image(name, pixels[np.newaxis])
+
+  def figure(self, name: str, fig: figure.Figure, iteration: int,
+             path: str | pathlib.Path) -> None:
+    """Writes a figure, among the held-out ones and as a PNG file.
+
+    Raises:
+      errors.UserError: if the file cannot be written.
+    """
+    canvas.save(fig, path)
+    self.image(name, canvas.rgb(fig), iteration)
 
   def flush(self) -> None:
     """Hands everything to the file system."""
