@@ -54,8 +54,8 @@ def test_the_two_recipes_of_the_blog_differ_where_they_say():
   text, code = (run('-c', PARSE, flagfile(name), cwd=ROOT / 'bin')
                 for name in ('blog', 'blog_code'))
   assert {name for name in text if text[name] != code[name]} == {
-      'decoder_scale', 'estimator', 'object_size_stddev', 'steps_bias',
-      'steps_scale', 'success_final', 'success_init', 'where_scale',
+      'decoder_init_scale', 'estimator', 'scale_prior_stddev', 'steps_bias',
+      'steps_init_scale', 'success_final', 'success_init', 'where_init_scale',
       'where_stddev_init'}
 
 
