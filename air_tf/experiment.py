@@ -25,7 +25,7 @@ from air_tf.training import strategy
 from air_tf.training import summaries
 from air_tf.training import trainer as trainer_lib
 
-__all__ = ['Experiment', 'restore', 'run']
+__all__ = ['Experiment', 'run']
 
 _TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
 _PICTURED = 10  # Scenes in the progress figure.
@@ -68,22 +68,6 @@ def run(config: config_lib.Config, logdir: str,
       saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
     devices.max_over_workers(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
-
-
-def restore(logdir: str) -> trainer_lib.Trainer:
-  """Returns the trainer of a run as its newest checkpoint left it.
-
-  Raises:
-    errors.UserError: if the folder holds no run, or no checkpoint.
-  """
-  folder = run_folder.RunFolder(logdir)
-  config = folder.config()
-  trainer = trainer_lib.Trainer(config)
-  if not folder.restore(tf.train.Checkpoint(trainer=trainer)):
-    raise errors.UserError(
-        f'--logdir={logdir}: the run has no checkpoint yet; wanted one. Train '
-        f'at least --checkpoint_every={config.checkpoint_every} iterations.')
-  return trainer
 
 
 class Experiment:

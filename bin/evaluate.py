@@ -44,13 +44,14 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
         'another by bin/export.py --max_steps.')
-  from air_tf.evaluation import report  # Takes seconds: it imports TensorFlow.
+  from air_tf import run as run_lib  # Takes seconds: it imports TensorFlow.
+  from air_tf.evaluation import report
   rest = (_SCENES.value, _IMPORTANCE_SAMPLES.value,
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())
   if _LOGDIR.value is not None:
-    result = report.of_run(_LOGDIR.value, *rest, _MAX_STEPS.value)
+    result = run_lib.Run(_LOGDIR.value).evaluate(*rest, _MAX_STEPS.value)
   else:
-    result = report.of_saved_model(_SAVED_MODEL.value, *rest)
+    result = run_lib.LoadedModel(_SAVED_MODEL.value).evaluate(*rest)
   print(report.table(result))
   return result
 

@@ -25,13 +25,13 @@ _MAX_STEPS = flags.DEFINE_integer(
 def main(arguments: list[str]) -> dict:
   """Restores the run and saves its averaged model."""
   cli.no_arguments(arguments)
-  from air_tf import experiment  # Takes seconds: it imports TensorFlow.
+  from air_tf import run as run_lib  # Takes seconds: it imports TensorFlow.
   from air_tf.serving import saved_model
-  trainer = experiment.restore(_LOGDIR.value)
+  run = run_lib.Run(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
-  model, num_steps_prior = trainer.averaged_model(_MAX_STEPS.value)
+  model, num_steps_prior = run.trainer.averaged_model(_MAX_STEPS.value)
   saved_model.save(model, out, num_steps_prior)
-  return {'saved_model': out, 'step': int(trainer.iteration)}
+  return {'saved_model': out, 'step': run.step}
 
 
 if __name__ == '__main__':

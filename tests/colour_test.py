@@ -11,9 +11,9 @@ import tiny
 
 from air_tf import errors
 from air_tf import experiment
+from air_tf import run as run_lib
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
-from air_tf.evaluation import report
 from air_tf.plotting import canvas
 from air_tf.serving import predictor as predictor_lib
 from air_tf.studies import downstream
@@ -47,7 +47,7 @@ def test_the_folder_says_that_the_run_is_in_colour(run):
 
 
 def test_every_channel_is_trained(run):
-  trainer = experiment.restore(str(run))
+  trainer = run_lib.Run(run).trainer
   fresh = trainer_lib.Trainer(trainer.config)
   def moved(name):
     after, before = (
@@ -61,17 +61,17 @@ def test_every_channel_is_trained(run):
 
 
 def test_a_run_and_its_saved_model_evaluate_alike(run, predictor, tmp_path):
-  found = report.of_run(str(run), num_samples=2)
+  found = run_lib.Run(run).evaluate(num_samples=2)
   assert {'localisation', 'confusion', 'log_likelihood_bound'} <= set(found)
   path, = (run.parent / 'cache').glob('test-*.npz')
-  scenes = report._read(str(path), predictor.image_shape)
-  loaded = report.evaluate(predictor.signatures, scenes, None)
+  model = run_lib.LoadedModel(run / 'saved_model')
+  loaded = model.evaluate(str(path))
   for name in ('elbo', 'reconstruction_mse', 'count_accuracy'):
     np.testing.assert_allclose(loaded[name], found[name], rtol=1e-4)
   grey = tmp_path / 'grey.npz'
   np.savez(grey, images=tiny.scenes(4).images)
-  with pytest.raises(errors.UserError, match='wanted 16 x 16 pixels in colour'):
-    report._read(str(grey), predictor.image_shape)
+  with pytest.raises(errors.UserError, match='expected 16 x 16 pixels in colour'):
+    model.evaluate(str(grey))
 
 
 def test_saved_model_draws_in_colour_what_it_explained(predictor):

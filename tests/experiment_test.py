@@ -18,8 +18,8 @@ import tiny
 
 from air_tf import errors
 from air_tf import experiment
+from air_tf import run as run_lib
 from air_tf.data import scene_files
-from air_tf.evaluation import report
 from air_tf.training import run_folder
 from air_tf.training import strategy
 
@@ -245,7 +245,7 @@ def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):
   assert 'count_accuracy' not in result and np.isfinite(result['elbo'])
   counted = tmp_path / 'counted.npz'
   scene_files.write(str(counted), scenes)
-  evaluated = report.of_run(str(tmp_path / 'run'), str(counted))
+  evaluated = run_lib.Run(tmp_path / 'run').evaluate(str(counted))
   assert evaluated['scenes'] == 30 and 'count_accuracy' in evaluated
 
 
@@ -263,7 +263,7 @@ def test_evaluate_agrees_with_the_last_line(finished):
   assert output[0].startswith('count accuracy')
   # The same again, here: to the last digit.
   assert found == json.loads(json.dumps(
-      report.of_run(str(folder), num_samples=2)))
+      run_lib.Run(folder).evaluate(num_samples=2)))
 
 
 def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):

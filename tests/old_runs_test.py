@@ -10,8 +10,8 @@ import tensorflow as tf
 import tiny
 
 from air_tf import config as config_lib
-from air_tf import experiment
 from air_tf import explain as explain_lib
+from air_tf import run as run_lib
 from air_tf.training import run_folder
 from air_tf.training import trainer as trainer_lib
 
@@ -21,7 +21,7 @@ RUNS = pathlib.Path(__file__).with_name('old_runs')
 @pytest.mark.parametrize('name', ['air_rebar', 'dair'])
 def test_an_old_run_loads_to_the_bit_and_trains_on(name):
   expected = json.loads((RUNS / name / 'expected.json').read_text())
-  trainer = experiment.restore(str(RUNS / name))
+  trainer = run_lib.Run(RUNS / name).trainer
   parts = sorted(v.numpy().tobytes() for v in trainer.variables)
   assert hashlib.sha256(b''.join(parts)).hexdigest() == expected['digest']
   answer = explain_lib.explain(trainer.average, tiny.images())

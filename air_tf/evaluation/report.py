@@ -3,14 +3,10 @@
 Letters: `N` scenes, `K` samples of the importance-weighted bound.
 """
 
-import os
-
 import numpy as np
 
 from air_tf import errors
-from air_tf import experiment
 from air_tf import likelihood
-from air_tf.data import datasets
 from air_tf.data import npz
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
@@ -18,62 +14,10 @@ from air_tf.evaluation import counting
 from air_tf.evaluation import linear_probe as linear_probe_lib
 from air_tf.evaluation import localisation
 from air_tf.evaluation import predictions as predictions_lib
-from air_tf.serving import predictor as predictor_lib
-from air_tf.serving import saved_model
 
-__all__ = ['evaluate', 'of_run', 'of_saved_model', 'table']
+__all__ = ['evaluate', 'read_scenes', 'table']
 
 _BOUNDS = (1, 10, 100)  # Numbers of samples at which a bound is told.
-_PROBED = 5_000  # Training scenes whose codes the linear probe is fitted on.
-
-
-def of_run(logdir: str, scenes: str | None = None, num_samples: int = 0,
-           progress: bool = False, max_steps: int | None = None) -> dict:
-  """Evaluates a run as its newest checkpoint left it.
-
-  Args:
-    logdir: folder of the run.
-    scenes: path of a scene file; the held-out scenes of the run, if None.
-    num_samples: K, 0 for no bound.
-    progress: whether to show a bar while the bound is computed.
-    max_steps: T; that of training, if None.
-
-  Returns:
-    `step`, the checkpoint's iteration, and as `evaluate`. The linear probe is
-    fitted on objects of training scenes.
-
-  Raises:
-    errors.UserError: if there is no such run, or the scenes do not suit it.
-  """
-  trainer = experiment.restore(logdir)
-  config = trainer.config
-  pools, test = datasets.load(config)
-  if scenes is not None:
-    test = _read(scenes, config.image_shape)
-  model = saved_model.ExportedAIR(*trainer.averaged_model(max_steps))
-  train = scenes_lib.Scenes(
-      *(x if x is None else x[:_PROBED] for x in pools(0)))
-  return {'step': int(trainer.iteration)} | evaluate(
-      model.endpoints, test, train, num_samples, progress)
-
-
-def of_saved_model(path: str | os.PathLike, scenes: str, num_samples: int = 0,
-                   progress: bool = False) -> dict:
-  """Evaluates a SavedModel on a scene file; see `of_run` for the rest.
-
-  The linear probe is fitted on the first half of the scenes and scored on the
-  second, because the training scenes are not known.
-
-  Raises:
-    errors.UserError: if the model or the scenes cannot be used.
-  """
-  predictor = predictor_lib.Predictor(path)
-  if 'score' not in predictor.signatures:
-    raise errors.UserError(
-        f'--saved_model={path}: has no signature `score`; wanted one written '
-        'by this version. Write it again with bin/export.py, or give --logdir.')
-  test = _read(scenes, predictor.image_shape)
-  return evaluate(predictor.signatures, test, None, num_samples, progress)
 
 
 def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
@@ -154,13 +98,18 @@ def table(result: dict) -> str:
   return '\n'.join(lines)
 
 
-def _read(path: str, shape: tuple[int, ...]) -> scenes_lib.Scenes:
+def read_scenes(path: str, image_shape: tuple[int, ...]) -> scenes_lib.Scenes:
+  """Returns the scenes of a file, if their images suit a model.
+
+  Raises:
+    errors.UserError: if they do not, or the file is not a scene file.
+  """
   scenes = scene_files.read(path)
   found = scenes.images.shape[1:]
-  if found != shape:
+  if found != image_shape:
     raise errors.UserError(
-        f'--scenes={path}: images: found {npz.describe_image(found)}; wanted '
-        f'{npz.describe_image(shape)}, as the model was trained on.')
+        f'--scenes={path}: images: found {npz.describe_image(found)}, expected '
+        f'{npz.describe_image(image_shape)}, as the model was trained on.')
   return scenes
 
 

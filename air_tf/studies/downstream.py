@@ -18,13 +18,12 @@ import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import errors
-from air_tf import experiment
+from air_tf import run as run_lib
 from air_tf.data import datasets
 from air_tf.data import digits as digits_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.plotting import curves
-from air_tf.serving import saved_model
 from air_tf.training import run_folder
 from air_tf.training import summaries
 
@@ -55,8 +54,8 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
   Raises:
     errors.UserError: if there is no such run, or its scenes come from a file.
   """
-  trainer = experiment.restore(logdir)
-  config = trainer.config
+  opened = run_lib.Run(logdir)
+  config = opened.config
   if config.scenes:
     raise errors.UserError(
         f'--logdir={logdir}: was trained on --scenes={config.scenes}; wanted a '
@@ -64,13 +63,11 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
   digits = digits_lib.load(config.digits)
   train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
   test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
-  model = saved_model.ExportedAIR(
-      trainer.average, trainer.num_steps_prior()).endpoints
   inputs = {
-      'latents': [latents(predictions_lib.collect(model, scenes.images))
+      'latents': [latents(predictions_lib.collect(opened.signatures, scenes.images))
                   for scenes in (train, test)],
       'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
-  result = {'step': int(trainer.iteration), 'num_labels': list(num_labels)}
+  result = {'step': opened.step, 'num_labels': list(num_labels)}
   for task in _TASKS:
     truth, wanted = targets(train)[task], targets(test)[task]
     result[task] = {

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from air_tf import errors
-from air_tf import experiment
 from air_tf import files
+from air_tf import run as run_lib
 from air_tf.data import datasets
 from air_tf.evaluation import counting
 from air_tf.studies import markdown as markdown_lib
@@ -85,18 +85,18 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
   ended = sweep.outcome(run)
   if ended is None or ended.exit_code != 0:
     return None
-  trainer = experiment.restore(str(run.folder))
-  model, _ = trainer.averaged_model(MAX_STEPS)
+  opened = run_lib.Run(run.folder)
+  model, _ = opened.trainer.averaged_model(MAX_STEPS)
 
   def ask(counts):
     _, scenes = datasets.load(dataclasses.replace(
-        trainer.config, counts=counts, max_steps=MAX_STEPS))
+        opened.config, counts=counts, max_steps=MAX_STEPS))
     predicted = counting.Evaluator(model, scenes).counts()
     found = counting.count_metrics(predicted, scenes.counts)
     return found['count_accuracy'], np.bincount(
         predicted, minlength=MAX_STEPS + 1).tolist()
 
-  seen, _ = ask(trainer.config.counts)
+  seen, _ = ask(opened.config.counts)
   right, counted = ask((asked,))
   return {'seen': seen, 'asked': right, 'counted': counted}
 

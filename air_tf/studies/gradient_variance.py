@@ -14,9 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import config as config_lib
-from air_tf import experiment
 from air_tf import files
-from air_tf.data import datasets
+from air_tf import run as run_lib
 from air_tf.data import streams
 from air_tf.plotting import comparisons
 from air_tf.studies import markdown as markdown_lib
@@ -49,9 +48,9 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
   Raises:
     errors.UserError: if there is no such run, or no checkpoint of it.
   """
-  run = experiment.restore(logdir)
-  config = run.config
-  scenes = datasets.load(config)[0](0).images
+  opened = run_lib.Run(logdir)
+  run, config = opened.trainer, opened.config
+  scenes = opened.scenes.train.images
   images = streams.to_pixels(tf.constant(scenes[:config.batch_size]))
   results = {}
   for name in names:
@@ -60,7 +59,7 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
       trainer.train_auxiliary(tf.constant(scenes), tf.constant(warm_up))
     results[name] = {'num_particles': trainer.config.particles,
                      'groups': measure(trainer, images, repeats)}
-  return {'step': int(run.iteration), 'trained_with': config.estimator,
+  return {'step': opened.step, 'trained_with': config.estimator,
           'batch_size': config.batch_size, 'repeats': repeats,
           'estimators': results}
 

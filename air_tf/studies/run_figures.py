@@ -11,11 +11,10 @@ from matplotlib import figure
 import numpy as np
 import tensorflow as tf
 
-from air_tf import experiment
 from air_tf import files
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
-from air_tf.data import datasets
+from air_tf import run as run_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import predictions as predictions_lib
@@ -23,8 +22,6 @@ from air_tf.plotting import canvas
 from air_tf.plotting import curves
 from air_tf.plotting import explanations
 from air_tf.plotting import gallery
-from air_tf.serving import saved_model
-from air_tf.training import run_folder
 from air_tf.training import summaries
 
 __all__ = ['make']
@@ -48,25 +45,21 @@ def make(logdir: str, out: str | None = None) -> dict:
   Raises:
     errors.UserError: if there is no such run, or `out` cannot be written.
   """
-  trainer = experiment.restore(logdir)
-  folder = run_folder.RunFolder(logdir)
-  step = int(trainer.iteration)
-  target = pathlib.Path(out) if out else folder.path / 'figures'
-  _, scenes = datasets.load(trainer.config)
-  model = saved_model.ExportedAIR(
-      trainer.average, trainer.num_steps_prior()).endpoints
-  answers = predictions_lib.collect(model, scenes.images)
-  writer = summaries.Writer(folder.path)
+  run = run_lib.Run(logdir)
+  target = pathlib.Path(out) if out else run.path / 'figures'
+  scenes = run.test
+  answers = predictions_lib.collect(run.signatures, scenes.images)
+  writer = summaries.Writer(run.path)
   paths = []
   for name, fig in _figures(
-      trainer.average, model, answers, scenes, folder.metrics()):
+      run.model, run.signatures, answers, scenes, run.history()):
     paths.append(str(target / f'{name}.png'))
-    writer.figure(f'figures/{name}', fig, step, paths[-1])
+    writer.figure(f'figures/{name}', fig, run.step, paths[-1])
   # The scene of the film strip as it is, for trying the model on.
   paths.append(str(target / 'example.png'))
   files.write_png(paths[-1], scenes.images[_example(answers, scenes.counts)])
   writer.flush()
-  return {'step': step, 'figures': paths}
+  return {'step': run.step, 'figures': paths}
 
 
 def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,

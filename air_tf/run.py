@@ -1,0 +1,248 @@
+"""Opens what training left: a run folder, or a SavedModel.
+
+Letters: `N` images, `[H, W]` image (`[H, W, 3]` in colour).
+"""
+
+import functools
+import os
+import pathlib
+
+from numpy import typing as npt
+import tensorflow as tf
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf import model as model_lib
+from air_tf import prior
+from air_tf.data import scenes as scenes_lib
+from air_tf.data import splits
+from air_tf.evaluation import predictions as predictions_lib
+from air_tf.evaluation import report
+from air_tf.serving import batched
+from air_tf.serving import predictor as predictor_lib
+from air_tf.serving import saved_model
+from air_tf.training import run_folder
+from air_tf.training import trainer as trainer_lib
+
+__all__ = ['LoadedModel', 'Run', 'load']
+
+_PROBED = 5_000  # Training scenes whose codes the linear probe is fitted on.
+
+
+def load(path: str | os.PathLike) -> 'Run | LoadedModel':
+  """Opens a run folder, or a SavedModel folder.
+
+  Both can `explain` images. A run also knows its configuration, its scenes and
+  its history; it takes some seconds to open.
+
+  Args:
+    path: a folder that `bin/train.py` or `air_tf.train` wrote, or the
+      `saved_model` folder in it.
+
+  Raises:
+    errors.UserError: if there is neither, or the run has no checkpoint yet.
+  """
+  folder = pathlib.Path(path)
+  if (folder / 'saved_model.pb').exists():
+    return LoadedModel(folder)
+  if (folder / 'config.json').exists():
+    return Run(folder)
+  found = 'a folder with neither' if folder.is_dir() else 'no such folder'
+  raise errors.UserError(
+      f'{path}: found {found}, expected a run (config.json) or a SavedModel '
+      '(saved_model.pb); give the --logdir of bin/train.py, or the '
+      '`saved_model` folder in it.')
+
+
+class LoadedModel:
+  """A SavedModel of AIR.
+
+  Attributes:
+    path: of its folder.
+    signatures: its functions by name; see docs/saved_model.md.
+    image_shape: `(H, W)` of the images that it takes; `(H, W, 3)` in colour.
+    max_steps: T, the most objects that it counts.
+  """
+
+  def __init__(self, path: str | os.PathLike):
+    """Loads it.
+
+    Raises:
+      errors.UserError: if the folder holds no SavedModel of AIR.
+    """
+    self.path = pathlib.Path(path)
+    predictor = predictor_lib.Predictor(path)
+    self.signatures = predictor.signatures
+    self.image_shape = predictor.image_shape
+    self.max_steps = predictor.max_steps
+
+  def explain(self, images: npt.ArrayLike) -> batched.Explanation:
+    """Counts, places and redraws the objects of images.
+
+    Args:
+      images: `[N, H, W]`, uint8, or floats in 0 ... 1. One image is
+        `image[np.newaxis]`.
+
+    Returns:
+      Arrays, each with first axis N; equal images, equal answers.
+
+    Raises:
+      errors.UserError: if `images` have another shape, type or range.
+    """
+    return batched.explain(
+        self.signatures['serving_default'], images, self.image_shape)
+
+  def evaluate(self, scenes: str, num_samples: int = 0,
+               progress: bool = False) -> dict:
+    """Evaluates the model on a scene file; see `report.evaluate`.
+
+    The linear probe is fitted on the first half of the scenes and scored on the
+    second, because the training scenes are not known.
+
+    Args:
+      scenes: path of a scene file.
+      num_samples: K of the bound on log p(x); 0 for none.
+      progress: whether to show a bar while the bound is computed.
+
+    Raises:
+      errors.UserError: if the model or the scenes cannot be used.
+    """
+    score = self.signatures.get('score')
+    if score is None or 'log_likelihood' not in score.structured_outputs:
+      raise errors.UserError(
+          f'{self.path}: found no signature `score` of this version; expected '
+          'a SavedModel written by it. Write it again with bin/export.py, or '
+          'evaluate the run itself.')
+    return report.evaluate(
+        self.signatures, report.read_scenes(scenes, self.image_shape), None,
+        num_samples, progress)
+
+  def __repr__(self) -> str:
+    """One line."""
+    size = ' x '.join(map(str, self.image_shape))
+    return (f"LoadedModel('{self.path}', images {size}, up to "
+            f'{self.max_steps} objects)')
+
+
+class Run:
+  """A run, as its newest checkpoint left it.
+
+  Attributes:
+    path: of its folder.
+    config: its configuration.
+    trainer: its state; `trainer.train` continues from here, in memory only.
+    model: the averaged model, which is what is evaluated and exported.
+    num_steps_prior: p(n) at this point of training, batch shape `[]`.
+  """
+
+  def __init__(self, path: str | os.PathLike):
+    """Restores it.
+
+    Raises:
+      errors.UserError: if the folder holds no run, or no checkpoint.
+    """
+    self.path = pathlib.Path(path)
+    self._folder = run_folder.RunFolder(path)
+    self.config: config_lib.Config = self._folder.config()
+    self.trainer = trainer_lib.Trainer(self.config)
+    if not self._folder.restore(tf.train.Checkpoint(trainer=self.trainer)):
+      raise errors.UserError(
+          f'--logdir={path}: found a run without a checkpoint, expected one; '
+          'train it for at least '
+          f'--checkpoint_every={self.config.checkpoint_every} iterations.')
+    self.model: model_lib.AIRModel
+    self.num_steps_prior: prior.NumStepsDistribution
+    self.model, self.num_steps_prior = self.trainer.averaged_model()
+
+  @property
+  def step(self) -> int:
+    """The iteration of the checkpoint."""
+    return int(self.trainer.iteration)
+
+  @property
+  def image_shape(self) -> tuple[int, ...]:
+    """`(H, W)` of the images that it takes; `(H, W, 3)` in colour."""
+    return self.config.image_shape
+
+  @property
+  def max_steps(self) -> int:
+    """T, the most objects that it counts."""
+    return self.config.max_steps
+
+  @functools.cached_property
+  def scenes(self) -> splits.Splits:
+    """The scenes it was trained on and those held out, made on first use."""
+    return splits.load(self.config)
+
+  @property
+  def test(self) -> scenes_lib.Scenes:
+    """The held-out scenes."""
+    return self.scenes.test
+
+  def history(self) -> list[dict]:
+    """Returns the evaluations so far, the lines of `metrics.jsonl`."""
+    return self._folder.metrics()
+
+  @functools.cached_property
+  def signatures(self) -> predictions_lib.Signatures:
+    """The functions of its SavedModel, by name; see docs/saved_model.md."""
+    return self.signatures_with(None)
+
+  @functools.cached_property
+  def _serve(self) -> batched.Serve:
+    return self.signatures['serving_default'].get_concrete_function()
+
+  def signatures_with(self, max_steps: int | None) -> (
+      predictions_lib.Signatures):
+    """Returns the functions for up to another number of objects.
+
+    Args:
+      max_steps: T; that of training, if None.
+    """
+    return saved_model.ExportedAIR(
+        *self.trainer.averaged_model(max_steps)).endpoints
+
+  def explain(self, images: npt.ArrayLike) -> batched.Explanation:
+    """Counts, places and redraws the objects of images.
+
+    Args:
+      images: `[N, H, W]`, uint8, or floats in 0 ... 1. One image is
+        `image[np.newaxis]`.
+
+    Returns:
+      Arrays, each with first axis N; equal images, equal answers.
+
+    Raises:
+      errors.UserError: if `images` have another shape, type or range.
+    """
+    return batched.explain(self._serve, images, self.image_shape)
+
+  def evaluate(self, scenes: str | None = None, num_samples: int = 0,
+               progress: bool = False, max_steps: int | None = None) -> dict:
+    """Evaluates the averaged model.
+
+    Args:
+      scenes: path of a scene file; the held-out scenes, if None.
+      num_samples: K of the bound on log p(x); 0 for none.
+      progress: whether to show a bar while the bound is computed.
+      max_steps: T; that of training, if None.
+
+    Returns:
+      `step`, and as `report.evaluate`. The linear probe is fitted on objects of
+      training scenes.
+
+    Raises:
+      errors.UserError: if the scenes cannot be had, or do not suit the model.
+    """
+    test = (self.test if scenes is None
+            else report.read_scenes(scenes, self.image_shape))
+    train = scenes_lib.Scenes(
+        *(x if x is None else x[:_PROBED] for x in self.scenes.train))
+    return {'step': self.step} | report.evaluate(
+        self.signatures_with(max_steps), test, train, num_samples, progress)
+
+  def __repr__(self) -> str:
+    """One line."""
+    size = ' x '.join(map(str, self.image_shape))
+    return (f"Run('{self.path}', step {self.step:,}, images {size}, up to "
+            f'{self.max_steps} objects)')
