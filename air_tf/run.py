@@ -59,7 +59,7 @@ class LoadedModel:
 
   Attributes:
     path: of its folder.
-    signatures: its functions by name; see docs/saved_model.md.
+    signatures: its functions by name; see docs/inference.md.
     image_shape: `(H, W)` of the images that it takes; `(H, W, 3)` in colour.
     max_steps: T, the most objects that it counts.
   """
@@ -185,7 +185,7 @@ class Run:
 
   @functools.cached_property
   def signatures(self) -> predictions_lib.Signatures:
-    """The functions of its SavedModel, by name; see docs/saved_model.md."""
+    """The functions of its SavedModel, by name; see docs/inference.md."""
     return self.signatures_with(None)
 
   @functools.cached_property

@@ -73,6 +73,8 @@ class ExportedAIR(tf.Module):
       return likelihood.score(
           model, images, prior.NumStepsDistribution(prior_logits), seed)
 
+    # Loaded, the SavedModel is callable: `tf.saved_model.load(path)(images)`.
+    self.__call__ = serve
     self.endpoints = {'serving_default': serve, 'decode': decode,
                       'sample': sample, 'score': score}
 

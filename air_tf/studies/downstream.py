@@ -64,8 +64,9 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
   train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
   test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
   inputs = {
-      'latents': [latents(predictions_lib.collect(opened.signatures, scenes.images))
-                  for scenes in (train, test)],
+      'latents': [
+          latents(predictions_lib.collect(opened.signatures, scenes.images))
+          for scenes in (train, test)],
       'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
   result = {'step': opened.step, 'num_labels': list(num_labels)}
   for task in _TASKS:
