@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import scenes as scenes_lib
@@ -76,7 +77,7 @@ class LoadedModel:
     self.image_shape = predictor.image_shape
     self.max_steps = predictor.max_steps
 
-  def explain(self, images: npt.ArrayLike) -> batched.Explanation:
+  def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
     """Counts, places and redraws the objects of images.
 
     Args:
@@ -84,7 +85,7 @@ class LoadedModel:
         `image[np.newaxis]`.
 
     Returns:
-      Arrays, each with first axis N; equal images, equal answers.
+      Numpy arrays, each with first axis N; equal images, equal answers.
 
     Raises:
       errors.UserError: if `images` have another shape, type or range.
@@ -202,7 +203,7 @@ class Run:
     return saved_model.ExportedAIR(
         *self.trainer.averaged_model(max_steps)).endpoints
 
-  def explain(self, images: npt.ArrayLike) -> batched.Explanation:
+  def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
     """Counts, places and redraws the objects of images.
 
     Args:
@@ -210,7 +211,7 @@ class Run:
         `image[np.newaxis]`.
 
     Returns:
-      Arrays, each with first axis N; equal images, equal answers.
+      Numpy arrays, each with first axis N; equal images, equal answers.
 
     Raises:
       errors.UserError: if `images` have another shape, type or range.

@@ -1,20 +1,19 @@
 """Explains any number of images, a batch at a time, from numpy to numpy.
 
-Letters: `N` images, `T` most steps, `Z` size of `what`, `[H, W]` image,
-`[h, w]` glimpse; both have a last axis of 3 channels in colour.
+Letters: `N` images, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
 from collections.abc import Callable
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy import typing as npt
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf import explain as explain_lib
 
-__all__ = ['Explanation', 'Serve', 'explain', 'to_floats']
+__all__ = ['Serve', 'explain', 'to_floats']
 
 # A concrete function: the signature `serving_default` of a model.
 Serve = Callable[..., dict[str, tf.Tensor]]
@@ -23,23 +22,8 @@ _MAX_BATCH = 256
 _MAX_PIXELS = 1 << 22  # Of the canvases of one batch.
 
 
-class Explanation(NamedTuple):
-  """What the model sees in N images; rows of absent steps are zero."""
-  num_steps: np.ndarray        # int32 [N], the most likely count.
-  num_steps_probs: np.ndarray  # [N, T + 1], q(n).
-  step_probs: np.ndarray       # [N, T], P(n >= t).
-  presence: np.ndarray         # [N, T], 1. for a step that is taken, else 0.
-  where: np.ndarray            # [N, T, 3], (scale, shift_x, shift_y).
-  boxes: np.ndarray            # [N, T, 4], (y, x, height, width), in pixels.
-  what: np.ndarray             # [N, T, Z]
-  glimpses: np.ndarray         # [N, T, h, w], decoded.
-  canvases: np.ndarray         # [N, T, H, W], after each step.
-  reconstruction: np.ndarray   # [N, H, W], after the last.
-  background: np.ndarray | None = None  # [N, H, W], if it is modelled.
-
-
 def explain(serve: Serve, images: npt.ArrayLike,
-            image_shape: tuple[int, ...]) -> Explanation:
+            image_shape: tuple[int, ...]) -> explain_lib.Explanation:
   """Explains images; the memory for it does not grow with their number.
 
   Args:
@@ -48,7 +32,7 @@ def explain(serve: Serve, images: npt.ArrayLike,
     image_shape: of the images that the model takes.
 
   Returns:
-    The explanation of all of them.
+    The explanation of all of them; its fields are numpy arrays.
 
   Raises:
     errors.UserError: if `images` have another shape, type or range.
@@ -69,7 +53,7 @@ def explain(serve: Serve, images: npt.ArrayLike,
   if 'step_probs' not in result:  # A SavedModel of an earlier version.
     probs = result['num_steps_probs']
     result['step_probs'] = np.cumsum(probs[:, ::-1], axis=1)[:, -2::-1]
-  return Explanation(**result)
+  return explain_lib.Explanation(**result)
 
 
 def to_floats(images: np.ndarray) -> np.ndarray:
