@@ -17,7 +17,7 @@ from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import counting
-from air_tf.plotting import canvas
+from air_tf.plotting import explanations
 from air_tf.serving import saved_model
 from air_tf.training import gradient_monitor
 from air_tf.training import run_folder
@@ -195,13 +195,11 @@ class Experiment:
 
   def _picture(self) -> None:
     scenes, counts = self._test_scenes.images, self._test_scenes.counts
-    chosen = canvas.spread(counts, len(scenes), _PICTURED)
+    chosen = explanations.balanced_selection(counts, len(scenes), _PICTURED)
     images = streams.to_pixels(scenes[chosen])
-    explanation = explain_lib.explain(self.trainer.average, images)
-    answer = {name: value.numpy()
-              for name, value in explanation.as_dict().items()}
-    figure = canvas.progress(
-        images.numpy(), answer, None if counts is None else counts[chosen])
+    figure = explanations.progress(
+        images.numpy(), explain_lib.explain(self.trainer.average, images),
+        None if counts is None else counts[chosen])
     self._writer.figure('progress', figure, self._iteration,
                         self._folder.path / 'figures' / 'progress.png')
 

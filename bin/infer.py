@@ -91,7 +91,7 @@ def _overlay(number: int, prediction) -> None:
   boxes = prediction.boxes
   with files.unwritable_as_user_error(f'--overlay={_OVERLAY.value}'):
     path.parent.mkdir(parents=True, exist_ok=True)
-  canvas.save(canvas.draw_boxes(
+  canvas.save(canvas.plot_boxes(
       prediction.image / 255., boxes, f'{len(boxes)} objects'), path)
 
 

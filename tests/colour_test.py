@@ -125,7 +125,7 @@ def test_all_pictures_are_drawn(run):
 def test_pictures_show_each_channel_and_clip_where_objects_overlap(caplog):
   image = np.zeros([4, 4, 3])
   image[:, :2], image[:, 2:] = [1.7, 0., .5], [0., 1., 0.]
-  pixels = canvas.rgb(canvas.draw_boxes(image, np.zeros([0, 4])))
+  pixels = canvas.rgb(canvas.plot_boxes(image, np.zeros([0, 4])))
   height, width = pixels.shape[:2]
   np.testing.assert_allclose(
       pixels[height // 2, [width // 4, 3 * width // 4]],

@@ -1,4 +1,12 @@
-"""Figures. They take arrays and return Matplotlib figures.
+"""Figures: functions from arrays to Matplotlib figures, and saving them.
 
-May import: `errors`.
+Images are uint8, or floats in 0 ... 1. May import: `errors`, `files`.
 """
+
+from air_tf.plotting.canvas import plot_boxes
+from air_tf.plotting.canvas import save
+from air_tf.plotting.explanations import film_strip
+from air_tf.plotting.explanations import progress
+from air_tf.plotting.explanations import worst_errors
+
+__all__ = ['film_strip', 'plot_boxes', 'progress', 'save', 'worst_errors']

@@ -47,7 +47,7 @@ def accuracy(lines: Sequence[Mapping], num_scenes: int) -> figure.Figure:
                  key=lambda name: int(name.rpartition('/')[2]))
   curves = [('count_accuracy', 'all scenes', dict(color='black', linewidth=2.))]
   curves += [(name, f"true count {name.rpartition('/')[2]}",
-              dict(color=canvas.colour(i), marker='o', markersize=3.5))
+              dict(color=canvas.step_colour(i), marker='o', markersize=3.5))
              for i, name in enumerate(names)]
   for name, text, style in curves:
     wrong = [max(top, 1. - line.get(name, np.nan)) for line in lines]
@@ -128,16 +128,16 @@ def policy(boxes: np.ndarray, presence: np.ndarray,
   scene, step = np.nonzero(presence > 0.)
   order = np.random.RandomState(0).permutation(len(scene))  # None on top.
   scene, step = scene[order], step[order]
-  colours = np.array([canvas.colour(t) for t in range(num_steps)])
+  colors = np.array([canvas.step_colour(t) for t in range(num_steps)])
   dots = dict(s=3., alpha=.5, linewidths=0.)
   panels[0].scatter(centres[scene, step, 1], centres[scene, step, 0],
-                    c=colours[step], **dots)
+                    c=colors[step], **dots)
   panels[0].set_title('all steps', fontsize=10)
   for t, axes in enumerate(panels[1:]):
     here = scene[step == t]
-    axes.scatter(centres[here, t, 1], centres[here, t, 0], c=colours[t], **dots)
+    axes.scatter(centres[here, t, 1], centres[here, t, 0], c=colors[t], **dots)
     axes.set_title(f'glimpse {t + 1}: {len(here):,} of\n{num_scenes:,} scenes',
-                   fontsize=10, color=colours[t], fontweight='bold')
+                   fontsize=10, color=colors[t], fontweight='bold')
   for axes in panels:
     axes.set_facecolor('#222222')
     axes.set_aspect('equal')

@@ -18,10 +18,9 @@ from air_tf import run as run_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import predictions as predictions_lib
-from air_tf.plotting import canvas
 from air_tf.plotting import curves
 from air_tf.plotting import explanations
-from air_tf.plotting import gallery
+from air_tf.plotting import samples
 from air_tf.training import summaries
 
 __all__ = ['make']
@@ -68,8 +67,9 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
   """Yields the name and the figure of each picture that can be made."""
   explain = lambda chosen: _explain(signatures, scenes, chosen)
 
-  yield 'progress', canvas.progress(*explain(canvas.spread(
-      scenes.counts, len(scenes.images), _PICTURED)))
+  selected = explanations.balanced_selection(
+      scenes.counts, len(scenes.images), _PICTURED)
+  yield 'progress', explanations.progress(*explain(selected))
   yield 'policy', curves.policy(
       answers.boxes, answers.presence, scenes.images.shape[1:3])
   images, answer, _ = explain([_example(answers, scenes.counts)])
@@ -79,7 +79,8 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
   yield 'samples', _samples(model)
   if answers.presence.sum() > 2:
     yield 'traversals', _traversals(model, answers)
-  yield 'errors', explanations.worst(*explain(_worst(answers, scenes.counts)))
+  yield 'errors', explanations.worst_errors(
+      *explain(_worst(answers, scenes.counts)))
   counted = [line for line in lines if line['split'] == 'test'
              and 'count_accuracy' in line]
   if counted:
@@ -131,7 +132,7 @@ def _samples(model: model_lib.AIRModel) -> figure.Figure:
   counts = np.arange(1, model.config.max_steps + 1)
   images = model.sample_prior(
       tf.repeat(counts, _PICTURED), tf.constant(_SEED), *shape[:2])
-  return gallery.grid(
+  return samples.grid(
       tf.reshape(images, [len(counts), _PICTURED, *shape]).numpy(),
       [f'n = {n}' for n in counts])
 
@@ -142,7 +143,7 @@ def _traversals(model: model_lib.AIRModel,
   codes = answers.what[answers.presence > 0.]
   alone = answers.what[answers.num_steps == 1, 0]  # With nothing beside it.
   found = alone[0] if len(alone) else codes[0]
-  directions, shares = gallery.principal_directions(codes, _DIRECTIONS)
+  directions, shares = samples.principal_directions(codes, _DIRECTIONS)
   moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
   shape = model.config.glimpse_shape
   count = moves.shape[0] * moves.shape[1]
@@ -150,8 +151,8 @@ def _traversals(model: model_lib.AIRModel,
   images = model.decode(
       tf.cast(tf.reshape(found + moves, [count, 1, -1]), tf.float32),
       tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), *shape[:2])
-  return gallery.grid(
+  return samples.grid(
       tf.reshape(images, [*moves.shape[:2], *shape]).numpy(),
       [f'direction {i + 1}\n{100 * share:.0f} % of\nthe variance'
        for i, share in enumerate(shares)],
-      [f'{move:+d} σ' if move else 'as found' for move in _DEVIATIONS])
+      [f'{move:+d} σ' if move else 'as inferred' for move in _DEVIATIONS])
