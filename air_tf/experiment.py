@@ -64,7 +64,7 @@ def run(config: config_lib.Config, logdir: str,
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
     if devices.is_chief:
-      model, num_steps_prior = experiment.trainer.averaged_model()
+      model, num_steps_prior = experiment.trainer.ema_modeld_model()
       saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
     devices.max_over_workers(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
@@ -102,7 +102,7 @@ class Experiment:
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._evaluators = {
-        split: counting.Evaluator(self.trainer.average, scenes)
+        split: counting.Evaluator(self.trainer.ema_model, scenes)
         for split, scenes in (('train', few), ('test', test_scenes))}
     self._writer = summaries.Writer(folder.path)
     self._monitor = gradient_monitor.Monitor(self.trainer)
@@ -158,7 +158,7 @@ class Experiment:
     if pool != self._pool:
       self._pool = pool
       self._scenes = self.trainer.make_input(self._pools(pool).images)
-    means, last = self.trainer.train(
+    means, last = self.trainer.run_iterations(
         self._scenes, tf.constant(stop - self._iteration))
     self._iteration = int(self.trainer.iteration.read_value())
     for name, value in last.items():
@@ -198,7 +198,7 @@ class Experiment:
     chosen = explanations.balanced_selection(counts, len(scenes), _PICTURED)
     images = streams.to_pixels(scenes[chosen])
     figure = explanations.progress(
-        images.numpy(), explain_lib.explain(self.trainer.average, images),
+        images.numpy(), explain_lib.explain(self.trainer.ema_model, images),
         None if counts is None else counts[chosen])
     self._writer.figure('progress', figure, self._iteration,
                         self._folder.path / 'figures' / 'progress.png')

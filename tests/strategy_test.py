@@ -76,7 +76,7 @@ def test_a_run_on_two_devices_is_that_of_one_and_goes_on_there(mirrored):
       'serving_default'](images=images)
   np.testing.assert_allclose(
       served['what'][:, 0],
-      trainer.average.infer(images).what[:, 0]
+      trainer.ema_model.infer(images).what[:, 0]
       * served['presence'][:, 0, np.newaxis], rtol=1e-4, atol=1e-5)
 
 

@@ -90,7 +90,7 @@ def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
     disk.train(stream, tf.constant(iterations))
   for a, b in zip(memory.variables, disk.variables, strict=True):
     np.testing.assert_array_equal(a, b)
-  assert disk.train.experimental_get_tracing_count() == 1
+  assert disk.run_iterations.experimental_get_tracing_count() == 1
 
 
 def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):

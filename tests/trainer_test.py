@@ -5,6 +5,7 @@ import tensorflow as tf
 import tiny
 
 from air_tf import config as config_lib
+from air_tf.data import streams
 from air_tf.training import optimizers
 from air_tf.training import trainer as trainer_lib
 
@@ -27,14 +28,14 @@ def test_trains_and_reports(estimator, optimizer):
   trainer = trainer_lib.Trainer(tiny.config(
       estimator=estimator, optimizer=optimizer, learning_rate=1e-4))
   before = values(trainer.model)
-  means, last = trainer.train(SCENES, tf.constant(3))
+  means, last = trainer.run_iterations(SCENES, tf.constant(3))
   assert trainer.iteration.numpy() == 3
   assert np.all(np.isfinite(list(means.values())))
   for a, b in zip(before, values(trainer.model)):
     assert np.any(a != b)  # Every variable moves.
   assert {'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
-          'expected_num_steps', 'exploration', 'prior_log_success', 'learning_rate',
-          'gradient_norm'} <= set(last)
+          'expected_num_steps', 'exploration', 'prior_log_success',
+          'learning_rate', 'gradient_norm'} <= set(last)
   assert ('learning_signal/variance' in last) == (
       estimator in ('reinforce', 'nvil', 'nvil_per_step', 'vimco'))
   assert ('baseline_loss' in last) == estimator.startswith('nvil')
@@ -51,7 +52,8 @@ def test_baseline_of_nvil_is_trained():
 @pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
 def test_auxiliary_training_moves_the_estimator_alone(estimator):
   trainer = trainer_lib.Trainer(tiny.config(estimator=estimator))
-  model, own = values(trainer.model), trainer._auxiliary_variables()
+  model = values(trainer.model)
+  own = getattr(trainer.estimator, 'trainable_variables', ())
   before = [v.numpy() for v in own]
   trainer.train_auxiliary(SCENES, tf.constant(2))
   assert_equal(model, values(trainer.model))
@@ -65,7 +67,7 @@ def test_auxiliary_training_moves_the_estimator_alone(estimator):
     dict(estimator='nvil', moving_signal=True)])
 def test_step_compiles(options):
   trainer = trainer_lib.Trainer(tiny.config(jit_compile=True, **options))
-  _, last = trainer.train(SCENES, tf.constant(1))
+  _, last = trainer.run_iterations(SCENES, tf.constant(1))
   assert np.all(np.isfinite(list(last.values())))
 
 
@@ -128,7 +130,7 @@ def test_wake_wake_samples_are_constants():
 def test_scales_of_the_outputs_act_at_the_start(option, names):
   plain = trainer_lib.Trainer(tiny.config())
   scaled = trainer_lib.Trainer(tiny.config(**{option: 10.}))
-  for module in 'model', 'average':
+  for module in 'model', 'ema_model':
     for a, b in zip(getattr(plain, module).trainable_variables,
                     getattr(scaled, module).trainable_variables):
       factor = 10. if any(name in a.name for name in names) else 1.
@@ -145,6 +147,80 @@ def test_equal_seeds_are_bit_identical(jit_compile):
   assert_equal(values(first), values(second))
 
 
+@pytest.fixture(name='idle', scope='module')
+def _idle():
+  """A trainer that tests look at, set to an iteration, and do not train."""
+  return trainer_lib.Trainer(tiny.config(refresh_every=2))
+
+
+def test_scenes_are_taken_in_every_form(idle):
+  arrays = tiny.scenes(40)
+  stream = idle.make_input(streams.MappedImages(arrays.images, np.arange(40)))
+  expected = idle.next_images(SCENES)
+  for form in (arrays.images, SCENES, arrays, lambda pool: arrays, stream,
+               idle.make_input(arrays)):
+    np.testing.assert_array_equal(
+        idle.next_images(idle.make_input(form)), expected)
+
+
+def test_a_source_is_asked_for_the_pool_of_the_iteration(idle):
+  asked = []
+  for iteration in range(5):
+    idle.iteration.assign(iteration)
+    idle.make_input(lambda pool: asked.append(pool) or tiny.scenes())
+  assert asked == [0, 0, 1, 1, 2]
+
+
+def test_train_returns_means_and_is_traced_once():
+  one, many = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
+  each = [one.train(scenes, n)['elbo'] for scenes, n in (
+      (SCENES, 1), (SCENES.numpy(), tf.constant(1, tf.int64)), (SCENES, 2))]
+  np.testing.assert_allclose(
+      many.train(SCENES, iterations=4)['elbo'],
+      np.mean([each[0], each[1], each[2], each[2]]), rtol=1e-5)
+  assert each[0] != each[1]
+  assert one.run_iterations.experimental_get_tracing_count() == 1
+  assert_equal(values(one), values(many))
+
+
+@pytest.mark.parametrize('images, found', [
+    (np.zeros([5, 16, 16], np.float32), r'float32 and shape \[5, 16, 16\]'),
+    (np.zeros([5, 8, 16], np.uint8), r'uint8 and shape \[5, 8, 16\]'),
+    (np.zeros([16, 16], np.uint8), r'uint8 and shape \[16, 16\]')])
+def test_other_images_are_refused(idle, images, found):
+  with pytest.raises(ValueError, match=found + r'; expected uint8 .* 16, 16\]'):
+    idle.train(images, 1)
+  with pytest.raises(ValueError, match='`iterations` is 0; expected at least'):
+    idle.train(SCENES, 0)
+
+
+def test_works_inside_a_function_of_the_users():
+  inside = trainer_lib.Trainer(tiny.config())
+
+  @tf.function
+  def train(scenes):
+    elbos = [inside.train(scenes, iterations=n)['elbo'] for n in (2, 1)]
+    posterior = inside.ema_model.infer(tiny.images(2)).num_steps_posterior
+    return elbos, posterior.log_pmf()
+
+  elbos, log_pmf = train(SCENES)
+  assert np.all(np.isfinite(elbos)) and elbos[0] != elbos[1]
+  assert inside.iteration == 3 and log_pmf.shape == [2, 4]
+  with pytest.raises(ValueError, match='Inside a `tf.function`, `scenes` must'):
+    tf.function(lambda: inside.train(lambda pool: tiny.scenes(), 1))()
+
+
+def test_repr_is_short_also_inside_a_function(idle):
+  size = sum(v.size for v in values(idle.model))
+  idle.iteration.assign(1_200)
+  expected = (
+      f"Trainer(estimator='marginal', parameters={size:,}, iteration=1,200)")
+  assert repr(idle) == expected
+  texts = []
+  tf.function(lambda: texts.append(repr(idle)))()
+  assert texts == [expected]
+
+
 def test_other_seeds_differ():
   first, other = (trainer_lib.Trainer(tiny.config(seed=s)) for s in (1, 2))
   for trainer in first, other:
@@ -158,28 +234,31 @@ def test_how_iterations_are_grouped_changes_nothing():
   for iterations in 1, 3, 1:
     parts.train(SCENES, tf.constant(iterations))
   assert_equal(values(whole), values(parts))
-  assert whole.train.experimental_get_tracing_count() == 1
-  assert parts.train.experimental_get_tracing_count() == 1
+  assert whole.run_iterations.experimental_get_tracing_count() == 1
+  assert parts.run_iterations.experimental_get_tracing_count() == 1
 
 
 def test_compiled_or_not_takes_the_same_step():
   # Their random numbers differ (XLA's generator is another), so by means only.
   def step(jit_compile):
     trainer = trainer_lib.Trainer(tiny.config(jit_compile=jit_compile))
-    return trainer.train(SCENES, tf.constant(1))[1]
+    return trainer.run_iterations(SCENES, tf.constant(1))[1]
   compiled, plain = step(True), step(False)
   np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
   np.testing.assert_allclose(
       compiled['kl_num_steps'], plain['kl_num_steps'], rtol=.05)
 
 
-def test_every_scene_is_drawn():
+def test_every_scene_is_drawn(idle):
   # A scene of 10 is missed by 200 draws with probability .9^200 < 1e-9.
-  trainer = trainer_lib.Trainer(tiny.config())
+  grey = np.arange(10, dtype=np.uint8)[:, np.newaxis, np.newaxis]
+  scenes = idle.make_input(np.tile(grey, [1, 16, 16]))
   seen = set()
   for i in range(50):
-    trainer.iteration.assign(i)
-    seen |= set(trainer._draw(10).numpy())
+    idle.iteration.assign(i)
+    images = idle.next_images(scenes).numpy()
+    assert np.all(images == images[:, :1, :1])
+    seen |= set(np.rint(255. * images[:, 0, 0]).astype(int))
   assert seen == set(range(10))
 
 
@@ -198,26 +277,26 @@ def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
   variable = trainer.model.trainable_variables[0]
   trainer.train(SCENES, tf.constant(2))
   variable.assign(variable * np.nan)
-  _, last = trainer.train(SCENES, tf.constant(50))
+  _, last = trainer.run_iterations(SCENES, tf.constant(50))
   assert trainer.iteration.numpy() == 3
   assert not np.isfinite(last['elbo'])
 
 
 def test_average_follows_the_weights():
   trainer = trainer_lib.Trainer(tiny.config(ema_decay=.99))
-  start = values(trainer.average)
+  start = values(trainer.ema_model)
   assert_equal(start, values(trainer.model))
   # It moves every tenth iteration; in a young run it then keeps 10 / 100.
   trainer.train(SCENES, tf.constant(9))
-  assert_equal(start, values(trainer.average))
+  assert_equal(start, values(trainer.ema_model))
   trainer.train(SCENES, tf.constant(1))
-  for a, b, c in zip(start, values(trainer.model), values(trainer.average)):
+  for a, b, c in zip(start, values(trainer.model), values(trainer.ema_model)):
     np.testing.assert_allclose(c, .1 * a + .9 * b, rtol=1e-4, atol=1e-6)
   # Later it keeps the decay of ten iterations.
   trainer.iteration.assign(99_999)
-  before, keep = values(trainer.average), .99**10
+  before, keep = values(trainer.ema_model), .99**10
   trainer.train(SCENES, tf.constant(1))
-  for a, b, c in zip(before, values(trainer.model), values(trainer.average)):
+  for a, b, c in zip(before, values(trainer.model), values(trainer.ema_model)):
     np.testing.assert_allclose(
         c, keep * a + (1. - keep) * b, rtol=1e-4, atol=1e-6)
 

@@ -17,7 +17,9 @@ class MappedImages:
 
   Attributes:
     shape: `(N, H, W)`.
+    dtype: uint8.
   """
+  dtype = np.dtype(np.uint8)
 
   def __init__(self, array: np.memmap, rows: np.ndarray):
     """Takes uint8 `[M, H, W]` and the N rows of it that are meant, int."""

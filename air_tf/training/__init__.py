@@ -1,4 +1,5 @@
-"""Training: the compiled loop, optimizers, schedules and the run folder.
+"""Training: the compiled loop, optimizers, schedules, strategies, run folders.
 
-May import: the model and its estimators, `data`.
+May import the model, the estimators and `data`. What evaluates, exports or
+plots a trained model imports this package, never the reverse.
 """

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from air_tf.training import inputs
 from air_tf.training import trainer as trainer_lib
 
 __all__ = ['GROUPS', 'Monitor', 'group_of']
@@ -39,7 +40,7 @@ class Monitor:
     # Not compiled by XLA: that would take longer than all measurements.
     self._gradient = tf.function(self._compute_gradient)
 
-  def __call__(self, scenes: trainer_lib.Scenes) -> dict[str, float]:
+  def __call__(self, scenes: inputs.Input) -> dict[str, float]:
     """Measures on the batch that comes next.
 
     Args:

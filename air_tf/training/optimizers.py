@@ -1,4 +1,4 @@
-"""Optimizers and gradient clipping."""
+"""Optimizers, gradient clipping and averaging of weights."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,19 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf.training import schedules
 
-__all__ = ['Optimizer']
+__all__ = ['Optimizer', 'update_average']
 
 
 class Optimizer(snt.Module):
   """Adam, or the blog's RMSProp, with a schedule and clipping.
 
-  The learning rate is recomputed from the iteration inside the compiled step,
-  so a resumed run needs to remember nothing but the iteration.
+  The learning rate is computed from the iteration inside the compiled step, so
+  that the iteration is all the state of the schedule.
   """
 
   def __init__(self, config: config_lib.Config, learning_rate: float,
                name: str):
-    """Makes the optimizer; `initialize` must follow.
+    """Creates the optimizer; `initialize` must be called next.
 
     Args:
       config: gives the kind, the schedule and the clipping.
@@ -39,11 +39,11 @@ class Optimizer(snt.Module):
           self._rate, decay=.9, momentum=.9, epsilon=1e-10, centered=True)
 
   def initialize(self, variables: Sequence[tf.Variable]) -> None:
-    """Creates the slots of all `variables`, to be done before tracing.
+    """Creates the slots of all `variables`; must be called before tracing.
 
-    TensorFlow 1 started RMSProp's mean square at 1 and Sonnet starts it at 0,
-    which makes the first updates some 300 times larger. After a first step
-    with zero gradients (which moves nothing) the mean squares are set to 1.
+    A step with zero gradients creates them and changes no variable. RMSProp's
+    mean squares are then set to 1, where TensorFlow 1 started them. Sonnet
+    starts them at 0, which makes the first updates some 300 times larger.
     """
     if not variables:
       return
@@ -62,7 +62,7 @@ class Optimizer(snt.Module):
     Args:
       gradients: one for each variable.
       variables: those given to `initialize`, in the same order.
-      iteration: integer `[]`, of the schedule.
+      iteration: integer `[]`, position in the schedule.
 
     Returns:
       Float scalars: the gradients' global norm before clipping, and the
@@ -79,12 +79,32 @@ class Optimizer(snt.Module):
     return norm, rate
 
 
+def update_average(averages: Sequence[tf.Variable],
+                   variables: Sequence[tf.Variable], iteration: tf.Tensor,
+                   decay: float, every: int) -> None:
+  """Moves averaged weights towards the current ones, in place.
+
+  The average is short at first, so that the initial weights are forgotten.
+
+  Args:
+    averages: one for each variable.
+    variables: the current weights.
+    iteration: integer `[]`, iterations done.
+    decay: weight of the old average, per iteration.
+    every: iterations between two calls.
+  """
+  done = tf.cast(iteration, tf.float32)
+  keep = tf.minimum(decay**every, done / (done + 9. * every))
+  for average, variable in zip(averages, variables, strict=True):
+    average.assign_add((1. - keep) * (variable - average))
+
+
 def _global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
   return tf.sqrt(tf.add_n([_sum_of_squares(x) for x in tensors]))
 
 
 def _sum_of_squares(x: tf.Tensor) -> tf.Tensor:
-  # Rows by a product with ones, in vector registers: XLA adds a sum up one
-  # number at a time, which takes four times as long.
+  # Rows are summed by a product with ones, which is vectorised. XLA's own sum
+  # adds one number at a time and takes four times as long.
   rows = tf.reshape(tf.square(x), [-1, x.shape[-1]])
   return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([x.shape[-1]])))

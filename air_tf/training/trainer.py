@@ -3,7 +3,8 @@
 Letters: `B` batch, `N` scenes, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
-import numpy as np
+from collections.abc import Sequence
+
 import sonnet as snt
 import tensorflow as tf
 
@@ -12,36 +13,45 @@ from air_tf import estimators
 from air_tf import initialisation
 from air_tf import model as model_lib
 from air_tf import prior
-from air_tf.data import streams
+from air_tf.training import inputs
 from air_tf.training import optimizers
 from air_tf.training import schedules
 from air_tf.training import strategy
 
 __all__ = ['Trainer']
 
-# What a seed is for: the third of (seed, iteration, purpose).
+# Purposes of random numbers; each has a stream of its own.
 _SCENES, _LATENTS, _COUNTS = range(3)
-_AVERAGE_EVERY = 10  # Iterations.
-
-Scenes = tf.Tensor | tf.data.Iterator  # All of them, or a batch after another.
+_EMA_EVERY = 10  # Iterations between updates of the averaged weights.
 
 
 class Trainer(snt.Module):
-  """A model, its estimator and optimizers, and one compiled loop over them.
+  """A model, its estimator and optimizers, and the compiled loop over them.
 
-  All that a run has to remember is in this module's variables, and its
-  random numbers are functions of (seed, iteration), so a checkpoint of it
-  resumes to the last bit.
+      trainer = Trainer(config)
+      for _ in range(40):
+        print(trainer.train(images, iterations=50)['elbo'])
+
+  All state of a run is in this module's variables, and random numbers are
+  functions of (seed, iteration): training resumed from a checkpoint gives the
+  same bits as training that was never interrupted.
+
+  Attributes:
+    config: the run.
+    iteration: int64 variable, iterations done.
+    model: the model that gradients update.
+    ema_model: the model with the moving average of the weights, for use.
+    estimator: of the ELBO and its gradient.
   """
 
   def __init__(self, config: config_lib.Config,
                devices: strategy.OneDevice | None = None,
                name: str = 'trainer'):
-    """Makes all variables; two trainers of one config are equal.
+    """Creates all variables; trainers with equal configurations are equal.
 
     Args:
-      config: the run; its `distribution_strategy` is not looked at.
-      devices: what iterations run on; one device, if None.
+      config: the run; its `distribution_strategy` is ignored.
+      devices: where iterations run; one device, if None.
       name: of the module.
     """
     super().__init__(name=name)
@@ -52,6 +62,20 @@ class Trainer(snt.Module):
       self._make_variables()
     self._step = devices.step(self._differentiate, self._update)
     self._average_step = devices.replicate(self._update_average)
+
+  def __repr__(self) -> str:
+    """Says which estimator, how large a model and how far."""
+    with tf.init_scope():  # Reads the value inside a `tf.function` too.
+      iteration = int(self.iteration.read_value())
+    parameters = sum(
+        v.shape.num_elements() for v in self.model.trainable_variables)
+    return (f'Trainer(estimator={self.config.estimator!r}, '
+            f'parameters={parameters:,}, iteration={iteration:,})')
+
+  @property
+  def ema_model(self) -> model_lib.AIRModel:
+    """The model with an exponential moving average of the weights."""
+    return self.average  # The attribute's name is a key of checkpoints.
 
   def _make_variables(self) -> None:
     config = self.config
@@ -69,36 +93,37 @@ class Trainer(snt.Module):
     self.estimate(images)
     self.average.infer(images)
     initialisation.scale_outputs(self.model.trainable_variables, config)
-    for average, variable in self._averages():
+    for average, variable in zip(self.average.trainable_variables,
+                                 self.model.trainable_variables, strict=True):
       average.assign(variable)
     self._optimizer.initialize(self.model.trainable_variables)
     self._auxiliary_optimizer.initialize(self._auxiliary_variables())
 
   def num_steps_prior(self) -> prior.NumStepsDistribution:
-    """Returns p(n) at the present iteration, batch shape `[]`."""
+    """Returns p(n) at the current iteration, batch shape `[]`."""
     return prior.truncated_geometric(
         self._log_success(), self.config.max_steps)
 
   def averaged_model(self, max_steps: int | None = None) -> tuple[
       model_lib.AIRModel, prior.NumStepsDistribution]:
-    """Returns what is of use after training: averaged model, and p(n).
+    """Returns the model to use after training, and its prior p(n).
 
     Args:
-      max_steps: T; that of training, if None. A step does not know how many may
-        follow, so T may be larger than in training.
+      max_steps: T; as in training, if None. It may be larger: no step depends
+        on how many may follow.
     """
     if max_steps is None:
-      return self.average, self.num_steps_prior()
-    return (self.average.with_max_steps(max_steps),
+      return self.ema_model, self.num_steps_prior()
+    return (self.ema_model.with_max_steps(max_steps),
             prior.truncated_geometric(self._log_success(), max_steps))
 
   def estimate(self, images: tf.Tensor,
                repeat: tf.Tensor | None = None) -> estimators.Estimate:
-    """Estimates the ELBO and its gradient at the present iteration.
+    """Estimates the ELBO and its gradient at the current iteration.
 
     Args:
       images: float `[B, H, W]`, pixels in 0 ... 1.
-      repeat: int `[]`, which of many independent estimates; None is the one
+      repeat: int `[]`, number of an independent estimate; None gives the one
         that training uses.
     """
     seeds = [self._seed(_LATENTS), self._seed(_COUNTS)]
@@ -111,22 +136,21 @@ class Trainer(snt.Module):
 
   @tf.function
   def train_auxiliary(self, scenes: tf.Tensor, iterations: tf.Tensor) -> None:
-    """Trains the estimator alone, if it learns, with the model held still.
+    """Trains the estimator's own variables, if any, with a fixed model.
 
     The learning rate stays at that of iteration 0.
 
     Args:
-      scenes: uint8 `[N, H, W]`, on the device.
+      scenes: uint8 `[N, H, W]`.
       iterations: int `[]`.
     """
     variables = self._auxiliary_variables()
     if not variables:
       return
     for i in tf.range(iterations):
-      indices = tf.random.stateless_uniform(
-          [self.config.batch_size], tf.random.fold_in(self._seed(_SCENES), i),
-          maxval=tf.shape(scenes)[0], dtype=tf.int32)
-      images = streams.to_pixels(tf.gather(scenes, indices))
+      images = inputs.next_images(
+          scenes, self.config.batch_size,
+          tf.random.fold_in(self._seed(_SCENES), i))
       with tf.GradientTape() as tape:
         estimate = self.estimate(images, repeat=-1 - i)
       self._auxiliary_optimizer.apply(
@@ -135,47 +159,74 @@ class Trainer(snt.Module):
       if hasattr(self.estimator, 'update_statistics'):
         self.estimator.update_statistics(estimate.metrics)
 
-  def make_input(self, scenes: np.ndarray | streams.MappedImages) -> Scenes:
-    """Returns scenes as `train` takes them, for the iterations from now on.
+  def make_input(self, scenes: inputs.Scenes) -> inputs.Input:
+    """Returns scenes as compiled code reads them, from this iteration on.
+
+    `train` does so itself at every call. It is worth doing once for a large
+    array, which is copied, and for scenes on disk, which are prefetched.
 
     Args:
-      scenes: uint8 `[N, H, W]`; those on disk are streamed, with the same
-        results.
+      scenes: as in `train`. Those on disk are streamed, with the same results.
+
+    Raises:
+      ValueError: if the images are not uint8, or not of the model's size.
     """
-    if not isinstance(scenes, streams.MappedImages):
-      return tf.constant(scenes)
-    sample_indices = lambda iteration: self._sample_indices(len(scenes), iteration)
-    return iter(streams.batches(scenes, sample_indices, int(self.iteration.read_value())))
+    return inputs.make(
+        scenes, self.config, self.iteration,
+        lambda num_scenes, iteration: inputs.sample_indices(
+            num_scenes, self.config.batch_size,
+            self._seed(_SCENES, iteration)))
 
-  def next_images(self, scenes: Scenes) -> tf.Tensor:
-    """Returns what the next iteration is going to train on.
+  def next_images(self, scenes: inputs.Input) -> tf.Tensor:
+    """Returns the batch of the next iteration, float `[B, H, W]`, 0 ... 1.
 
     Args:
-      scenes: uint8 `[N, H, W]`, or a stream, of which it takes one batch.
+      scenes: what `make_input` returned; of a stream, one batch is consumed.
+    """
+    return inputs.next_images(
+        scenes, self.config.batch_size, self._seed(_SCENES))
+
+  def train(self, scenes: inputs.Scenes | inputs.Input,
+            iterations: int | tf.Tensor = 1) -> dict[str, tf.Tensor]:
+    """Trains for some iterations, compiled at the first call.
+
+    Another number of iterations is not compiled again. May be called inside a
+    `tf.function`, with scenes in memory or a stream from `make_input`.
+
+    Args:
+      scenes: uint8 `[N, H, W]`, pixels in 0 ... 255, as an array, a tensor,
+        `Scenes`, or images on disk; a function from the number of a pool to
+        any of these; or what `make_input` returned.
+      iterations: int `[]`, at least 1.
 
     Returns:
-      float `[B, H, W]`, pixels in 0 ... 1.
+      Float scalars by name, means over the iterations; see `run_iterations`.
+
+    Raises:
+      ValueError: if the images are not uint8, or not of the model's size; or
+        if `iterations` is below 1.
     """
-    if isinstance(scenes, tf.data.Iterator):
-      return streams.to_pixels(next(scenes))
-    indices = self._sample_indices(tf.shape(scenes)[0])
-    return streams.to_pixels(tf.gather(scenes, indices))
+    if isinstance(iterations, int) and iterations < 1:
+      raise ValueError(f'`iterations` is {iterations}; expected at least 1.')
+    return self.run_iterations(
+        self.make_input(scenes), tf.cast(iterations, tf.int32))[0]
 
   @tf.function
-  def train(self, scenes: Scenes, iterations: tf.Tensor):
+  def run_iterations(
+      self, scenes: inputs.Input, iterations: tf.Tensor
+  ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Trains for some iterations without returning to Python.
 
     Args:
-      scenes: uint8 `[N, H, W]`, on the device, or a stream; see `make_input`.
-      iterations: int `[]`, at least 1, a Tensor, so that all values share one
-        trace.
+      scenes: what `make_input` returned.
+      iterations: int `[]`, at least 1; a tensor, or each value is traced.
 
     Returns:
-      Two dictionaries of float scalars, means over the iterations done and
-      values of the last one: the fields of `estimators.Elbo` (nats), the
-      estimator's own metrics, `exploration`, `prior_log_success` (nats),
-      `gradient_norm` before clipping and `learning_rate`. If a value stops
-      being finite, the loop ends at that iteration.
+      Means over the iterations done, and the values of the last one: float
+      scalars by name. They are the fields of `Elbo` (nats), the estimator's own
+      metrics, `exploration`, `prior_log_success` (nats), `gradient_norm` before
+      clipping and `learning_rate`. The loop ends early after an iteration with
+      a value that is not finite.
     """
     total = last = self._draw_and_step(scenes)
     done = tf.ones([])
@@ -185,17 +236,11 @@ class Trainer(snt.Module):
       done += 1.
     return tf.nest.map_structure(lambda x: x / done, total), last
 
-  def _draw_and_step(self, scenes):
+  def _draw_and_step(self, scenes: inputs.Input) -> dict[str, tf.Tensor]:
     metrics = self._step(self.next_images(scenes))
-    if self.iteration % _AVERAGE_EVERY == 0:
+    if self.iteration % _EMA_EVERY == 0:
       self._average_step()
     return metrics
-
-  def _sample_indices(self, num_scenes, iteration=None) -> tf.Tensor:
-    """Indices `[B]` of the scenes of an iteration, with replacement."""
-    return tf.random.stateless_uniform(
-        [self.config.batch_size], self._seed(_SCENES, iteration),
-        maxval=num_scenes, dtype=tf.int32)
 
   def _differentiate(self, images: tf.Tensor) -> tuple:
     """First half of an iteration: estimate and differentiate.
@@ -205,8 +250,8 @@ class Trainer(snt.Module):
 
     Returns:
       Gradients of the model's and of the estimator's variables, and float
-      scalars by name; all of them means over the images (or variances of what
-      has a mean beside it).
+      scalars by name. All are means over the images, but for an `x/variance`,
+      which comes with its `x/mean`.
     """
     exploration, log_success = self._exploration(), self._log_success()
     variables = self.model.trainable_variables
@@ -223,8 +268,9 @@ class Trainer(snt.Module):
         'prior_log_success': log_success,
     }
 
-  def _update(self, gradients, metrics) -> dict[str, tf.Tensor]:
-    """Second half: updates all that learns; returns metrics and its own."""
+  def _update(self, gradients: tuple,
+              metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Second half: updates all variables; adds metrics of the update."""
     norm, rate = self._optimizer.apply(
         gradients[0], self.model.trainable_variables, self.iteration)
     auxiliary = self._auxiliary_variables()
@@ -236,40 +282,31 @@ class Trainer(snt.Module):
     return {**metrics, 'gradient_norm': norm, 'learning_rate': rate}
 
   def _update_average(self) -> None:
-    """Moves the average towards the weights: every tenth iteration is enough.
+    optimizers.update_average(
+        self.ema_model.trainable_variables, self.model.trainable_variables,
+        self.iteration, self.config.ema_decay, _EMA_EVERY)
 
-    Young runs forget faster, so that the first weights do not linger.
-    """
-    passed = tf.cast(self.iteration, tf.float32)
-    keep = tf.minimum(self.config.ema_decay**_AVERAGE_EVERY,
-                      passed / (passed + 9. * _AVERAGE_EVERY))
-    for average, variable in self._averages():
-      average.assign_add((1. - keep) * (variable - average))
-
-  def _exploration(self):
+  def _exploration(self) -> tf.Tensor:
     config = self.config
     return schedules.linear_decay(
         self.iteration, config.exploration_init, config.exploration_final,
         config.exploration_iterations)
 
-  def _log_success(self):
+  def _log_success(self) -> tf.Tensor:
     config = self.config
     return schedules.annealed_log_success(
         self.iteration, config.success_init, config.success_final,
         config.success_hold, config.success_iterations)
 
-  def _averages(self):
-    return zip(self.average.trainable_variables,
-               self.model.trainable_variables, strict=True)
-
-  def _auxiliary_variables(self):
+  def _auxiliary_variables(self) -> Sequence[tf.Variable]:
     return getattr(self.estimator, 'trainable_variables', ())
 
-  def _seed(self, purpose: int, iteration=None) -> tf.Tensor:
+  def _seed(self, purpose: int,
+            iteration: tf.Tensor | None = None) -> tf.Tensor:
     iteration = self.iteration if iteration is None else iteration
     return tf.stack([
         tf.cast(iteration, tf.int32), 3 * self.config.seed + purpose])
 
 
-def _all_finite(metrics) -> tf.Tensor:
+def _all_finite(metrics: dict[str, tf.Tensor]) -> tf.Tensor:
   return tf.reduce_all(tf.math.is_finite(tf.stack(tf.nest.flatten(metrics))))
