@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import config as config_lib
-from air_tf.data import splits
+from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 
@@ -18,7 +18,7 @@ __all__ = ['Input', 'Scenes', 'make', 'next_images', 'sample_indices']
 
 Images = np.ndarray | tf.Tensor | streams.MappedImages  # uint8 [N, H, W].
 # The same in other forms: with annotations, or made from the number of a pool.
-Scenes = Images | scenes_lib.Scenes | splits.SceneSource
+Scenes = Images | scenes_lib.Scenes | datasets.SceneSource
 # What compiled code reads: all images in memory, or a stream of batches.
 Input = tf.Tensor | tf.data.Iterator
 
