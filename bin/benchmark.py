@@ -1,12 +1,12 @@
-"""Times an iteration of training, beside the least it could take.
+"""Times an iteration of training, beside its roofline.
 
     python bin/benchmark.py [--rows=batch_size,max_steps] [--estimator=nvil ...]
 
-Takes every flag of the configuration. The floor is the same matrix products,
-forward and backward, and one pass of Adam, timed alone. --rows adds a row for
-each of several values of a flag, each in a process of its own, as a table. The
-last line on standard output is the result for the configuration itself, as
-JSON.
+Takes every flag of the configuration. The roofline is the time of the same
+matrix products, forward and backward, and of one pass of Adam, measured alone.
+--rows adds rows to the table for several values of a flag, each measured in its
+own process. The last line on standard output is the result for the
+configuration itself, as JSON.
 """
 
 import json
@@ -27,8 +27,9 @@ _ROWS = {
     'estimator': config_lib.ESTIMATORS,
 }
 _COLUMNS = {
-    'milliseconds_per_iteration': 'ms', 'floor_milliseconds': 'floor, ms',
-    'ratio_to_floor': 'ratio', 'floor_bfloat16_milliseconds': 'bfloat16, ms',
+    'milliseconds_per_iteration': 'ms', 'roofline_milliseconds': 'roofline, ms',
+    'ratio_to_roofline': 'ratio',
+    'roofline_bfloat16_milliseconds': 'bfloat16, ms',
     'images_per_second': 'images/s', 'peak_memory_mib': 'MiB',
     'startup_seconds': 'start, s', 'compile_seconds': 'compile, s'}
 

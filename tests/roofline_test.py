@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import tensorflow as tf
 import tiny
@@ -8,60 +6,89 @@ from air_tf.studies import roofline
 from air_tf.training import trainer as trainer_lib
 
 
-def multiply_adds(operation):
-  """Of a matrix product or convolution in a graph, from its shapes."""
-  shapes = [tuple(x.shape) for x in operation.inputs]
-  if operation.type == 'MatMul':
-    inner = shapes[0][0 if operation.get_attr('transpose_a') else 1]
-    return math.prod(operation.outputs[0].shape) * inner
-  if operation.type == 'BatchMatMulV2':
-    inner = shapes[0][-2 if operation.get_attr('adj_x') else -1]
-    return math.prod(operation.outputs[0].shape) * inner
-  if operation.type == 'Conv2D':
-    return math.prod(operation.outputs[0].shape) * math.prod(shapes[1][:3])
-  if operation.type == 'Conv2DBackpropInput':
-    return math.prod(shapes[2]) * math.prod(shapes[1][:3])
-  if operation.type == 'Conv2DBackpropFilter':
-    filters = operation.outputs[0].shape
-    return math.prod(shapes[2]) * math.prod(filters[:3])
-  return 0
+def multiply_adds(products):
+  return sum(product.multiply_adds for product in products)
 
 
-def needed(graph):
-  """The operations that its outputs depend on."""
-  found, left = set(), [output.op for output in graph.outputs]
-  while left:
-    operation = left.pop()
-    if operation not in found:
-      found.add(operation)
-      left += [value.op for value in operation.inputs]
-  return found
+def test_products_of_a_function_by_hand():
+  w, v, filters = (
+      tf.Variable(tf.ones(shape)) for shape in ([5, 7], [3, 4, 6], [2, 2, 3, 8]))
 
-
-@pytest.mark.parametrize('image_encoder, difference, background, channels', [
-    ('mlp', False, False, 1), ('conv', False, False, 3),
-    ('search', True, False, 1), ('mlp', True, False, 3),
-    ('search', True, True, 3), ('conv', False, True, 1)])
-def test_products_are_those_of_the_training_step(
-    image_encoder, difference, background, channels):
-  config = tiny.config(
-      image_encoder=image_encoder, difference=difference,
-      background=background, batch_size=5, channels=channels)
-  trainer = trainer_lib.Trainer(config)
-
-  @tf.function(autograph=False)
-  def step():
+  def step(x, batch, images):
+    unused = tf.transpose(x) @ x  # Nothing depends on it.
+    del unused
     with tf.GradientTape() as tape:
-      loss = trainer.estimate(tf.ones([5, *config.image_shape])).loss
-    return tape.gradient(loss, trainer.model.trainable_variables)
+      loss = (tf.reduce_sum(tf.square(x @ w))  # [2, 5] @ [5, 7]
+              + tf.reduce_sum(tf.square(batch @ v))  # 3 times [9, 4] @ [4, 6]
+              + tf.reduce_sum(tf.square(tf.nn.conv2d(  # 4 x 4 places.
+                  images, filters, strides=1, padding='VALID'))))
+    return tape.gradient(loss, [w, v, filters])
 
-  graph = step.get_concrete_function().graph
-  expected = sum(map(multiply_adds, needed(graph)))
-  found = sum(product.multiply_adds for product in roofline.products(config))
-  assert found == expected
+  found = roofline.products_of(step, *(
+      tf.TensorSpec(shape, tf.float32)
+      for shape in ([2, 5], [3, 9, 4], [1, 5, 5, 3])))
+  # Forward, and backward to the second factor; the first ones are constants.
+  assert multiply_adds(found) == 2 * (
+      2 * 5 * 7 + 3 * 9 * 4 * 6 + 4 * 4 * (2 * 2 * 3) * 8)
+  assert {product.transpose_left for product in found} == {False, True}
 
 
-def test_floor_is_measured():
-  config = tiny.config()
-  assert 0. < roofline.milliseconds(config, 100) < 1_000.
-  assert 0. < roofline.milliseconds(config, 100, tf.bfloat16) < 1_000.
+def test_products_of_a_function_of_images_by_hand():
+  # Two layers: the backward pass goes through the second to the first.
+  first, second = (tf.Variable(tf.ones([3, 3, *sizes]))
+                   for sizes in ([1, 4], [4, 2]))
+
+  def step(images):
+    with tf.GradientTape() as tape:
+      x = tf.square(tf.nn.conv2d(images, first, strides=2, padding='SAME'))
+      loss = tf.reduce_sum(tf.square(
+          tf.nn.conv2d(x, second, strides=1, padding='SAME')))
+    return tape.gradient(loss, [first, second])
+
+  found = roofline.products_of(step, tf.TensorSpec([5, 8, 8, 1], tf.float32))
+  assert multiply_adds(found) == (
+      2 * 5 * 4 * 4 * 9 * 1 * 4 + 3 * 5 * 4 * 4 * 9 * 4 * 2)
+
+
+def trainer(**changes):
+  return trainer_lib.Trainer(tiny.config(batch_size=5, **changes))
+
+
+def test_products_of_air_by_hand():
+  # Batch 5, 3 steps, image 16 x 16, glimpse 6 x 6, `what` 4, `where` 3, all
+  # else 8 units. Each product is done forward and twice backward, but for those
+  # whose left factor is data.
+  mlp = lambda rows, sizes, passes=3: rows * sum(
+      a * b * (passes if i == 0 else 3)
+      for i, (a, b) in enumerate(zip(sizes, sizes[1:])))
+  lstm, where, what, pixels = 8, 3, 4, 6 * 6
+  expected = (
+      mlp(5, [16 * 16, 8, 8, 4 * lstm], passes=2)
+      # The first step's state is the same for the whole batch.
+      + mlp(1, [lstm + where + what, 4 * lstm])
+      + 2 * mlp(5, [lstm + where + what, 4 * lstm])
+      + 3 * mlp(5, [lstm, 8, 8, 2 * where])
+      + 3 * mlp(5, [pixels, 8, 8, 2 * what])
+      + mlp(15, [what, 8, 8, pixels])
+      + mlp(15, [lstm, 128, 64, 1])
+      # Reading: rows of the image, which is data, then columns. Writing both.
+      + 15 * (2 * 6 * 16 * 16 + 3 * 6 * 16 * 6)
+      + 15 * 3 * (6 * 6 * 16 + 16 * 6 * 16))
+  found = roofline.products(trainer(image_encoder='mlp'))
+  assert multiply_adds(found) == expected
+
+
+def test_what_an_estimator_computes_counts():
+  # The baseline of NVIL: an MLP 256-128-1, of constants.
+  marginal, nvil = (
+      multiply_adds(roofline.products(trainer(estimator=name)))
+      for name in ('marginal', 'nvil'))
+  baseline = nvil - marginal
+  inputs, rest = divmod(
+      baseline - 3 * 5 * (256 * 128 + 128), 2 * 5 * 256)
+  assert rest == 0 and inputs >= 16 * 16  # The image is one of them.
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.bfloat16])
+def test_roofline_is_measured(dtype):
+  assert 0. < roofline.milliseconds(trainer(), dtype) < 1_000.

@@ -1,191 +1,194 @@
 """How fast an iteration could be: its matrix products and one optimizer pass.
 
-The floor of an iteration is the time of what cannot be left out: every matrix
-product of the forward pass, its two of the backward pass, and one update of the
-parameters. They are timed alone, on the shapes of a configuration, all
-independent of each other, compiled as training is.
-
-Letters: `B` batch, `T` most steps, `U` units of the LSTM, `Z` size of `what`,
-`[H, W]` image, `[h, w]` glimpse.
+The roofline of an iteration is the time of what cannot be left out: every
+matrix product of the forward and the backward pass, and one update of the
+parameters. The products are those of the traced training step. They are timed
+alone, independent of each other, compiled as training is.
 """
 
-import itertools
+import collections
+from collections.abc import Callable
+from collections.abc import Iterator
+import math
 import statistics
 import time
 from typing import NamedTuple
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from air_tf import background
-from air_tf import cell as cell_lib
-from air_tf import config as config_lib
-from air_tf import modules
+from air_tf.training import trainer as trainer_lib
 
-__all__ = ['Product', 'milliseconds', 'products']
+__all__ = ['Product', 'milliseconds', 'products', 'products_of']
 
 _ROUNDS, _CALLS = 9, 10
 
 
 class Product(NamedTuple):
-  """`[batch, rows, inner] @ [batch, inner, columns]`, forward and backward."""
-  rows: int
-  inner: int
-  columns: int
-  batch: int = 1
-  times: int = 1  # With other values each time, in one iteration.
-  left_gradient: bool = True   # Whether the backward pass needs that of the
-  right_gradient: bool = True  # left factor, and that of the right one.
+  """A product of two matrices, or of two batches of them."""
+  left: tuple[int, ...]   # Shape [..., rows, inner], before it is transposed.
+  right: tuple[int, ...]  # Shape [..., inner, columns], likewise.
+  transpose_left: bool = False
+  transpose_right: bool = False
 
   @property
   def multiply_adds(self) -> int:
-    """Of all times, forward and backward."""
-    passes = 1 + self.left_gradient + self.right_gradient
-    return (self.batch * self.rows * self.inner * self.columns * passes
-            * self.times)
+    """Number of multiplications, each with its addition."""
+    batch = np.broadcast_shapes(self.left[:-2], self.right[:-2])
+    columns = self.right[-2 if self.transpose_right else -1]
+    return math.prod(batch) * math.prod(self.left[-2:]) * columns
 
 
-def products(config: config_lib.Config) -> list[Product]:
-  """The matrix products of an iteration of `marginal`.
-
-  Convolutions count as the products of their patches with their filters.
-  """
-  batch, steps, hidden = config.batch_size, config.max_steps, config.hidden_size
-  units, what, side = config.lstm_size, config.what_size, config.glimpse_size
-  image, colours = config.canvas_size, config.channels
-  glimpse, where = side**2 * colours, cell_lib.WHERE_SIZE
-  behind = config.background  # If so, what is seen of an image has a gradient.
-  conv = config.image_encoder != 'mlp'
-  # DAIR: what is explained before the first step is constant, later it is not.
-  channels, later = (
-      (2 * colours, steps - 1) if config.difference else (colours, 0))
-  found = [*_encode(config, channels, conv, left_gradient=behind),
-           *_encode(config, channels, conv, later)]
-  located = units
-  if config.image_encoder == 'search':
-    fields = _map_sides(image)[-1]
-    features = modules.ConvEncoder.LAYERS[-1][0]
-    found += [
-        Product(batch * fields**2, features, modules.Search.UNITS,
-                times=steps),
-        Product(batch, units, modules.Search.UNITS, times=steps),
-        Product(batch, units, fields**2, times=steps),
-        Product(batch * fields**2, modules.Search.UNITS, 1, times=steps)]
-    found += [*_read(config, channels, steps - later, image_gradient=behind),
-              *_read(config, channels, later, image_gradient=True)]
-    located += features + 2 + side**2 * channels
-  found += [
-      *_mlp(batch, hidden, 4 * units, times=1 + later),
-      Product(1, units + where + what, 4 * units),  # The first step's is one.
-      *_mlp(batch, units + where + what, 4 * units, times=steps - 1),
-      *_mlp(batch, located, hidden, hidden, 2 * where, times=steps),
-      *_read(config, colours, steps, image_gradient=behind),
-      *_mlp(batch, glimpse, hidden, hidden, 2 * what, times=steps),
-      *_mlp(batch * steps, what, hidden, hidden, glimpse),
-      *_mlp(batch * steps, units, 128, 64, 1),
-      # `write`, of all steps at once.
-      Product(side * colours, side, image, batch * steps),
-      Product(image, side, image * colours, batch * steps)]
-  if behind:
-    code = background.CODE_SIZE
-    found += [
-        *_encode(config, colours, True, left_gradient=False),
-        *_mlp(batch, hidden, hidden, hidden, 2 * code),
-        *_mlp(batch, code, hidden, hidden, image**2 * colours)]
-  return [product for product in found if product.times]
-
-
-def _mlp(rows: int, *sizes: int, times: int = 1,
-         left_gradient: bool = True) -> list[Product]:
-  return [Product(rows, *pair, times=times,
-                  left_gradient=left_gradient or i > 0)
-          for i, pair in enumerate(zip(sizes, sizes[1:], strict=False))]
-
-
-def _encode(config: config_lib.Config, channels: int, conv: bool,
-            times: int = 1, left_gradient: bool = True) -> list[Product]:
-  """Of an image with that many channels, by convolutions and an MLP."""
-  batch, size = config.batch_size, config.canvas_size
-  hidden = config.hidden_size
-  found = []
-  layers = zip(modules.ConvEncoder.LAYERS, _map_sides(size), strict=True)
-  for (filters, stride), size in layers if conv else ():
-    found.append(Product(batch * size**2, (2 * stride)**2 * channels, filters,
-                         times=times, left_gradient=left_gradient))
-    channels, left_gradient = filters, True
-  return found + _mlp(batch, size**2 * channels, hidden, hidden, times=times,
-                      left_gradient=left_gradient)
-
-
-def _read(config: config_lib.Config, channels: int, times: int,
-          image_gradient: bool) -> list[Product]:
-  """Of glimpses of an image with that many channels."""
-  batch, side = config.batch_size, config.glimpse_size
-  image = config.canvas_size
-  return [Product(side, image, image * channels, batch, times,
-                  right_gradient=image_gradient),
-          Product(side, image, side * channels, batch, times)]
-
-
-def _map_sides(size: int) -> list[int]:
-  """Side of the map of features after each convolution of an image."""
-  return list(itertools.accumulate(
-      (stride for _, stride in modules.ConvEncoder.LAYERS),
-      lambda side, stride: side // stride + 1, initial=size))[1:]
-
-
-def milliseconds(config: config_lib.Config, num_parameters: int,
-                 dtype: tf.DType = tf.float32) -> float:
-  """Times the floor of a configuration.
+def products(trainer: trainer_lib.Trainer) -> list[Product]:
+  """Returns the matrix products of an iteration, forward and backward.
 
   Args:
-    config: gives the shapes.
-    num_parameters: of the model; Adam updates as many, in float32.
-    dtype: of the products' factors; sums and results are what XLA makes of it.
+    trainer: whose model, estimator and batch size are used.
+  """
+  config = trainer.config
+  return products_of(trainer.differentiate, tf.TensorSpec(
+      [config.batch_size, *config.image_shape], tf.float32))
+
+
+def products_of(function: Callable, *specs: tf.TensorSpec) -> list[Product]:
+  """Returns the matrix products that the results of a function depend on.
+
+  A convolution counts as the product of its patches with its filters. The
+  einsums of some estimators do not count: they are over T counts, not pixels.
+
+  Args:
+    function: of tensors, to be traced; all shapes must be known.
+    *specs: of its arguments.
+  """
+  graph = tf.function(function, autograph=False).get_concrete_function(
+      *specs).graph
+  return [_PRODUCTS[operation.type](operation)
+          for operation in _dependencies(graph.outputs)
+          if operation.type in _PRODUCTS]
+
+
+def _dependencies(outputs: list[tf.Tensor]) -> Iterator[tf.Operation]:
+  """Yields every operation that the outputs depend on, once."""
+  seen, pending = set(), [output.op for output in outputs]
+  while pending:
+    operation = pending.pop()
+    if operation not in seen:
+      seen.add(operation)
+      pending += [value.op for value in operation.inputs]
+      yield operation
+
+
+def _shape(tensor: tf.Tensor) -> tuple[int, ...]:
+  return tuple(tensor.shape.as_list())
+
+
+def _matmul(operation: tf.Operation) -> Product:
+  return Product(*map(_shape, operation.inputs),
+                 operation.get_attr('transpose_a'),
+                 operation.get_attr('transpose_b'))
+
+
+def _batch_matmul(operation: tf.Operation) -> Product:
+  return Product(*map(_shape, operation.inputs), operation.get_attr('adj_x'),
+                 operation.get_attr('adj_y'))
+
+
+def _conv(operation: tf.Operation) -> Product:
+  _, filters = operation.inputs
+  patches, weights = _as_matrices(operation.outputs[0], filters)
+  return Product(patches, weights)
+
+
+def _conv_backprop_input(operation: tf.Operation) -> Product:
+  _, filters, gradient = operation.inputs
+  (places, _), weights = _as_matrices(gradient, filters)
+  return Product((places, weights[1]), weights, transpose_right=True)
+
+
+def _conv_backprop_filter(operation: tf.Operation) -> Product:
+  gradient = operation.inputs[2]
+  patches, (_, channels) = _as_matrices(gradient, operation.outputs[0])
+  return Product(patches, (patches[0], channels), transpose_left=True)
+
+
+def _as_matrices(result: tf.Tensor, filters: tf.Tensor
+                 ) -> tuple[tuple[int, int], tuple[int, int]]:
+  """Shapes of all patches and of all filters of a convolution, as matrices."""
+  *window, channels = _shape(filters)
+  size = math.prod(window)
+  return (math.prod(_shape(result)[:-1]), size), (size, channels)
+
+
+_PRODUCTS = {
+    'MatMul': _matmul,
+    'BatchMatMulV2': _batch_matmul,
+    'Conv2D': _conv,
+    'Conv2DBackpropInput': _conv_backprop_input,
+    'Conv2DBackpropFilter': _conv_backprop_filter,
+}
+
+
+def milliseconds(trainer: trainer_lib.Trainer,
+                 dtype: tf.DType = tf.float32) -> float:
+  """Times the roofline of an iteration.
+
+  Args:
+    trainer: whose iteration is meant; Adam updates as many parameters as its
+      model has, in float32.
+    dtype: of the products' factors; XLA chooses that of sums and results.
 
   Returns:
     Milliseconds, the median of some rounds.
   """
-  factors = [_factors(product, dtype) for product in products(config)
-             for _ in range(product.times)]
-  wanted = [product for product in products(config)
-            for _ in range(product.times)]
-  variable = tf.Variable(tf.zeros([num_parameters]))
-  gradient = tf.fill([num_parameters], 1e-3)
+  todo = products(trainer)
+  factors = _factors(todo, dtype)
+  variable = tf.Variable(tf.zeros([sum(
+      v.shape.num_elements() for v in trainer.model.trainable_variables)]))
+  gradient = tf.fill(variable.shape, 1e-3)
   optimizer = snt.optimizers.Adam(1e-4)
-  optimizer.apply([gradient], [variable])  # Makes its slots.
+  optimizer.apply([gradient], [variable])  # Creates its slots.
 
-  @tf.function(jit_compile=config.jit_compile, autograph=False)
-  def iteration():
+  @tf.function(jit_compile=trainer.config.jit_compile, autograph=False)
+  def iteration() -> list[tf.Tensor]:
     optimizer.apply([gradient], [variable])
-    return [part for product, (left, right, above) in zip(
-        wanted, factors, strict=True) for part in _both_ways(
-            product, left, right, above)]
+    return [tf.matmul(*pair, product.transpose_left, product.transpose_right)
+            for product, pair in zip(todo, factors, strict=True)]
 
+  return 1e3 * _seconds(iteration)
+
+
+def _factors(todo: list[Product],
+             dtype: tf.DType) -> list[tuple[tf.Tensor, tf.Tensor]]:
+  """Returns the factors of each product.
+
+  Products of equal shapes get different factors, or the compiler would compute
+  one of them. Products of other shapes share them, as a layer's forward and
+  backward products do.
+  """
+  made, repeats = {}, collections.Counter()
+
+  def factor(shape: tuple[int, ...], number: int) -> tf.Tensor:
+    if (shape, number) not in made:
+      made[shape, number] = tf.cast(
+          tf.random.stateless_normal(shape, [0, number]), dtype)
+    return made[shape, number]
+
+  pairs = []
+  for product in todo:
+    number, repeats[product] = repeats[product], repeats[product] + 1
+    pairs.append((factor(product.left, number), factor(product.right, number)))
+  return pairs
+
+
+def _seconds(iteration: Callable[[], list[tf.Tensor]]) -> float:
+  """Seconds of one call; the first, which compiles, does not count."""
   iteration()
   rounds = []
   for _ in range(_ROUNDS):
     start = time.perf_counter()
     for _ in range(_CALLS):
       last = iteration()
-    last[-1].numpy()  # Until it is done.
+    last[-1].numpy()  # Waits for the result.
     rounds.append((time.perf_counter() - start) / _CALLS)
-  return 1e3 * statistics.median(rounds)
-
-
-def _factors(product: Product, dtype):
-  """Both factors and the gradient of their product."""
-  lead = [product.batch] if product.batch > 1 else []
-  make = lambda *shape: tf.cast(tf.random.stateless_normal(
-      [*lead, *shape], [0, product.rows]), dtype)
-  return (make(product.rows, product.inner),
-          make(product.inner, product.columns),
-          make(product.rows, product.columns))
-
-
-def _both_ways(product: Product, left, right, above):
-  yield left @ right
-  if product.left_gradient:
-    yield tf.matmul(above, right, transpose_b=True)
-  if product.right_gradient:
-    yield tf.matmul(left, above, transpose_a=True)
+  return statistics.median(rounds)

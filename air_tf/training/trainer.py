@@ -60,7 +60,7 @@ class Trainer(snt.Module):
     devices = devices or strategy.OneDevice(config.jit_compile)
     with devices.scope():
       self._make_variables()
-    self._step = devices.step(self._differentiate, self._update)
+    self._step = devices.step(self.differentiate, self._update)
     self._average_step = devices.replicate(self._update_average)
 
   def __repr__(self) -> str:
@@ -242,7 +242,7 @@ class Trainer(snt.Module):
       self._average_step()
     return metrics
 
-  def _differentiate(self, images: tf.Tensor) -> tuple:
+  def differentiate(self, images: tf.Tensor) -> tuple:
     """First half of an iteration: estimate and differentiate.
 
     Args:
