@@ -1,16 +1,22 @@
 """README and docs: their commands, links, file names and examples hold."""
 
+import contextlib
+import dataclasses
 import itertools
+import json
 import pathlib
 import re
 import runpy
+import sys
 import textwrap
 
 from absl import flags
+import numpy as np
 from PIL import Image
 import pytest
 import tiny
 
+import air_tf
 from air_tf import cli
 from air_tf import errors
 
@@ -75,27 +81,36 @@ def dead_links(page, text):
 
 
 # --- Flags --------------------------------------------------------------------
-def _take_flags():
-  """Empties `flags.FLAGS` but for those of absl; returns what it held."""
-  taken = {name: flags.FLAGS[name] for name in flags.FLAGS
-           if not flags.FLAGS.find_module_defining_flag(name, '')
-           .startswith('absl.')}
-  for name in taken:
-    delattr(flags.FLAGS, name)
-  return taken
+@contextlib.contextmanager
+def own_flags():
+  """In which `flags.FLAGS` holds those of absl, then those of a script."""
+  def take():
+    taken = {name: flags.FLAGS[name] for name in flags.FLAGS
+             if not flags.FLAGS.find_module_defining_flag(name, '')
+             .startswith('absl.')}
+    for name in taken:
+      delattr(flags.FLAGS, name)
+    return taken
+
+  others = take()
+  try:
+    yield take
+  finally:
+    take()
+    for name, flag in others.items():
+      flags.FLAGS[name] = flag
 
 
 @pytest.fixture(scope='module')
 def definitions():
   """The flags of each script, as it defines them."""
-  kept, found = _take_flags(), {}
+  found = {}
   for script in SCRIPTS:
-    runpy.run_path(str(script), run_name='not main')
     found[name_of(script)] = own = flags.FlagValues()
-    for name, flag in _take_flags().items():
-      own[name] = flag
-  for name, flag in kept.items():
-    flags.FLAGS[name] = flag
+    with own_flags() as take:
+      runpy.run_path(str(script), run_name='not main')
+      for name, flag in take().items():
+        own[name] = flag
   return found
 
 
@@ -236,28 +251,74 @@ def test_no_page_names_a_machine(page):
                        page.read_text())
 
 
-# --- Examples in Python -------------------------------------------------------
-# What would take long is made small, and tiny as the run is.
-_SMALLER = {
-    "air_tf.Config(digits='embedded')": 'air_tf.Config(**SMALL)',
-    'range(40)': 'range(2)', 'iterations=50': 'iterations=2',
-}
-_SERVER = 'urlopen('  # An example that asks a server that is not there.
-
-
+# --- Examples that are run ----------------------------------------------------
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-  """A folder with a tiny run by the names that the pages use."""
+  """A folder in which a tiny run has the names that the pages use."""
   folder = tmp_path_factory.mktemp('place')
-  size = tiny.config().canvas_size
-  (folder / 'docs' / 'images').mkdir(parents=True)
+  config = tiny.config(num_iterations=4, cache_dir=str(folder / 'cache'))
+  air_tf.train(config, str(folder / 'runs' / 'quickstart'))
+  (folder / 'runs' / 'multi_mnist').symlink_to('quickstart')
+  for name in ('docs/images', 'my_pictures'):
+    (folder / name).mkdir(parents=True)
   example = Image.open(ROOT / 'docs' / 'images' / 'example.png')
-  for name in ('docs/images/example.png', 'a.png', 'b.png'):
-    example.resize([size, size]).save(folder / name)
+  example = example.resize([config.canvas_size] * 2)
+  for name in ('docs/images/example.png', 'a.png', 'b.png', 'picture.png',
+               *(f'my_pictures/{i}.png' for i in range(20))):
+    example.save(folder / name)
+  np.savez(folder / 'scenes.npz', images=np.stack([example] * 3))
   return folder
 
 
+# Scripts that take seconds on the tiny run, with what makes them small.
+CHEAP = {'bin/evaluate.py': [], 'bin/export.py': [], 'bin/infer.py': [],
+         'bin/figures.py': [], 'bin/train.py --scenes=my_pictures': [
+             *tiny.flags(max_steps=4, num_iterations=4)],
+         'data/make_scenes.py': [
+             '--canvas_size=16', '--digit_scale=.3,.3', '--num_scenes=12']}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('page', ['README.md', 'docs/inference.md'])
+def test_cheap_commands_run(page, place, monkeypatch, capsys):
+  monkeypatch.chdir(place)
+  done = 0
+  for script, arguments in commands((ROOT / page).read_text()):
+    smaller = CHEAP.get(script, CHEAP.get(' '.join([script, *arguments[:1]])))
+    if smaller is not None:
+      monkeypatch.setattr(
+          sys, 'argv', [str(ROOT / script), *arguments, *smaller])
+      with own_flags(), pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / script), run_name='__main__')
+      output = capsys.readouterr()
+      assert not ended.value.code, (sys.argv, output.err)
+      assert json.loads(output.out.splitlines()[-1])
+      done += 1
+  assert done >= 4
+
+
+# Made as small as the run: what would take minutes.
+SMALLER = {"air_tf.Config(digits='embedded')": 'air_tf.Config(**SMALL)',
+           'range(40)': 'range(2)', 'iterations=50': 'iterations=2'}
+SERVER = 'urlopen('  # In an example that asks a server, which is not there.
+
+
+@pytest.mark.slow
 @each_guide
-def test_python_examples_compile(page):
+def test_python_examples_run(page, place, monkeypatch):
+  monkeypatch.chdir(place)
+  names = {'SMALL': dataclasses.asdict(
+      tiny.config(cache_dir=str(place / 'cache')))}
   for block in python_blocks(page.read_text()):
-    compile(block, name_of(page), 'exec')
+    for text, smaller in SMALLER.items():
+      block = block.replace(text, smaller)
+    code = compile(block, name_of(page), 'exec')
+    if SERVER not in block:
+      exec(code, names)  # As a reader goes on from one example to the next.
+
+
+def test_what_is_made_smaller_is_there():
+  blocks = [block for page in GUIDES
+            for block in python_blocks(page.read_text())]
+  for text in [*SMALLER, SERVER]:
+    assert any(text in block for block in blocks), text
