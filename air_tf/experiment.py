@@ -64,7 +64,7 @@ def run(config: config_lib.Config, logdir: str,
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
     if devices.is_chief:
-      model, num_steps_prior = experiment.trainer.ema_modeld_model()
+      model, num_steps_prior = experiment.trainer.averaged_model()
       saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
     devices.max_over_workers(0)  # The processes end together.
   return result | {'logdir': str(logdir)} if devices.is_chief else None
