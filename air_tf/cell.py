@@ -1,7 +1,8 @@
 """One step of AIR: attend, infer, write.
 
 Letters: `B` batch, `Z` size of `what`, `[H, W]` image, `[h, w]` glimpse, `U`
-units of the LSTM. Images and glimpses in colour have a last axis of 3 channels.
+units of the LSTM, `[m, k]` a map of places in the image, `F` its features.
+Images and glimpses in colour have a last axis of 3 channels.
 """
 
 from typing import NamedTuple
@@ -10,16 +11,16 @@ import sonnet as snt
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import encoders
 from air_tf import glimpses as glimpses_lib
 from air_tf import modules
+from air_tf import search
 
 __all__ = ['AIRCell', 'EncodedImage', 'State', 'Step', 'WHERE_SIZE', 'to_where']
 
 WHERE_SIZE = 3  # Scale, shift_x, shift_y.
-_MAX_SHIFT = .99  # Of the way to the edge: as far as a search can point.
-_WINDOW_SCALE = 2.  # Side of what is looked at around a place, in sides of an object.
-# A tenth of the usual steps for what a search makes of a place: it knows places
-# to a hundredth of an image, and a step of Adam moves all 256 weights at once.
+# On the step of Adam for the output of a search: it knows places to a hundredth
+# of the image, and one step of Adam moves all 256 weights at once.
 _OUTPUT_LR_SCALE = .1
 
 
@@ -27,18 +28,18 @@ class EncodedImage(NamedTuple):
   """An image, and what the encoder made of it."""
   images: tf.Tensor  # [B, H, W, ...], what was encoded.
   gate_inputs: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
-  features: tf.Tensor | None  # [B, m, k, F], of places, if they are searched.
+  features: tf.Tensor | None  # [B, m, k, F], of each place, if there are any.
 
 
 class State(NamedTuple):
-  """What one step hands to the next."""
+  """What one step passes on to the next."""
   lstm: modules.LSTMState  # Two of [B, U].
   where: tf.Tensor  # [B, 3], of the step before; zeros at first.
   what: tf.Tensor   # [B, Z], likewise.
 
 
 class Step(NamedTuple):
-  """What one step decided, as if it were present."""
+  """What one step inferred, given that it is present."""
   hidden: tf.Tensor      # [B, U], of the LSTM.
   where_posterior: modules.DiagonalGaussian  # Over [B, 3], before squashing.
   where_logits: tf.Tensor  # [B, 3], sampled, before squashing.
@@ -50,9 +51,8 @@ class Step(NamedTuple):
 class AIRCell(snt.Module):
   """Attend (where), infer (what), write: the body of AIR's loop.
 
-  The cell is a deterministic function of its noise: all its randomness is
-  drawn outside, which makes the reparameterised gradient plain to see, gives
-  posterior means at zero noise, and lets one call draw for all steps.
+  The cell is a deterministic function of its noise, which is drawn outside:
+  zero noise gives posterior means, and one call draws the noise of all steps.
   """
 
   def __init__(self, config: config_lib.Config, name: str = 'air_cell'):
@@ -60,13 +60,8 @@ class AIRCell(snt.Module):
     hidden = config.hidden_size
     self._what_size = config.what_size
     self._glimpse_size = config.glimpse_size
-    self._object_scale = config.object_scale
-    self._image_encoder = (
-        modules.encoder(hidden, name='image_encoder')
-        if config.image_encoder == 'mlp'
-        else modules.ConvEncoder(hidden, name='image_encoder'))
-    self._search = (modules.Search(name='search')
-                    if config.image_encoder == 'search' else None)
+    self._image_encoder = encoders.make(
+        config.image_encoder, hidden, name='image_encoder')
     self._lstm = modules.LSTM(config.lstm_size, name='lstm')
     # Cell state and hidden state start at learnt values (blog).
     self._initial_hidden = tf.Variable(
@@ -74,22 +69,33 @@ class AIRCell(snt.Module):
     self._initial_cell = tf.Variable(
         tf.zeros([config.lstm_size]), name='initial_cell')
     self._steps_predictor = modules.StepsPredictor(
-        config.steps_bias, name='steps_predictor')
-    self._where_estimator = modules.GaussianEstimator(
-        WHERE_SIZE, hidden, mean_init=[config.scale_prior_mean, 0., 0.],
-        stddev_init=config.where_stddev_init,
-        pace=_OUTPUT_LR_SCALE if self._search else 1., name='where_estimator')
+        config.steps_bias, config.steps_init_scale, name='steps_predictor')
+    self._make_locator(config)
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
     self._decoder = modules.Decoder(
         config.glimpse_shape, hidden, config.decoder_bias,
-        name='glimpse_decoder')
+        config.decoder_init_scale, name='glimpse_decoder')
+
+  def _make_locator(self, config: config_lib.Config) -> None:
+    searches = config.image_encoder == 'search'
+    self._where_estimator = modules.GaussianEstimator(
+        WHERE_SIZE, config.hidden_size, stddev_init=config.where_stddev_init,
+        mean_init=[config.scale_prior_mean, 0., 0.],
+        output_scale=config.where_init_scale,
+        output_lr_scale=_OUTPUT_LR_SCALE if searches else 1.,
+        name='where_estimator')
+    self._search = search.Search(name='search') if searches else None
+    self._locate = (
+        search.SearchLocator(self._search, self._where_estimator,
+                             config.object_scale, config.glimpse_size)
+        if searches else search.StateLocator(self._where_estimator))
 
   def initial_state(self) -> State:
     """Returns the state before the first step, one for all examples.
 
-    Its batch of one broadcasts against the gate_inputs, so that the first step's
-    share of the LSTM is computed once, not for each example.
+    Its batch of one broadcasts, so that the first step's share of the LSTM is
+    computed once, not for each example.
     """
     return State(
         lstm=modules.LSTMState(hidden=self._initial_hidden[tf.newaxis],
@@ -98,13 +104,21 @@ class AIRCell(snt.Module):
 
   def encode(self, images: tf.Tensor) -> EncodedImage:
     """Encodes images `[B, H, W, ...]`, further axes being channels."""
-    if isinstance(self._image_encoder, modules.ConvEncoder):
-      features = self._image_encoder.features(images)
-      summary = self._image_encoder.summarise(features)
-    else:
-      summary = self._image_encoder(snt.flatten(images))
-    return EncodedImage(images=images, gate_inputs=self._lstm.gate_inputs(summary),
-                 features=features if self._search else None)
+    summary, features = self._image_encoder(images)
+    return EncodedImage(images=images, features=features,
+                        gate_inputs=self._lstm.gate_inputs(summary))
+
+  def variable_groups(self) -> dict[str, list[tf.Variable]]:
+    """Returns the trainable variables by what they are for."""
+    modules_by_group = {
+        'encoder': self._image_encoder, 'search': self._search,
+        'lstm': self._lstm, 'steps_predictor': self._steps_predictor,
+        'where': self._where_estimator,
+        'glimpse_encoder': self._glimpse_encoder, 'decoder': self._decoder}
+    groups = {group: list(module.trainable_variables)
+              for group, module in modules_by_group.items() if module}
+    groups['lstm'] += [self._initial_hidden, self._initial_cell]
+    return groups
 
   def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
     """Maps hidden states `[B, U]` to log-odds `[B]` of taking their step."""
@@ -112,7 +126,7 @@ class AIRCell(snt.Module):
 
   def write(self, what: tf.Tensor, where: tf.Tensor, height: int,
             width: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws objects.
+    """Decodes objects and writes each to a canvas of its own.
 
     Args:
       what: `[B, Z]`.
@@ -121,7 +135,7 @@ class AIRCell(snt.Module):
       width: `W`.
 
     Returns:
-      The glimpses `[B, h, w]`, and each in its place, y `[B, H, W]`.
+      The glimpses `[B, h, w]`, and the canvases y `[B, H, W]`.
     """
     glimpses = self._decoder(what)
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
@@ -131,66 +145,42 @@ class AIRCell(snt.Module):
                reparameterise: bool = True) -> tuple[Step, State]:
     """Attends and infers.
 
-    `step_logits` and `write` are apart, for all steps at once.
+    `step_logits` and `write` are separate, to be called for all steps at once.
 
     Args:
       images: `[B, H, W]`, what the glimpse is read from, less a background.
-      encoded: what `encode` made of the images, or of what the steps before
-        left of them. Apart, because an image that stays the same need be
-        encoded only once.
-      state: what the step before left, for each example or one for all.
+      encoded: `encode` of the images, or of the residual of the steps before.
+        Separate, because an image that stays the same is encoded only once.
+      state: of the step before, for each example or one for all.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
       reparameterise: whether gradients flow through the samples; without it
         they are constants.
 
     Returns:
-      What the step decided, and the state after it.
+      The step, and the state after it.
     """
     where_noise, what_noise = tf.split(
         noise, [WHERE_SIZE, self._what_size], axis=-1)
     lstm_state = self._lstm(
-        encoded.gate_inputs, tf.concat([state.where, state.what], axis=-1), state.lstm)
+        encoded.gate_inputs, tf.concat([state.where, state.what], axis=-1),
+        state.lstm)
     hidden = lstm_state.hidden
 
-    where_posterior = self._locate(hidden, encoded)
-    where_logits = modules.sample(
-        where_posterior, where_noise, reparameterise)
+    where_posterior = self._locate(hidden, encoded.images, encoded.features)
+    where_logits = modules.sample(where_posterior, where_noise, reparameterise)
     where = to_where(where_logits)
     glimpse = glimpses_lib.read(images, where, self._glimpse_size)
     what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
     what = modules.sample(what_posterior, what_noise, reparameterise)
     step = Step(
-        hidden=hidden,
-        where_posterior=where_posterior, where_logits=where_logits,
-        where=where,
-        what_posterior=what_posterior, what=what)
+        hidden=hidden, where_posterior=where_posterior,
+        where_logits=where_logits, where=where, what_posterior=what_posterior,
+        what=what)
     return step, State(lstm=lstm_state, where=where, what=what)
-
-  def _locate(self, hidden: tf.Tensor,
-              encoded: EncodedImage) -> modules.DiagonalGaussian:
-    """Posterior over a place `[B, 3]`, before squashing."""
-    if encoded.features is None:
-      return self._where_estimator(hidden)
-    found = self._search(encoded.features, hidden)
-    # Then a look around there, at pixels: how large it is, and where its middle
-    # lies, in halves of an object's side; how uncertain that is, in sides. Once
-    # learnt, it holds at all places.
-    around = tf.pad(found.place, [[0, 0], [1, 0]],
-                    constant_values=_WINDOW_SCALE * self._object_scale)
-    seen = glimpses_lib.read(encoded.images, around, self._glimpse_size)
-    posterior = self._where_estimator(tf.concat(
-        [snt.flatten(seen), hidden, found.features, found.place], axis=-1))
-    side = 2. * self._object_scale  # Of an object, in halves of the image.
-    scale, beside = tf.split(posterior.mean, [1, 2], axis=-1)
-    place = tf.clip_by_value(
-        found.place + .5 * side * beside, -1., 1.)
-    return modules.DiagonalGaussian(
-        mean=tf.concat([scale, tf.atanh(_MAX_SHIFT * place)], axis=-1),
-        stddev=posterior.stddev * [1., side, side])
 
 
 def to_where(logits: tf.Tensor) -> tf.Tensor:
-  """Squashes `[..., 3]` Gaussian values to a place in the image.
+  """Squashes Gaussian values `[..., 3]` to a place in the image.
 
   Returns:
     `[..., 3]`, (scale, shift_x, shift_y): sigmoid for the scale, in (0, 1);

@@ -11,22 +11,43 @@ Eslami et al. 2016, arXiv 1603.08575; "BUILD_NOTES" holds our measurements.
 import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 from absl import logging
 
 from air_tf import options
 
 __all__ = ['BACKDROPS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
-           'IMAGE_ENCODERS', 'OPTIMIZERS', 'RENAMED', 'current_name']
+           'EstimatorSpec', 'IMAGE_ENCODERS', 'OPTIMIZERS', 'RENAMED',
+           'current_name']
 
 BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
-ESTIMATORS = ('marginal', 'responsibilities', 'reinforce', 'nvil',
-              'nvil_per_step', 'vimco', 'concrete', 'mvd', 'rebar', 'rws')
-# Those with an importance-weighted bound, by their fewest and usual particles.
-_PARTICLES = {'marginal': (1, 1), 'reinforce': (1, 1), 'nvil': (1, 1),
-              'nvil_per_step': (1, 1), 'vimco': (2, 5), 'rws': (2, 5)}
-_MOST_WAYS = 4_096  # In which the particles of `marginal` can count.
+
+
+class EstimatorSpec(NamedTuple):
+  """What is known of an estimator without importing TensorFlow."""
+  path: str  # Its module in `air_tf.estimators`, and its class there.
+  has_bound: bool = False  # Whether it takes several particles.
+  fewest_particles: int = 1
+  usual_particles: int = 1
+
+
+ESTIMATORS = {
+    'marginal': EstimatorSpec('exact.Marginal', has_bound=True),
+    'responsibilities': EstimatorSpec('exact.Responsibilities'),
+    'reinforce': EstimatorSpec('score_function.Reinforce', has_bound=True),
+    'nvil': EstimatorSpec('score_function.NVIL', has_bound=True),
+    'nvil_per_step': EstimatorSpec(
+        'score_function.NVILPerStep', has_bound=True),
+    'vimco': EstimatorSpec('score_function.VIMCO', True, 2, 5),
+    'concrete': EstimatorSpec('relaxed.Concrete'),
+    'mvd': EstimatorSpec('measure_valued.MVD'),
+    'rebar': EstimatorSpec('relaxed.Rebar'),
+    'rws': EstimatorSpec(
+        'reweighted_wake_sleep.ReweightedWakeSleep', True, 2, 5),
+}
+_MAX_WAYS = 4_096  # Largest (T + 1)^K that `marginal` enumerates.
 OPTIMIZERS = ('adam', 'rmsprop')
 DISTRIBUTION_STRATEGIES = ('none', 'mirrored', 'multi_worker', 'tpu')
 # Old names of fields, still understood on the command line, in flagfiles and
@@ -181,7 +202,7 @@ class Config:
   # --- Estimator of the gradient ----------------------------------------------
   estimator: str = _option(
       'marginal', 'How the gradient of the discrete count is estimated; see '
-      'air_tf/estimators/.', choices=ESTIMATORS)
+      'air_tf/estimators/.', choices=tuple(ESTIMATORS))
   num_particles: int = _option(
       0, 'K, passes over each image for the importance-weighted bound, at K '
       'times the cost; 1 is the ELBO. 0 takes 1, or 5 for vimco and rws, which '
@@ -304,26 +325,27 @@ class Config:
   @property
   def particles(self) -> int:
     """K: `num_particles`, with 0 resolved for the estimator."""
-    usual = _PARTICLES.get(self.estimator, (1, 1))[1]
-    return self.num_particles or usual
+    return self.num_particles or ESTIMATORS[self.estimator].usual_particles
 
   def _shape(self, side: int) -> tuple[int, ...]:
     return (side, side) if self.channels == 1 else (side, side, self.channels)
 
   def _check_particles(self) -> None:
     flag, estimator = '--num_particles', f'--estimator={self.estimator}'
-    if self.num_particles > 1:
-      options.require(self.estimator in _PARTICLES, flag, self.num_particles,
-               f'1, because {estimator} has no importance-weighted bound; '
-               f"those that have one are {', '.join(_PARTICLES)}")
-    fewest = _PARTICLES.get(self.estimator, (1, 1))[0]
-    options.require(self.particles >= fewest, flag, self.num_particles,
-             f'at least {fewest} for {estimator}')
+    require = lambda condition, expected: options.require(
+        condition, flag, self.num_particles, expected)
+    spec = ESTIMATORS[self.estimator]
+    with_bound = [name for name, x in ESTIMATORS.items() if x.has_bound]
+    require(spec.has_bound or self.num_particles <= 1,
+            f'1, because {estimator} has no importance-weighted bound; those '
+            f"that have one are {', '.join(with_bound)}")
+    require(self.particles >= spec.fewest_particles,
+            f'at least {spec.fewest_particles} for {estimator}')
     if self.estimator == 'marginal':
-      options.require((self.max_steps + 1)**self.particles <= _MOST_WAYS
-               or self.particles == 1, flag, self.num_particles,
-               f'fewer: {estimator} sums over all (T + 1)^K counts of K '
-               f'particles, at most {_MOST_WAYS:,}; vimco samples them')
+      ways = (self.max_steps + 1)**self.particles
+      require(self.particles == 1 or ways <= _MAX_WAYS,
+              f'fewer: {estimator} sums over all (T + 1)^K counts of K '
+              f'particles, at most {_MAX_WAYS:,}; vimco samples them')
 
 
 @functools.cache  # One line for each name.

@@ -1,4 +1,4 @@
-"""Attend, Infer, Repeat: unroll the cell, explain the image, score it.
+"""Attend, Infer, Repeat: infer the objects of an image, score, decode.
 
 Letters: `B` batch, `T` most steps, `Z` size of `what`, `[H, W]` image, `[h, w]`
 glimpse, `n` the number of objects. Images and glimpses in colour have a last
@@ -7,6 +7,7 @@ axis of 3 channels.
 
 import copy
 import dataclasses
+import math
 from typing import NamedTuple
 
 import sonnet as snt
@@ -20,6 +21,7 @@ from air_tf import elbo as elbo_lib
 from air_tf import modules
 from air_tf import noise as noise_lib
 from air_tf import prior
+from air_tf import unroll as unroll_lib
 
 __all__ = ['AIRModel', 'Inference']
 
@@ -27,7 +29,7 @@ tfd = tfp.distributions
 
 
 class Inference(NamedTuple):
-  """One pass of T steps over a batch, every step as if it were present.
+  """One pass of T steps over a batch, every step taken.
 
   Nothing before a step depends on whether the walk stops there, so this one
   pass holds an explanation by n objects for every n at once.
@@ -40,7 +42,7 @@ class Inference(NamedTuple):
   what: tf.Tensor       # [B, T, Z]
   glimpses: tf.Tensor   # [B, T, h, w], decoded.
   # [B, T + 1, H, W]: the background (black without a model of it) and the
-  # first 0 ... T objects, added up.
+  # first 0 ... T objects, summed.
   canvases: tf.Tensor
   background: background_lib.Background | None = None  # If it is modelled.
 
@@ -70,11 +72,11 @@ class AIRModel(snt.Module):
     Args:
       images: float `[B, H, W]`, pixels in 0 ... 1; H and W must be known.
       seed: int32 `[2]`, seed of the posterior samples; None takes posterior
-        means, so that equal images give equal answers.
+        means, so that equal images give equal results.
       reparameterise: whether gradients flow through the samples; without it
-        they are constants, as a score function wants them.
-      num_particles: how many times the batch stands in `images`, one after
-        the other, so that the noise is the same on any number of devices.
+        they are constants, as a score function needs them.
+      num_particles: how many times the batch is repeated in `images`, one copy
+        after the other, so that the noise is the same on any number of devices.
 
     Returns:
       The explanation by n objects for every n in 0 ... T.
@@ -83,71 +85,38 @@ class AIRModel(snt.Module):
       ValueError: if `images` has not as many axes and channels as the
         configuration says, or H and W are not known.
     """
-    images = tf.convert_to_tensor(images, tf.float32)
-    colours = self.config.image_shape[2:]
-    wanted = tf.TensorShape([None, None, None, *colours])
-    if not (wanted.is_compatible_with(images.shape)
-            and images.shape[1:].is_fully_defined()):
-      raise ValueError(
-          f"`images` must be [{', '.join(['B, H, W', *map(str, colours)])}] "
-          f'with known H and W, but its shape is {images.shape}.')
-    num_steps = self.config.max_steps
+    images = self._check(tf.convert_to_tensor(images, tf.float32))
     step_noise, background_noise = self._noise(
-        tf.shape(images)[0], num_steps, seed, num_particles)
-    if self._background is None:
-      background, behind = None, tf.zeros_like(images)
-    else:
+        tf.shape(images)[0], seed, num_particles)
+    background, canvas = None, tf.zeros_like(images)
+    if self._background is not None:
       background = self._background(images, background_noise, reparameterise)
-      behind = background.image
-    explain = (self._explain_differences if self.config.difference
-               else self._explain_image)
-    steps, glimpses, written = explain(
-        images - behind, step_noise, reparameterise)
+      canvas = background.image
+    unroll = (unroll_lib.unroll_differences if self.config.difference
+              else unroll_lib.unroll)
+    steps, glimpses, written = unroll(
+        self._cell, images - canvas, step_noise, reparameterise)
     step_logits = tf.reshape(
         self._cell.step_logits(snt.merge_leading_dims(steps.hidden, 2)),
-        [-1, num_steps])
-    # A running sum by hand: XLA's cumsum is a product with a triangle.
-    canvases = [behind]
-    for y in tf.unstack(written, num=num_steps, axis=1):
-      canvases.append(canvases[-1] + y)
+        [-1, self.config.max_steps])
     return Inference(
         num_steps_posterior=prior.NumStepsDistribution(step_logits),
         where_posterior=steps.where_posterior,
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
-        glimpses=glimpses, canvases=tf.stack(canvases, axis=1),
+        glimpses=glimpses, canvases=_add_up(canvas, written),
         background=background)
 
-  def _explain_image(self, images, noise, reparameterise):
-    """AIR: every step sees the whole image, encoded once, drawn at the end."""
-    state, encoded = self._cell.initial_state(), self._cell.encode(images)
-    steps = []
-    for step_noise in noise:
-      step, state = self._cell(
-          images, encoded, state, step_noise, reparameterise)
-      steps.append(step)
-    steps = _stack(steps)
-    return steps, *self._write(steps.what, steps.where, *images.shape[1:3])
-
-  def _explain_differences(self, images, noise, reparameterise):
-    """DAIR: every step sees what those before it explained, and what is left.
-
-    The paper's steps see what is left alone. From that a step cannot tell an
-    object from the edges of one that was explained not quite right.
-    """
-    state, explained = self._cell.initial_state(), tf.zeros_like(images)
-    steps, drawn = [], []
-    for step_noise in noise:
-      encoded = self._cell.encode(
-          tf.stack([images - explained, explained], axis=-1))
-      step, state = self._cell(
-          images, encoded, state, step_noise, reparameterise)
-      glimpse, y = self._cell.write(
-          step.what, step.where, *images.shape[1:3])
-      explained += y
-      steps.append(step)
-      drawn.append((glimpse, y))
-    return _stack(steps), *_stack(drawn)
+  def _check(self, images: tf.Tensor) -> tf.Tensor:
+    """Returns the images; raises what `infer` says."""
+    channels = self.config.image_shape[2:]
+    expected = tf.TensorShape([None, None, None, *channels])
+    if not (expected.is_compatible_with(images.shape)
+            and images.shape[1:].is_fully_defined()):
+      raise ValueError(
+          f"`images` must be [{', '.join(['B, H, W', *map(str, channels)])}] "
+          f'with known H and W, but its shape is {images.shape}.')
+    return images
 
   def elbo_terms(
       self, images: tf.Tensor, inference: Inference,
@@ -161,69 +130,118 @@ class AIRModel(snt.Module):
 
     Args:
       images: float `[B, H, W]`, those that were explained.
-      inference: what `infer` said of them.
+      inference: `infer` of the images.
       num_steps_prior: p(n), batch shape `[]`.
 
     Returns:
       The terms of the ELBO, apart for each example and each n.
     """
-    pixels = tfd.Normal(inference.canvases, self.config.pixel_stddev)
-    behind, p = inference.background, self.background_prior()
-    of_background = {} if behind is None else {
-        'kl_background': elbo_lib.kl(behind.posterior, p),
-        'log_ratio_background': elbo_lib.log_ratio(
-            behind.code, behind.posterior, p)}
+    likelihood = tfd.Normal(inference.canvases, self.config.pixel_stddev)
+    what_q = inference.what_posterior.distribution()
+    where_q = inference.where_posterior.distribution()
+    what_p, where_p = self.what_prior(), self.where_prior()
     return elbo_lib.ElboTerms(
         log_likelihood=tf.reduce_sum(
-            pixels.log_prob(images[:, tf.newaxis]),
+            likelihood.log_prob(images[:, tf.newaxis]),
             axis=list(range(2, inference.canvases.shape.rank))),
-        kl_what=elbo_lib.kl(inference.what_posterior, self.what_prior()),
-        kl_where=elbo_lib.kl(inference.where_posterior, self.where_prior()),
-        log_ratio=elbo_lib.log_ratio(
-            inference.what, inference.what_posterior, self.what_prior())
-        + elbo_lib.log_ratio(
-            inference.where_logits, inference.where_posterior,
-            self.where_prior()),
+        kl_what=tfd.kl_divergence(what_q, what_p),
+        kl_where=tfd.kl_divergence(where_q, where_p),
+        log_ratio=elbo_lib.log_ratio(inference.what, what_q, what_p)
+        + elbo_lib.log_ratio(inference.where_logits, where_q, where_p),
         log_posterior=inference.num_steps_posterior.log_pmf(),
-        log_prior=num_steps_prior.log_pmf(), **of_background)
+        log_prior=num_steps_prior.log_pmf(),
+        **self._background_terms(inference.background))
 
-  def background_prior(self) -> tfd.Normal:
-    """p(code of the background), batch shape `[D]`: N(0, 1)."""
-    return tfd.Normal(tf.zeros([background_lib.CODE_SIZE]), 1.)
+  def _background_terms(self, background) -> dict[str, tf.Tensor]:
+    if background is None:
+      return {}
+    q, p = background.posterior.distribution(), self.background_prior()
+    return {'kl_background': tfd.kl_divergence(q, p),
+            'log_ratio_background': elbo_lib.log_ratio(background.code, q, p)}
 
-  def what_prior(self) -> tfd.Normal:
-    """p(what), batch shape `[Z]`: N(0, 1) (blog)."""
-    return tfd.Normal(tf.zeros([self.config.what_size]), 1.)
+  def score(self, images: tf.Tensor,
+            num_steps_prior: prior.NumStepsDistribution,
+            seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Scores images by one posterior sample.
 
-  def where_prior(self) -> tfd.Normal:
-    """p(where) before squashing, batch shape `[3]`."""
+    Args:
+      images: float `[B, H, W]`, pixels in 0 ... 1.
+      num_steps_prior: p(n), batch shape `[]`.
+      seed: int32 `[2]`, of the sample.
+
+    Returns:
+      The fields of `elbo.Elbo`, n summed out exactly, and `log_weight`, see
+      `elbo.marginal_log_weight`; each `[B]`.
+    """
+    terms = self.elbo_terms(
+        images, self.infer(images, seed=seed), num_steps_prior)
+    elbo = elbo_lib.expected_elbo(terms, terms.log_posterior)
+    return {**elbo._asdict(),
+            'log_weight': elbo_lib.marginal_log_weight(terms)}
+
+  def quadratic_likelihood(
+      self, images: tf.Tensor,
+      inference: Inference) -> elbo_lib.QuadraticLikelihood:
+    """Returns log p(x | b + sum_t s_t y_t) as a function of presences s.
+
+        log N(x; b + sum_t s_t y_t, stddev^2) = log N(x; b, stddev^2)
+            + (s . Y (x - b) - s . Y Y' s / 2) / stddev^2
+
+    with b the background, black without a model of it, and Y the objects y as
+    rows.
+
+    Args:
+      images: `[B, H, W]`, those that were explained.
+      inference: `infer` of the images.
+    """
+    canvases, stddev = inference.canvases, self.config.pixel_stddev
+    flatten = lambda x, *leading: tf.reshape(
+        x, [-1, *leading, math.prod(canvases.shape[2:])])
+    y = flatten(canvases[:, 1:] - canvases[:, :-1], canvases.shape[1] - 1)
+    x = flatten(images - canvases[:, 0])
+    empty = tfd.Normal(flatten(canvases[:, 0]), stddev)
+    return elbo_lib.QuadraticLikelihood(
+        constant=tf.reduce_sum(empty.log_prob(flatten(images)), axis=-1),
+        linear=tf.linalg.matvec(y / stddev, x / stddev),
+        square=tf.matmul(y / stddev, y / stddev, transpose_b=True))
+
+  def background_prior(self) -> tfd.Distribution:
+    """p(code of the background), event shape `[D]`: N(0, 1)."""
+    return _gaussian(tf.zeros([background_lib.CODE_SIZE]), 1.)
+
+  def what_prior(self) -> tfd.Distribution:
+    """p(what), event shape `[Z]`: N(0, 1) (blog)."""
+    return _gaussian(tf.zeros([self.config.what_size]), 1.)
+
+  def where_prior(self) -> tfd.Distribution:
+    """p(where) before squashing, event shape `[3]`."""
     config = self.config
-    return tfd.Normal(
+    return _gaussian(
         [config.scale_prior_mean, 0., 0.],
         [config.scale_prior_stddev] + [config.shift_prior_stddev] * 2)
 
   def decode(self, what: tf.Tensor, where: tf.Tensor, presence: tf.Tensor,
-           height: int, width: int) -> tf.Tensor:
-    """Renders objects, without a background: the generative model's mean.
+             height: int, width: int) -> tf.Tensor:
+    """Decodes objects to an image, without a background.
 
     Args:
       what: `[B, T, Z]`.
       where: `[B, T, 3]`, (scale, shift_x, shift_y).
-      presence: `[B, T]`, 1. for an object that is there, else 0.
+      presence: `[B, T]`, 1. for an object that is present, else 0.
       height: `H`.
       width: `W`.
 
     Returns:
       `[B, H, W]`, 0 ... T: where objects overlap their pixels add up.
     """
-    # An absent object may carry any place, also scale 0: put it at a legal one.
-    place = tf.where(presence[..., tf.newaxis] > 0., where, .5)
-    _, written = self._write(what, place, height, width)
+    # An absent object may have any `where`, also scale 0: give it a valid one.
+    where = tf.where(presence[..., tf.newaxis] > 0., where, .5)
+    _, written = unroll_lib.write(self._cell, what, where, height, width)
     return tf.reduce_sum(prior.mask_absent(presence, written), axis=1)
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
                    width: int) -> tf.Tensor:
-    """Dreams up images with given numbers of objects, and their background.
+    """Samples images with given numbers of objects from the generative model.
 
     Args:
       counts: int `[B]`, each in 0 ... T.
@@ -232,46 +250,62 @@ class AIRModel(snt.Module):
       width: `W`.
 
     Returns:
-      `[B, H, W]`, as `decode`. A count above T is taken as T, below 0 as 0.
+      `[B, H, W]`, means of the pixels, with a background where it is modelled.
+      A count above T is taken as T, below 0 as 0.
     """
-    config = self.config
-    shape = [tf.shape(counts)[0], config.max_steps]
+    max_steps = self.config.max_steps
+    shape = [tf.shape(counts)[0], max_steps]
     seeds = tf.random.split(seed, 3)
     what = self.what_prior().sample(shape, seed=seeds[0])
     where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
-    presence = prior.presence_mask(counts, config.max_steps)
-    drawn = self.decode(what, where, presence, height, width)
+    presence = prior.presence_mask(counts, max_steps)
+    images = self.decode(what, where, presence, height, width)
     if self._background is None:
-      return drawn
-    return drawn + self._background.decode(
+      return images
+    return images + self._background.decode(
         self.background_prior().sample(shape[:1], seed=seeds[2]))
 
-  def _write(self, what, where, height, width):
-    """`AIRCell.write` of all steps at once, in larger products."""
-    merge = lambda x: tf.reshape(x, [-1, x.shape[-1]])
-    drawn = self._cell.write(merge(what), merge(where), height, width)
-    split = lambda x: tf.reshape(
-        x, tf.concat([tf.shape(what)[:2], x.shape[1:]], axis=0))
-    glimpses, written = map(split, drawn)
-    return glimpses, written
+  def variable_groups(self) -> dict[str, list[tf.Variable]]:
+    """Returns the trainable variables by what they are for.
 
-  def _noise(self, batch_size, num_steps: int, seed,
+    Each is in one group: encoder, search, lstm, steps_predictor, where,
+    glimpse_encoder, decoder, background; parts that this model lacks are left
+    out.
+    """
+    groups = self._cell.variable_groups()
+    if self._background is not None:
+      groups['background'] = list(self._background.trainable_variables)
+    return groups
+
+  def _noise(self, batch_size, seed,
              num_particles: int) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Standard normal numbers, or zeros for means.
 
     Returns:
       T tensors `[B, 3 + Z]`, of the steps; `[B, D]`, of the background.
     """
-    steps = [num_steps, batch_size,
+    max_steps = self.config.max_steps
+    steps = [max_steps, batch_size,
              cell_lib.WHERE_SIZE + self.config.what_size]
     background = [batch_size, background_lib.CODE_SIZE]
     if seed is None:
-      return tf.unstack(tf.zeros(steps), num=num_steps), tf.zeros(background)
-    drawn = noise_lib.normal(steps, seed, 1, num_particles)
-    return tf.unstack(drawn, num=num_steps), noise_lib.normal(
+      return tf.unstack(tf.zeros(steps), num=max_steps), tf.zeros(background)
+    noise = noise_lib.normal(steps, seed, 1, num_particles)
+    return tf.unstack(noise, num=max_steps), noise_lib.normal(
         background, tf.random.fold_in(seed, 1), 0, num_particles)
 
 
-def _stack(steps: list):
-  """Joins T structures of `[B, ...]` to one of `[B, T, ...]`."""
-  return tf.nest.map_structure(lambda *xs: tf.stack(xs, axis=1), *steps)
+def _gaussian(mean, stddev) -> tfd.Distribution:
+  """A Gaussian with independent entries, event shape `[Z]`."""
+  return tfd.Independent(tfd.Normal(mean, stddev), 1)
+
+
+def _add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
+  """Canvases `[B, T + 1, H, W]`: `[B, H, W]` and the first n of `[B, T, ...]`.
+
+  Unrolled: XLA lowers cumsum to a product with a triangular matrix.
+  """
+  canvases = [canvas]
+  for y in tf.unstack(written, axis=1):
+    canvases.append(canvases[-1] + y)
+  return tf.stack(canvases, axis=1)

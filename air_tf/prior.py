@@ -14,9 +14,7 @@ import tensorflow_probability as tfp
 __all__ = [
     'NumStepsDistribution',
     'mask_absent',
-    'mix_with_uniform',
     'presence_mask',
-    'smooth_over_prefixes',
     'step_probs',
     'truncated_geometric',
 ]
@@ -204,46 +202,6 @@ def truncated_geometric(log_success, max_steps: int) -> NumStepsDistribution:
   return NumStepsDistribution(tf.reverse(log_odds, axis=[-1]))
 
 
-def mix_with_uniform(log_pmf: tf.Tensor, exploration) -> tf.Tensor:
-  """Mixes a uniform count into a distribution: the exploration floor.
-
-      q_eps(n) = (1 - eps) q(n) + eps / (T + 1)
-
-  Args:
-    log_pmf: float Tensor `[..., T + 1]`, log q(n).
-    exploration: float Tensor `[]`, eps in 0 ... 1.
-
-  Returns:
-    `[..., T + 1]`, log q_eps(n). At eps = 0 equal to `log_pmf`, gradient too.
-  """
-  uniform = tf.zeros_like(log_pmf) - math.log(log_pmf.shape[-1])
-  return _mix(log_pmf, uniform, exploration)
-
-
-def smooth_over_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
-  """Shares out a part of each count's probability among 1 ... that count.
-
-      q'(n) = (1 - share) q(n) + share sum_{m >= n} q(m) / m,  n = 1 ... T
-
-  Zero stays what it is. What is shared out has no gradient: else q would make
-  up for it by counting more.
-
-  Args:
-    log_pmf: float Tensor `[..., T + 1]`, log q(n).
-    share: 0 or more, below 1.
-
-  Returns:
-    `[..., T + 1]`, log q'(n). At share = 0 equal to `log_pmf`.
-  """
-  if not share:
-    return log_pmf
-  counts = tf.range(1., float(log_pmf.shape[-1]))
-  shared = tf.math.cumulative_logsumexp(
-      log_pmf[..., 1:] - tf.math.log(counts), axis=-1, reverse=True)
-  shared = tf.concat([log_pmf[..., :1], shared], axis=-1)
-  return _mix(log_pmf, tf.stop_gradient(shared), share)
-
-
 def step_probs(pmf: tf.Tensor) -> tf.Tensor:
   """P(n >= t) for t = 1 ... T, `[..., T]`, from P(n), `[..., T + 1]`."""
   return tf.cumsum(pmf, axis=-1, reverse=True)[..., 1:]
@@ -257,10 +215,3 @@ def presence_mask(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
 def mask_absent(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
   """Returns `x` `[B, T, ...]` with zeros where presence `[B, T]` is 0."""
   return x * presence[(..., *[tf.newaxis] * (x.shape.rank - 2))]
-
-
-def _mix(log_pmf: tf.Tensor, other: tf.Tensor, weight) -> tf.Tensor:
-  """log((1 - weight) exp(log_pmf) + weight exp(other)), elementwise."""
-  weight = tf.convert_to_tensor(weight, log_pmf.dtype)
-  return tf.reduce_logsumexp(tf.stack([
-      tf.math.log1p(-weight) + log_pmf, tf.math.log(weight) + other]), axis=0)

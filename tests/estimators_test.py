@@ -11,6 +11,9 @@ from air_tf import estimators
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.estimators import base
+from air_tf.estimators import exploration as exploration_lib
+from air_tf.estimators import relaxed
+from air_tf.estimators import score_function
 
 # A white image of 1 x 4 pixels, and what its three objects add to each pixel.
 IMAGE = np.ones([1, 4], np.float32)
@@ -28,8 +31,9 @@ LOGITS = [.4, -.3, .2]
 LOG_PRIOR = prior.truncated_geometric(np.log(.3), 3).log_pmf()
 
 
-def make(name):
-  return estimators.make(name, config_lib.Config(pixel_stddev=STDDEV))
+# Nothing of it is asked but the likelihood of pixels.
+MARGINAL = estimators.make('marginal')
+MODEL = model_lib.AIRModel(config_lib.Config(pixel_stddev=STDDEV))
 
 
 # With and without an exploration floor and shares of prefixes.
@@ -60,9 +64,9 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0., share=0.,
   canvases = behind + np.cumsum(
       np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
   return estimators.EstimatorInputs(
-      images=tile(IMAGE),
+      model=MODEL, images=tile(IMAGE),
       inference=model_lib.Inference(
-          num_steps=posterior, where_posterior=None, where=what,
+          num_steps_posterior=posterior, where_posterior=None, where=what,
           where_logits=None, what_posterior=None, what=what, glimpses=None,
           canvases=tile(canvases)),
       terms=elbo_lib.ElboTerms(
@@ -107,7 +111,7 @@ def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1,
 @FLOORS
 def test_marginal_is_the_sum_over_all_counts(exploration, share):
   # By enumeration: the mean, over n ~ q_eps, of the ELBO with n objects.
-  estimate = estimators.marginal(batch(leaves(1), exploration, share=share))
+  estimate = MARGINAL(batch(leaves(1), exploration, share=share))
   q = exploration_log_pmf(np.exp(prior.NumStepsDistribution(LOGITS).log_pmf()),
                exploration, share)
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
@@ -117,8 +121,21 @@ def test_marginal_is_the_sum_over_all_counts(exploration, share):
   np.testing.assert_allclose(estimate.loss, -expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize('name', config_lib.ESTIMATORS)
+def test_a_gradient_of_the_loss_outside_its_tape_is_the_same(name):
+  # `loss` is a sum: added up on demand, outside, it would be on no tape.
+  particles = config_lib.ESTIMATORS[name].usual_particles
+  leaf, estimator = leaves(2, particles), estimators.make(name)
+  with tf.GradientTape(persistent=True) as tape:
+    estimate = estimator(batch(leaf, .3, particles=particles))
+    parts = estimate.pathwise_loss + estimate.score_loss
+  outside = tape.gradient(estimate.loss, leaf['logits'])
+  assert np.any(outside != 0.)
+  np.testing.assert_array_equal(outside, tape.gradient(parts, leaf['logits']))
+
+
 def test_terms_add_up_to_the_elbo():
-  elbo = estimators.marginal(
+  elbo = MARGINAL(
       batch(leaves(1), .3, kl_background=tf.constant([2.5]))).elbo
   np.testing.assert_allclose(
       elbo.elbo, elbo.log_likelihood - elbo.kl_what - elbo.kl_where
@@ -126,8 +143,8 @@ def test_terms_add_up_to_the_elbo():
 
 
 def test_a_background_is_a_part_of_every_weight():
-  weights = lambda **of_background: estimators.base.log_weights(
-      batch(leaves(2), **of_background), tf.zeros([2, 4])).numpy()
+  weights = lambda **of_background: elbo_lib.log_weights(
+      batch(leaves(2), **of_background).terms, tf.zeros([2, 4])).numpy()
   ratio = tf.constant([.7, -.3])
   np.testing.assert_allclose(
       weights(log_ratio_background=ratio) - weights(),
@@ -140,8 +157,8 @@ def test_a_background_is_a_part_of_every_weight():
 def test_mean_gradient_is_the_sum_over_all_counts(name, exploration, share):
   # 200,000 independent samples of n; sees a bias of .1 in any of the 13
   # entries, of gradients between .1 and 2; see `stat_util` for false alarms.
-  exact = gradients(estimators.marginal, 1, exploration, share=share)
-  sampled = gradients(make(name), 200_000, exploration, share=share)
+  exact = gradients(MARGINAL, 1, exploration, share=share)
+  sampled = gradients(estimators.make(name), 200_000, exploration, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
 
@@ -152,9 +169,9 @@ def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
     name, exploration, share):
   # As above, of the importance-weighted bound: 26 entries and 6 log ratios.
   exact = gradients(
-      estimators.marginal, 1, exploration, particles=2, share=share)
+      MARGINAL, 1, exploration, particles=2, share=share)
   sampled = gradients(
-      make(name), 200_000, exploration, particles=2, share=share)
+      estimators.make(name), 200_000, exploration, particles=2, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
 
@@ -162,7 +179,7 @@ def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
 def test_two_particles_by_hand():
   # sum over n_1, n_2 of q_1(n_1) q_2(n_2) log((w_1(n_1) + w_2(n_2)) / 2).
   leaf = leaves(1, 2)
-  estimate = estimators.marginal(batch(leaf, .3, particles=2))
+  estimate = MARGINAL(batch(leaf, .3, particles=2))
   total = 0.
   q, w = [], []
   for k in range(2):
@@ -183,21 +200,21 @@ def test_two_particles_by_hand():
 def test_vimco_has_less_variance_than_reinforce():
   variance = lambda estimator: gradients(
       estimator, 20_000, particles=2)['logits'].var(axis=0)
-  assert np.all(variance(estimators.vimco) < .5 * variance(
-      estimators.reinforce))
+  assert np.all(variance(estimators.make('vimco')) < .5 * variance(
+      estimators.make('reinforce')))
 
 
 def test_coupled_and_relaxed_estimators_have_less_variance_than_reinforce():
   # Summed over the steps: REBAR keeps the scores of steps that are not reached.
   variance = lambda name: np.sum(
-      gradients(make(name), 20_000)['logits'].var(axis=0))
+      gradients(estimators.make(name), 20_000)['logits'].var(axis=0))
   for name in 'mvd', 'rebar':
     assert variance(name) < .3 * variance('reinforce'), name
 
 
 def test_rebar_learns_its_control_variate():
   # From eta = 0, plain REINFORCE, towards less variance.
-  rebar = estimators.relaxed.Rebar(STDDEV)
+  rebar = relaxed.Rebar()
   rebar._eta.assign([0.])
   variance = lambda: gradients(rebar, 20_000)['logits'].var(axis=0).sum()
   before = variance()
@@ -214,12 +231,8 @@ def test_rebar_learns_its_control_variate():
 
 @pytest.mark.parametrize('behind', [0., .3])
 def test_quadratic_likelihood_is_that_of_the_canvas(behind):
-  constant = np.sum(-.5 * ((IMAGE - behind) / STDDEV)**2 - np.log(STDDEV)
-                    - .5 * np.log(2. * np.pi))
-  leaf = leaves(2)
-  leaf['log_likelihood'] = tf.fill([2, 4], tf.cast(constant, tf.float32))
-  likelihood = estimators.relaxed.quadratic_likelihood(
-      batch(leaf, behind=behind), STDDEV)
+  inputs = batch(leaves(2), behind=behind)
+  likelihood = MODEL.quadratic_likelihood(inputs.images, inputs.inference)
   s = np.array([[1., 1., 0.], [.3, .9, .2]], np.float32)
   canvases = behind + np.einsum('rt,thw->rhw', s, OBJECTS)
   expected = np.sum(-.5 * ((IMAGE - canvases) / STDDEV)**2 - np.log(STDDEV)
@@ -230,9 +243,9 @@ def test_quadratic_likelihood_is_that_of_the_canvas(behind):
 @pytest.mark.parametrize('exploration', [0., .6])
 def test_concrete_is_binary_at_low_temperature(exploration):
   # Then its reconstruction has the mean of L(n) under q: sees a bias of .1.
-  concrete = estimators.relaxed.Concrete(STDDEV, temperature=1e-4)
+  concrete = relaxed.Concrete(temperature=1e-4)
   estimate = concrete(batch(leaves(100_000), exploration))
-  exact = estimators.marginal(batch(leaves(1), exploration))
+  exact = MARGINAL(batch(leaves(1), exploration))
   stat_util.assert_mean_matches(
       estimate.elbo.log_likelihood, exact.elbo.log_likelihood[0], .1)
 
@@ -240,7 +253,7 @@ def test_concrete_is_binary_at_low_temperature(exploration):
 def test_concrete_follows_its_own_relaxed_function():
   # One row, its noise fixed: by finite differences of its value. Biased
   # against `marginal`, as its docstring says.
-  concrete = estimators.relaxed.Concrete(STDDEV, temperature=1.)
+  concrete = relaxed.Concrete(temperature=1.)
   def loss(logits):
     leaf = leaves(1)
     leaf['logits'].assign(logits)
@@ -251,12 +264,12 @@ def test_concrete_follows_its_own_relaxed_function():
     difference = (loss(LOGITS + step) - loss(LOGITS - step)) / 2e-2
     np.testing.assert_allclose(found[t], difference, atol=2e-3)
   bias = gradients(concrete, 50_000)['logits'].mean(axis=0) - gradients(
-      estimators.marginal)['logits'][0]
+      MARGINAL)['logits'][0]
   assert np.max(np.abs(bias)) > .1
 
 
 def test_concrete_stops_where_absences_add_up_to_one():
-  concrete = estimators.relaxed.Concrete(STDDEV, temperature=1e-4)
+  concrete = relaxed.Concrete(temperature=1e-4)
   leaf = leaves(1)
   leaf['logits'].assign([[-20., 20., 20.]])  # Nothing after a first stop.
   np.testing.assert_allclose(
@@ -269,10 +282,10 @@ def test_wake_wake_by_hand():
   particles = 3
   leaf = leaves(1, particles)
   counts = base.sample_counts(batch(leaf, .3, particles=particles)).counts
-  found = gradients(estimators.rws, 1, .3, particles=particles)
+  found = gradients(estimators.make('rws'), 1, .3, particles=particles)
   log_w = []
   for k, n in enumerate(counts.numpy()):
-    log_q = prior.mix_with_uniform(
+    log_q = exploration_lib.mix_with_uniform(
         prior.NumStepsDistribution(leaf['logits'][k]).log_pmf(), .3).numpy()
     log_w.append(
         leaf['log_likelihood'][k, n] + np.sum(leaf['log_ratio'][k, :n])
@@ -297,7 +310,8 @@ def test_responsibilities_by_hand(exploration, share):
   r = np.exp(LOG_PRIOR.numpy() + LOG_LIKELIHOOD - kl)
   r /= r.sum()
   weights = exploration_log_pmf(r, exploration, share)
-  found = gradients(estimators.responsibilities, 1, exploration, share=share)
+  found = gradients(
+      estimators.make('responsibilities'), 1, exploration, share=share)
   np.testing.assert_allclose(found['log_likelihood'][0], -weights, rtol=1e-4)
   for name in 'kl_what', 'kl_where':  # Step t counts where n >= t.
     np.testing.assert_allclose(
@@ -315,20 +329,20 @@ def test_responsibilities_free_a_locked_count_and_marginal_does_not(
   monkeypatch.setattr(
       sys.modules[__name__], 'LOGITS', [30., 30., 30.])  # Locked to 3.
   strength = lambda estimator: np.max(np.abs(gradients(estimator)['logits']))
-  assert strength(estimators.marginal) < 1e-6
-  assert strength(estimators.responsibilities) > .1
+  assert strength(MARGINAL) < 1e-6
+  assert strength(estimators.make('responsibilities')) > .1
 
 
 def test_blogs_baseline_that_sees_n_is_biased():
   # A baseline equal to the likelihood of the count drawn leaves nothing of the
   # score function: the mean gradient of the logits is off by all of it.
-  nvil = estimators.NVIL()
+  nvil = score_function.NVIL()
   def all_knowing(images, what, where, presence, logits):
     del images, what, where, logits
     counts = tf.cast(tf.reduce_sum(presence, axis=-1), tf.int32)
     return tf.gather(tf.constant(LOG_LIKELIHOOD), counts)
   nvil._baseline = all_knowing
-  exact = gradients(estimators.marginal)['logits'][0]
+  exact = gradients(MARGINAL)['logits'][0]
   sampled = gradients(nvil, 10_000)['logits'].mean(axis=0)
   assert np.max(np.abs(sampled - exact)) > .2
 
@@ -336,7 +350,7 @@ def test_blogs_baseline_that_sees_n_is_biased():
 def test_baseline_of_a_step_cannot_see_its_decision():
   # Of two batches that differ in the latents of step 2 and in the counts, the
   # baselines of decisions 1 and 2 are equal, and that of decision 3 is not.
-  per_step = estimators.NVILPerStep()
+  per_step = score_function.NVILPerStep()
   def baselines(change, seed):
     rows = batch(leaves(4), seed=seed)
     what = rows.inference.what + change * np.eye(3)[1][:, np.newaxis]
@@ -358,7 +372,7 @@ def test_baseline_of_a_step_cannot_see_its_decision():
 def test_moving_signal_centres_and_scales():
   # Signals are L(n) - b; after the statistics are moved fully, the score is
   # multiplied by (signal - mean) / max(1, stddev).
-  nvil, plain = estimators.NVIL(moving=True), estimators.NVIL()
+  nvil, plain = score_function.NVIL(moving=True), score_function.NVIL()
   for one in nvil, plain:
     one._baseline = lambda *inputs: tf.zeros([inputs[0].shape[0]])
   nvil._mean.assign(-3.)
@@ -380,7 +394,7 @@ def test_moving_signal_centres_and_scales():
 
 
 def test_decisions_multiply_to_the_distribution():
-  log_q = prior.mix_with_uniform(
+  log_q = exploration_lib.mix_with_uniform(
       prior.NumStepsDistribution([[40., -35., .2]]).log_pmf(), 0.)
   log_continue, log_stop = base.continuation_log_probs(log_q)
   np.testing.assert_allclose(log_continue + 0. * log_stop, tf.math.log_sigmoid(
@@ -390,7 +404,7 @@ def test_decisions_multiply_to_the_distribution():
 
 
 def test_trained_baseline_lowers_the_variance():
-  nvil = estimators.NVIL()
+  nvil = score_function.NVIL()
   nvil(batch(leaves(1)))
   optimizer = tf.keras.optimizers.SGD(.01)
   for i in range(100):
@@ -408,11 +422,11 @@ def test_trained_baseline_lowers_the_variance():
     with tf.GradientTape() as tape:
       loss = estimator(batch(leaf)).loss
     return np.var(tape.gradient(loss, leaf['logits']).numpy() * 2_000, axis=0)
-  assert np.all(variance(nvil) < .2 * variance(estimators.reinforce))
+  assert np.all(variance(nvil) < .2 * variance(estimators.make('reinforce')))
 
 
 def test_baseline_trains_on_its_own_loss_only():
-  nvil = estimators.NVIL()
+  nvil = score_function.NVIL()
   leaf = leaves(5)
   nvil(batch(leaf))
   with tf.GradientTape(persistent=True) as tape:
@@ -426,7 +440,7 @@ def test_baseline_trains_on_its_own_loss_only():
 
 
 def test_importance_weight_is_what_the_score_is_multiplied_by():
-  metrics = estimators.reinforce(batch(leaves(1000))).metrics
+  metrics = estimators.make('reinforce')(batch(leaves(1000))).metrics
   counts = base.sample_counts(batch(leaves(1000))).counts.numpy()
   weights = np.asarray(LOG_LIKELIHOOD)[counts]
   np.testing.assert_allclose(
@@ -442,7 +456,8 @@ def test_sampled_counts_follow_the_explored_posterior():
       batch(leaf, exploration=.5, share=.4)).counts.numpy()
   q = np.exp(prior.NumStepsDistribution(LOGITS).log_pmf())
   stat_util.assert_mean_matches(
-      counts[:, np.newaxis] == np.arange(4), exploration_log_pmf(q, .5, .4), .01)
+      counts[:, np.newaxis] == np.arange(4), exploration_log_pmf(q, .5, .4),
+      .01)
 
 
 def test_unknown_estimator_is_named_with_those_that_exist():

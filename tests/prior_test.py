@@ -200,50 +200,6 @@ def test_score_function_gradient_is_unbiased():
       estimates, tape.gradient(exact, logits).numpy(), resolution=.05)
 
 
-def test_explore_mixes_a_uniform_count():
-  log_pmf = prior.NumStepsDistribution(random_logits(5, 3)).log_pmf()
-  mixed = tf.exp(prior.mix_with_uniform(log_pmf, .6))
-  np.testing.assert_allclose(mixed, .4 * tf.exp(log_pmf) + .15, rtol=1e-5)
-  np.testing.assert_allclose(
-      prior.mix_with_uniform(log_pmf, 1.), np.full([5, 4], -math.log(4)),
-      rtol=1e-5)
-
-
-@pytest.mark.parametrize('value', [0., 100., -100.])
-def test_no_exploration_changes_neither_value_nor_gradient(value):
-  logits = tf.Variable(tf.fill([3], value))
-  with tf.GradientTape(persistent=True) as tape:
-    log_pmf = prior.NumStepsDistribution(logits).log_pmf()
-    explored = prior.mix_with_uniform(log_pmf, tf.constant(0.))
-  np.testing.assert_allclose(explored, log_pmf, rtol=1e-6)
-  np.testing.assert_allclose(
-      tape.gradient(explored, logits), tape.gradient(log_pmf, logits),
-      rtol=1e-6)
-
-
-def test_prefixes_share_by_hand():
-  q = np.array([.1, .2, .3, .4])
-  shared = prior.smooth_over_prefixes(tf.constant(np.log(q), tf.float32), .6)
-  third = .4 / 3.
-  np.testing.assert_allclose(tf.exp(shared), .4 * q + .6 * np.array(
-      [.1, .2 + .15 + third, .15 + third, third]), rtol=1e-5)
-  log_q = prior.NumStepsDistribution(random_logits(5, 3)).log_pmf()
-  assert prior.smooth_over_prefixes(log_q, 0.) is log_q
-
-
-def test_what_prefixes_get_has_no_gradient():
-  logits = tf.Variable(random_logits(5, 3))
-  f = tf.constant([3., -1., 2., 5.])
-  with tf.GradientTape(persistent=True) as tape:
-    log_q = prior.NumStepsDistribution(logits).log_pmf()
-    of_q, of_shared = (
-        tf.reduce_sum(tf.exp(x) * f)
-        for x in (log_q, prior.smooth_over_prefixes(log_q, .6)))
-  np.testing.assert_allclose(
-      tape.gradient(of_shared, logits), .4 * tape.gradient(of_q, logits),
-      rtol=1e-4, atol=1e-6)
-
-
 def test_survival_by_hand():
   survival = prior.step_probs([[.5, .375, .125]])
   np.testing.assert_allclose(survival, [[.5, .125]], rtol=1e-6)

@@ -5,13 +5,14 @@ Letters as in the package's docstring.
 
 import tensorflow as tf
 
+from air_tf import elbo as elbo_lib
 from air_tf import noise
 from air_tf.estimators import base
 
-__all__ = ['mvd']
+__all__ = ['MVD']
 
 
-def mvd(batch: base.EstimatorInputs) -> base.Estimate:
+class MVD(base.Estimator):
   """Compares, for each decision, going ahead with stopping there.
 
   The walk is T coins with log-odds a_t; n counts those before the first
@@ -29,21 +30,23 @@ def mvd(batch: base.EstimatorInputs) -> base.Estimate:
   Source: Mohamed et al. 2020, "Monte Carlo Gradient Estimation in Machine
   Learning", section 6.
   """
-  log_q = base.exploration_log_pmf(batch)
-  log_continue, log_stop = base.continuation_log_probs(log_q)
-  uniform = noise.uniform(tf.shape(log_continue), batch.seed)
-  coins = tf.cast(uniform < tf.exp(log_continue), tf.int32)  # [R, T]
-  likelihood = lambda coins: base.gather_counts(
-      batch.terms.log_likelihood,
-      tf.reduce_sum(tf.math.cumprod(coins, axis=-1), axis=-1))
-  one = tf.eye(coins.shape[-1], dtype=tf.int32)  # [T, T]: row t, coin t.
-  each = coins[:, tf.newaxis]
-  difference = (likelihood(tf.maximum(each, one))
-                - likelihood(tf.minimum(each, 1 - one)))  # [R, T]
-  slope = tf.stop_gradient(tf.exp(log_continue + log_stop) * difference)
-  score = tf.reduce_sum(slope * (log_continue - log_stop), axis=-1)
-  elbo = base.elbo_under(batch.terms, log_q, likelihood(coins))
-  return base.Estimate(
-      elbo=elbo, pathwise_loss=-tf.reduce_mean(elbo.elbo),
-      score_loss=-tf.reduce_mean(score), auxiliary_loss=tf.zeros([]),
-      metrics={})
+
+  def __call__(self, inputs: base.EstimatorInputs) -> base.Estimate:
+    """Returns the estimate."""
+    log_q = inputs.exploration_log_pmf()
+    log_continue, log_stop = base.continuation_log_probs(log_q)
+    uniform = noise.uniform(tf.shape(log_continue), inputs.seed)
+    coins = tf.cast(uniform < tf.exp(log_continue), tf.int32)  # [R, T]
+    likelihood = lambda coins: base.gather_counts(
+        inputs.terms.log_likelihood,
+        tf.reduce_sum(tf.math.cumprod(coins, axis=-1), axis=-1))
+    one = tf.eye(coins.shape[-1], dtype=tf.int32)  # [T, T]: row t, coin t.
+    each = coins[:, tf.newaxis]
+    difference = (likelihood(tf.maximum(each, one))
+                  - likelihood(tf.minimum(each, 1 - one)))  # [R, T]
+    slope = tf.stop_gradient(tf.exp(log_continue + log_stop) * difference)
+    score = tf.reduce_sum(slope * (log_continue - log_stop), axis=-1)
+    elbo = elbo_lib.elbo_under(inputs.terms, log_q, likelihood(coins))
+    return base.Estimate.make(
+        elbo=elbo, pathwise_loss=-tf.reduce_mean(elbo.elbo),
+        score_loss=-tf.reduce_mean(score))

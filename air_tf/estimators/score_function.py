@@ -9,19 +9,20 @@ of K. Letters as in the package's docstring.
 
 from typing import NamedTuple
 
-import sonnet as snt
 import tensorflow as tf
 
+from air_tf import config as config_lib
+from air_tf import elbo as elbo_lib
 from air_tf import modules
 from air_tf import prior
 from air_tf.estimators import base
 
-__all__ = ['NVIL', 'NVILPerStep', 'reinforce', 'vimco']
+__all__ = ['NVIL', 'NVILPerStep', 'Reinforce', 'VIMCO']
 
-_KEPT = .8  # Of the moving mean and variance, an iteration (Mnih and Gregor).
+_DECAY = .8  # Of moving mean and variance, per iteration (Mnih and Gregor).
 
 
-def reinforce(batch: base.EstimatorInputs) -> base.Estimate:
+class Reinforce(base.Estimator):
   """Samples n and uses the score function, without a baseline.
 
       n ~ q,   L(n) + stop_gradient(L(n)) log q(n)
@@ -33,12 +34,15 @@ def reinforce(batch: base.EstimatorInputs) -> base.Estimate:
 
   Source: Williams 1992; the blog's first variant (variance 1e3 a parameter).
   """
-  sampled = base.sample_counts(batch)
-  target = _target(batch, sampled)
-  return _estimate(batch, target, target.signal, sampled.log_prob)
+
+  def __call__(self, inputs: base.EstimatorInputs) -> base.Estimate:
+    """Returns the estimate."""
+    sampled = base.sample_counts(inputs)
+    target = _target(inputs, sampled)
+    return _estimate(inputs, target, target.signal, sampled.log_prob)
 
 
-class NVIL(snt.Module):
+class NVIL(base.Estimator):
   """Score function with the blog's neural baseline.
 
       n ~ q,   L(n) + stop_gradient(L(n) - b) log q(n)
@@ -53,7 +57,7 @@ class NVIL(snt.Module):
   Bias: a baseline leaves the gradient's mean alone only if it does not depend
   on n. The blog's sees the latents of the sampled steps and the presence of
   each, hence n itself, and the term E[b(n) d log q(n)] need not vanish: the
-  better b predicts L(n) from n, the less is left of the gradient of q. The
+  better b predicts L(n) from n, the smaller the gradient of q. The
   division weakens it further, against that of the KL terms. `nvil_per_step` has
   neither.
 
@@ -65,7 +69,7 @@ class NVIL(snt.Module):
   """
 
   def __init__(self, moving: bool = False, name: str = 'nvil'):
-    """Makes the estimator; `moving` is told above."""
+    """Makes the estimator; `moving` is explained above."""
     super().__init__(name=name)
     self._baseline = modules.Baseline(name='baseline')
     self._moving = moving
@@ -73,30 +77,35 @@ class NVIL(snt.Module):
       self._mean = tf.Variable(0., trainable=False, name='signal_mean')
       self._variance = tf.Variable(1., trainable=False, name='signal_variance')
 
-  def __call__(self, batch: base.EstimatorInputs) -> base.Estimate:
-    """Returns the estimate; the baseline b is `[R]`, one a row."""
-    sampled = base.sample_counts(batch)
-    target = _target(batch, sampled)
-    steps = batch.inference.num_steps_posterior
+  @classmethod
+  def from_config(cls, config: config_lib.Config) -> 'NVIL':
+    """Returns a new one."""
+    return cls(config.moving_signal)
+
+  def __call__(self, inputs: base.EstimatorInputs) -> base.Estimate:
+    """Returns the estimate; the baseline b is `[R]`, one for each row."""
+    sampled = base.sample_counts(inputs)
+    target = _target(inputs, sampled)
+    steps = inputs.inference.num_steps_posterior
     presence = prior.presence_mask(sampled.counts, steps.max_steps)
-    inputs = (batch.images,
-              batch.inference.what * presence[..., tf.newaxis],
-              batch.inference.where * presence[..., tf.newaxis],
+    observed = (inputs.images,
+              inputs.inference.what * presence[..., tf.newaxis],
+              inputs.inference.where * presence[..., tf.newaxis],
               presence, steps.step_logits)
-    baseline = self._baseline(*map(tf.stop_gradient, inputs))
+    baseline = self._baseline(*map(tf.stop_gradient, observed))
     baseline_loss = tf.reduce_mean(tf.square(target.signal - baseline))
     weight = tf.stop_gradient(target.signal - baseline)
     return _estimate(
-        batch, target, weight, sampled.log_prob, scaled=self._scale(weight),
+        inputs, target, weight, sampled.log_prob, scaled=self._scale(weight),
         auxiliary_loss=baseline_loss, metrics={'baseline_loss': baseline_loss})
 
   def update_statistics(self, metrics: dict[str, tf.Tensor]) -> None:
-    """Moves the mean and variance, by an iteration's `Estimate.metrics`."""
+    """Updates the moving mean and variance of the learning signal."""
     if self._moving:
       for variable, name in ((self._mean, 'mean'),
                              (self._variance, 'variance')):
         new = metrics[f'learning_signal/{name}']
-        variable.assign_add((1. - _KEPT) * (new - variable))
+        variable.assign_add((1. - _DECAY) * (new - variable))
 
   def _scale(self, weight: tf.Tensor) -> tf.Tensor:
     if not self._moving:
@@ -104,7 +113,7 @@ class NVIL(snt.Module):
     return (weight - self._mean) / tf.maximum(1., tf.sqrt(self._variance))
 
 
-class NVILPerStep(snt.Module):
+class NVILPerStep(base.Estimator):
   """Score function with a baseline for each step that cannot see its decision.
 
       n ~ q,   L(n) + sum_t stop_gradient(L(n) - b_t) log q(decision t)
@@ -124,29 +133,29 @@ class NVILPerStep(snt.Module):
     super().__init__(name=name)
     self._baseline = modules.Baseline(name='baseline')
 
-  def __call__(self, batch: base.EstimatorInputs) -> base.Estimate:
+  def __call__(self, inputs: base.EstimatorInputs) -> base.Estimate:
     """Returns the estimate; the baselines b_t are `[R, T]`."""
-    sampled = base.sample_counts(batch)
-    target = _target(batch, sampled)
-    max_steps = batch.inference.num_steps_posterior.max_steps
+    sampled = base.sample_counts(inputs)
+    target = _target(inputs, sampled)
+    max_steps = inputs.inference.num_steps_posterior.max_steps
     went = prior.presence_mask(sampled.counts, max_steps)
     reached = prior.presence_mask(sampled.counts + 1, max_steps)
     log_continue, log_stop = base.continuation_log_probs(sampled.log_q)
     log_prob = went * log_continue + (reached - went) * log_stop
 
     baseline = tf.stack([
-        self._baseline(*map(tf.stop_gradient, _before(batch, step)))
+        self._baseline(*map(tf.stop_gradient, _before(inputs, step)))
         for step in range(max_steps)], axis=-1)
     signal = target.signal[:, tf.newaxis]
     baseline_loss = tf.reduce_mean(
         reached * tf.square(signal - baseline))
     weight = reached * tf.stop_gradient(signal - baseline)
     return _estimate(
-        batch, target, weight, log_prob, auxiliary_loss=baseline_loss,
+        inputs, target, weight, log_prob, auxiliary_loss=baseline_loss,
         metrics={'baseline_loss': baseline_loss})
 
 
-def vimco(batch: base.EstimatorInputs) -> base.Estimate:
+class VIMCO(base.Estimator):
   """Score function in which the other particles are the baseline.
 
       n_k ~ q,   L = log mean_k w_k,
@@ -160,57 +169,61 @@ def vimco(batch: base.EstimatorInputs) -> base.Estimate:
   objectives". There all latents are discrete; here `what` and `where` are
   reparameterised and only n has a score function.
   """
-  sampled = base.sample_counts(batch)
-  target = _target(batch, sampled)
-  num_particles = batch.num_particles
-  log_w = tf.stop_gradient(target.log_w)  # [K, B]
-  others = (tf.reduce_sum(log_w, axis=0) - log_w) / (num_particles - 1.)
-  own = tf.eye(num_particles)[..., tf.newaxis]  # [K, K, 1]
-  # [j, k, B]: log w_j, but for particle k's own the mean of the others.
-  without = base.importance_weighted(
-      (1. - own) * log_w[:, tf.newaxis] + own * others[:, tf.newaxis])
-  weight = target.signal - tf.reshape(without, [-1])
-  return _estimate(batch, target, weight, sampled.log_prob)
+
+  def __call__(self, inputs: base.EstimatorInputs) -> base.Estimate:
+    """Returns the estimate."""
+    sampled = base.sample_counts(inputs)
+    target = _target(inputs, sampled)
+    num_particles = inputs.num_particles
+    log_w = tf.stop_gradient(target.log_w)  # [K, B]
+    others = (tf.reduce_sum(log_w, axis=0) - log_w) / (num_particles - 1.)
+    own = tf.eye(num_particles)[..., tf.newaxis]  # [K, K, 1]
+    # [j, k, B]: log w_j, but for particle k's own the mean of the others.
+    without = elbo_lib.importance_bound(
+        (1. - own) * log_w[:, tf.newaxis] + own * others[:, tf.newaxis])
+    weight = target.signal - tf.reshape(without, [-1])
+    return _estimate(inputs, target, weight, sampled.log_prob)
 
 
 class _Target(NamedTuple):
-  """What the score function of a batch climbs."""
-  elbo: base.Elbo
+  """The objective of a batch, and the signal of its score function."""
+  elbo: elbo_lib.Elbo
   objective: tf.Tensor     # [B], differentiable by the pathwise derivative.
   signal: tf.Tensor        # [R], f(n) of each row, a constant.
   log_w: tf.Tensor | None  # [K, B], of several particles.
 
 
-def _target(batch: base.EstimatorInputs, sampled: base.Counts) -> _Target:
-  elbo = base.elbo_under(batch.terms, sampled.log_q, sampled.log_likelihood)
-  if batch.num_particles == 1:
+def _target(inputs: base.EstimatorInputs, sampled: base.Counts) -> _Target:
+  elbo = elbo_lib.elbo_under(
+      inputs.terms, sampled.log_q, sampled.log_likelihood)
+  if inputs.num_particles == 1:
     return _Target(elbo=elbo, objective=elbo.elbo, log_w=None,
                    signal=tf.stop_gradient(sampled.log_likelihood))
-  log_w = base.by_particle(batch, base.gather_counts(
-      base.log_weights(batch, sampled.log_q), sampled.counts))
-  bound = base.importance_weighted(log_w)
+  log_w = base.by_particle(inputs, base.gather_counts(
+      elbo_lib.log_weights(inputs.terms, sampled.log_q), sampled.counts))
+  bound = elbo_lib.importance_bound(log_w)
   return _Target(
       elbo=elbo, objective=bound, log_w=log_w,
-      signal=tf.stop_gradient(tf.tile(bound, [batch.num_particles])))
+      signal=tf.stop_gradient(tf.tile(bound, [inputs.num_particles])))
 
 
-def _before(batch: base.EstimatorInputs, step: int) -> tuple[tf.Tensor, ...]:
-  """What is settled when decision `step` (from 0) falls, and which it is."""
-  max_steps = batch.inference.num_steps_posterior.max_steps
+def _before(inputs: base.EstimatorInputs, step: int) -> tuple[tf.Tensor, ...]:
+  """What is known before decision `step` (from 0), and which step it is."""
+  max_steps = inputs.inference.num_steps_posterior.max_steps
   earlier = tf.cast(tf.range(max_steps) < step, tf.float32)[:, tf.newaxis]
-  which = tf.one_hot(tf.fill([tf.shape(batch.images)[0]], step), max_steps)
-  return (batch.images, batch.inference.what * earlier,
-          batch.inference.where * earlier, which)
+  which = tf.one_hot(tf.fill([tf.shape(inputs.images)[0]], step), max_steps)
+  return (inputs.images, inputs.inference.what * earlier,
+          inputs.inference.where * earlier, which)
 
 
-def _estimate(batch: base.EstimatorInputs, target: _Target, weight: tf.Tensor,
+def _estimate(inputs: base.EstimatorInputs, target: _Target, weight: tf.Tensor,
               log_prob: tf.Tensor, scaled: tf.Tensor | None = None,
               auxiliary_loss=0., metrics=None) -> base.Estimate:
   """Joins a target and its score function.
 
   Args:
-    batch: of R rows.
-    target: of the batch.
+    inputs: of R rows.
+    target: of the inputs.
     weight: `[R]` or `[R, T]`, f(n) - b, a constant.
     log_prob: as `weight`, what the score is the gradient of.
     scaled: `weight` as it is used; the same, if None.
@@ -221,10 +234,10 @@ def _estimate(batch: base.EstimatorInputs, target: _Target, weight: tf.Tensor,
   mean, variance = tf.nn.moments(weight, axes=list(range(weight.shape.rank)))
   metrics = (metrics or {}) | {'learning_signal/mean': mean,
                                'learning_signal/variance': variance}
-  if batch.num_particles > 1:
+  if inputs.num_particles > 1:
     metrics['importance_weighted_bound'] = tf.reduce_mean(target.objective)
   num_images = tf.cast(tf.shape(target.objective)[0], tf.float32)
-  return base.Estimate(
+  return base.Estimate.make(
       elbo=target.elbo, pathwise_loss=-tf.reduce_mean(target.objective),
       score_loss=-tf.reduce_sum(scaled * log_prob) / num_images,
       auxiliary_loss=tf.convert_to_tensor(auxiliary_loss), metrics=metrics)

@@ -9,7 +9,6 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import scenes as scenes_lib
@@ -78,8 +77,8 @@ class Evaluator:
   def _score_batch(self, scenes, prior_logits, start):
     """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
     images = streams.to_pixels(scenes)
-    scores = likelihood.score(
-        self._model, images, prior.NumStepsDistribution(prior_logits),
+    scores = self._model.score(
+        images, prior.NumStepsDistribution(prior_logits),
         seed=tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
     return {'counts': self._count_batch(scenes), **scores}

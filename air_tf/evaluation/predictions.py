@@ -63,7 +63,7 @@ def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
     progress: whether to show a bar.
 
   Returns:
-    What `likelihood.score` gives, `[N]` each, of sample 0; but `log_weight`,
+    What `AIRModel.score` gives, `[N]` each, of sample 0; but `log_weight`,
     `[K, N]`, of all samples.
   """
   parts = []

@@ -5,8 +5,8 @@ Letters: `N` scenes, `K` samples of the importance-weighted bound.
 
 import numpy as np
 
+from air_tf import elbo as elbo_lib
 from air_tf import errors
-from air_tf import likelihood
 from air_tf.data import npz
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
@@ -45,14 +45,14 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
   answers = predictions_lib.collect(model, test.images)
   scores = predictions_lib.scores(
       model, test.images, max(1, num_samples), progress)
-  weights = scores.pop('log_weight')
+  weights = scores.pop('log_weight').astype(np.float64)
   result = {'scenes': len(test.images)} | {
       name: float(np.mean(values, dtype=np.float64))
       for name, values in scores.items()}
   result['reconstruction_mse'] = float(answers.squared_error.mean())
   if num_samples:
     result['log_likelihood_bound'] = {
-        str(k): float(likelihood.importance_bound(weights[:k]).mean())
+        str(k): float(np.mean(elbo_lib.importance_bound(weights[:k])))
         for k in sorted({*_BOUNDS, num_samples}) if k <= num_samples}
   if test.counts is not None:
     result |= _counting(answers, test.counts)

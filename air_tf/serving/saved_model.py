@@ -15,7 +15,6 @@ import tensorflow as tf
 from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import files
-from air_tf import likelihood
 from air_tf import model as model_lib
 from air_tf import prior
 
@@ -70,8 +69,8 @@ class ExportedAIR(tf.Module):
 
     @function([images_spec, spec([2], 'seed', tf.int32)])
     def score(images, seed):
-      return likelihood.score(
-          model, images, prior.NumStepsDistribution(prior_logits), seed)
+      return model.score(
+          images, prior.NumStepsDistribution(prior_logits), seed)
 
     # Loaded, the SavedModel is callable: `tf.saved_model.load(path)(images)`.
     self.__call__ = serve

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import estimators
-from air_tf import initialisation
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.training import inputs
@@ -92,7 +91,6 @@ class Trainer(snt.Module):
     images = tf.zeros([1, *config.image_shape])
     self.estimate(images)
     self.average.infer(images)
-    initialisation.scale_outputs(self.model.trainable_variables, config)
     for average, variable in zip(self.average.trainable_variables,
                                  self.model.trainable_variables, strict=True):
       average.assign(variable)
@@ -132,7 +130,7 @@ class Trainer(snt.Module):
     return self.estimator(estimators.make_inputs(
         self.model, images, self.num_steps_prior(), self._exploration(), *seeds,
         num_particles=self.config.particles,
-        reparameterise=getattr(self.estimator, 'reparameterise', True)))
+        reparameterise=self.estimator.reparameterise))
 
   @tf.function
   def train_auxiliary(self, scenes: tf.Tensor, iterations: tf.Tensor) -> None:
@@ -156,8 +154,7 @@ class Trainer(snt.Module):
       self._auxiliary_optimizer.apply(
           tape.gradient(estimate.auxiliary_loss, variables), variables,
           tf.constant(0))
-      if hasattr(self.estimator, 'update_statistics'):
-        self.estimator.update_statistics(estimate.metrics)
+      self.estimator.update_statistics(estimate.metrics)
 
   def make_input(self, scenes: inputs.Scenes) -> inputs.Input:
     """Returns scenes as compiled code reads them, from this iteration on.
@@ -276,8 +273,7 @@ class Trainer(snt.Module):
     auxiliary = self._auxiliary_variables()
     if auxiliary:
       self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
-    if hasattr(self.estimator, 'update_statistics'):
-      self.estimator.update_statistics(metrics)
+    self.estimator.update_statistics(metrics)
     self.iteration.assign_add(1)
     return {**metrics, 'gradient_norm': norm, 'learning_rate': rate}
 
@@ -299,7 +295,7 @@ class Trainer(snt.Module):
         config.success_hold, config.success_iterations)
 
   def _auxiliary_variables(self) -> Sequence[tf.Variable]:
-    return getattr(self.estimator, 'trainable_variables', ())
+    return self.estimator.trainable_variables
 
   def _seed(self, purpose: int,
             iteration: tf.Tensor | None = None) -> tf.Tensor:
