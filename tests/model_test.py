@@ -27,7 +27,8 @@ def test_shapes_at_every_batch_size_from_one_trace():
   @tf.function(input_signature=[tf.TensorSpec([None, 16, 16])])
   def infer(images):
     inference = model.infer(images, seed=tf.constant([1, 2]))
-    return inference._replace(num_steps=inference.num_steps_posterior.log_pmf())
+    return inference._replace(
+        num_steps_posterior=inference.num_steps_posterior.log_pmf())
   for batch_size in 1, 4:
     inference = infer(tiny.images(batch_size))
     assert inference.num_steps_posterior.shape == [batch_size, 4]
@@ -74,7 +75,7 @@ def test_means_repeat_and_samples_follow_their_seed():
 
 
 def test_noise_differs_between_examples_and_steps():
-  steps, background = make()._noise(5, 3, tf.constant([1, 2]), 1)
+  steps, background = make()._noise(5, tf.constant([1, 2]), 1)
   noise = tf.stack(steps).numpy()
   rows = noise.reshape(15, -1)
   assert len(np.unique(rows, axis=0)) == 15
@@ -349,10 +350,10 @@ def test_every_variable_gets_a_gradient(name, changes):
     estimate = estimator(estimators.make_inputs(
         model, x, PRIOR, tf.constant(.5), tf.constant([1, 2]),
         tf.constant([3, 4]), tiny.config(estimator=name).particles,
-        getattr(estimator, 'reparameterise', True)))
+        estimator.reparameterise))
     loss = estimate.loss + estimate.auxiliary_loss
   variables = model.trainable_variables + tuple(
-      getattr(estimator, 'trainable_variables', ()))
+      estimator.trainable_variables)
   dead = [v.name for v, g in zip(variables, tape.gradient(loss, variables))
           if g is None or not np.any(g)]
   assert not dead

@@ -53,7 +53,7 @@ def test_baseline_of_nvil_is_trained():
 def test_auxiliary_training_moves_the_estimator_alone(estimator):
   trainer = trainer_lib.Trainer(tiny.config(estimator=estimator))
   model = values(trainer.model)
-  own = getattr(trainer.estimator, 'trainable_variables', ())
+  own = trainer.estimator.trainable_variables
   before = [v.numpy() for v in own]
   trainer.train_auxiliary(SCENES, tf.constant(2))
   assert_equal(model, values(trainer.model))

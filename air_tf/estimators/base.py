@@ -75,6 +75,7 @@ class Estimate(NamedTuple):
         metrics=metrics or {})
 
 
+@snt.allow_empty_variables  # Most have none.
 class Estimator(snt.Module):
   """Estimates the gradient through the number of steps.
 
