@@ -14,9 +14,6 @@ import signal
 import sys
 import time
 
-# Before TensorFlow is imported: it writes about absent GPUs at every start.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
 # XLA asks for the same large blocks at every iteration. glibc hands each back
 # to the kernel and fetches it again, page by page, a fifth of the time; keep
 # them. The numbers are M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of
@@ -31,16 +28,21 @@ from absl import app  # noqa: E402
 from absl import flags  # noqa: E402
 from absl import logging  # noqa: E402
 
+from air_tf import chatter  # noqa: E402
 from air_tf import config as config_lib  # noqa: E402
 from air_tf import errors  # noqa: E402
+from air_tf import flagfiles  # noqa: E402
+from air_tf import progress  # noqa: E402
 
 __all__ = ['STARTED', 'TRAIN', 'config_from_flags', 'define_config_flags',
-           'define_sweep_flags', 'no_arguments', 'parse_known', 'run', 'seeds',
-           'train_flags', 'with_flagfiles']
+           'define_sweep_flags', 'import_tensorflow', 'no_arguments', 'parse',
+           'parse_known', 'run', 'say_what_next', 'seeds', 'train_flags',
+           'with_flagfiles']
 
 STARTED = time.time()  # As near to the return key as a script can tell.
 TRAIN = pathlib.Path(__file__).parents[1] / 'bin' / 'train.py'
 
+import_tensorflow = chatter.import_tensorflow
 flags.disclaim_key_flags()  # `--help` of a script lists the flags made here.
 
 
@@ -87,22 +89,34 @@ def no_arguments(arguments: list[str]) -> None:
   """
   if arguments:
     raise errors.UserError(
-        f'found the argument {arguments[0]!r}; wanted flags only, as '
+        f'found the argument {arguments[0]!r}; expected flags only, as '
         '--name=value.')
 
 
+def parse(argv: list[str]) -> list[str]:
+  """Parses a command line: flagfiles, flags by old and by new names.
+
+  Args:
+    argv: the name of the program, then its arguments.
+
+  Returns:
+    What is not a flag, the name of the program first.
+
+  Raises:
+    errors.UserError: if a flagfile cannot be used.
+    flags.Error: if a flag is unknown or its value is refused.
+  """
+  return flags.FLAGS(flagfiles.expand(argv))
+
+
 def parse_known(argv: list[str]) -> list[str]:
-  """Parses the script's own flags, and leaves all others and flagfiles.
+  """As `parse`, but leaves flagfiles and all flags of other scripts.
 
   For `run`, of scripts that hand flags on to bin/train.py.
   """
   is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
-  own = [x for x in argv if not is_file(x)]
-  try:
-    left = flags.FLAGS(own, known_only=True)
-  except flags.Error as error:
-    _fail(error, errors.UserError.exit_code)
-  return [*left, *filter(is_file, argv)]
+  own = [flagfiles.current_flag(x) for x in argv if not is_file(x)]
+  return [*flags.FLAGS(own, known_only=True), *filter(is_file, argv)]
 
 
 def train_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -114,7 +128,7 @@ def train_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
   for argument in arguments:
     if not argument.startswith('-') or argument in ('--flagfile', '--'):
       raise errors.UserError(
-          f'found {argument!r}; wanted flags only, as --name=value.')
+          f'found {argument!r}; expected flags only, as --name=value.')
   files = [x.partition('=')[2] for x in arguments if 'flagfile=' in x]
   return [x for x in arguments if 'flagfile=' not in x], files
 
@@ -139,13 +153,13 @@ def seeds(text: str) -> list[int]:
     found = []
   if not found or min(found) < 0 or len(set(found)) < len(found):
     raise errors.UserError(
-        f'--seeds={text}: wanted first:last or numbers with commas between '
+        f'--seeds={text}: expected first:last or numbers with commas between '
         'them, each once, for example --seeds=0:20.')
   return found
 
 
 def run(main: Callable[[list[str]], dict | None],
-        parse: Callable[[list[str]], list[str]] | None = None) -> None:
+        parse: Callable[[list[str]], list[str]] = parse) -> None:
   """Parses flags, calls `main` and prints its result as one JSON line.
 
   What `errors` lists is one line on standard error and its exit code. A reader
@@ -154,12 +168,12 @@ def run(main: Callable[[list[str]], dict | None],
   Args:
     main: takes the arguments that are not flags; returns what `json.dumps`
       accepts, or None to print nothing.
-    parse: of the command line; `parse_known`, or None to know every flag.
+    parse: of the command line; or `parse_known`.
   """
   logging.set_verbosity(logging.INFO)
-  logging.get_absl_handler().setFormatter(None)  # Plain lines.
 
   def guarded(argv):
+    chatter.install()
     try:
       result = main(argv[1:])
     except errors.EXPECTED as error:
@@ -168,20 +182,36 @@ def run(main: Callable[[list[str]], dict | None],
       print(json.dumps(result), flush=True)
 
   try:
-    app.run(guarded, flags_parser=parse or _parse)
+    app.run(guarded, flags_parser=lambda argv: _parsed(parse, argv))
   except KeyboardInterrupt:
     _fail(errors.Interrupted(signal.SIGINT, 'stopped.'), 130)
-  except BrokenPipeError:  # Nobody reads on: no more work, and no complaint.
+  except BrokenPipeError:  # The reader is gone: no more work, no complaint.
     sys.exit(0)
   finally:  # On every way out, `SystemExit` too, whose code stays as it is.
     _flush_output()
 
 
-def _parse(argv: list[str]) -> list[str]:
+def say_what_next(logdir: str) -> None:
+  """Says where a finished run is, and three commands to look at it."""
+  scripts = os.path.relpath(TRAIN.parent)
+  progress.status(
+      f'Everything is in {logdir}: metrics.jsonl, checkpoints, figures and the '
+      'SavedModel. Next:\n'
+      f'  tensorboard --logdir={logdir}\n'
+      f'  python {scripts}/figures.py --logdir={logdir}\n'
+      f'  python {scripts}/infer.py --saved_model={logdir}/saved_model '
+      f'{logdir}/figures/example.png')
+
+
+def _parsed(parse: Callable, argv: list[str]) -> list[str]:
+  logging.get_absl_handler().setFormatter(None)  # Plain lines.
+  flags.FLAGS.mark_as_parsed()  # Old names are logged while it is parsed.
   try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
+    return parse(argv)
+  except (flags.Error, errors.UserError) as error:
     _fail(error, errors.UserError.exit_code)
+  except SystemExit as end:  # --help, which absl takes for a failure.
+    sys.exit(0 if end.code == 1 else end.code)
 
 
 def _flush_output() -> None:
@@ -213,7 +243,7 @@ def _value(field: dataclasses.Field):
     return tuple(number(part) for part in value)
   except ValueError as error:
     raise errors.UserError(
-        f"--{field.name}={','.join(value)}: wanted {number.__name__} numbers "
+        f"--{field.name}={','.join(value)}: expected {number.__name__} numbers "
         'with commas between them.') from error
 
 

@@ -14,7 +14,7 @@ __all__ = ['Diverged', 'EXPECTED', 'Interrupted', 'UserError', 'WorkerLost',
 class UserError(ValueError):
   """Something the user gave (a flag, a file) cannot be used.
 
-  The text says what was found, where, what was wanted, and what to do.
+  The text says what was found, where, what was expected, and what to do.
   """
   exit_code = 2
 

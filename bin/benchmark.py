@@ -47,9 +47,10 @@ def main(arguments: list[str]) -> dict:
   config = cli.config_from_flags()
   unknown = [name for name in _ROW_FLAGS.value if name not in _ROWS]
   if unknown:
-    raise errors.UserError(f"--rows={','.join(unknown)}: wanted some of "
+    raise errors.UserError(f"--rows={','.join(unknown)}: expected some of "
                            f"{', '.join(_ROWS)}.")
-  from air_tf.studies import benchmark  # Takes seconds: it imports TensorFlow.
+  cli.import_tensorflow()
+  from air_tf.studies import benchmark
   result = benchmark.measure(config, _ROUNDS.value, cli.STARTED)
   rows = {f'{name}={value}': _in_own_process(name, value)
           for name in _ROW_FLAGS.value for value in _ROWS[name]}

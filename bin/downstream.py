@@ -32,9 +32,10 @@ def main(arguments: list[str]) -> dict:
   if not labels or not all(text.isdecimal() and int(text) >= 50
                            for text in labels):
     raise errors.UserError(
-        f"--labels={','.join(labels)}: wanted whole numbers of at least 50, "
+        f"--labels={','.join(labels)}: expected whole numbers of at least 50, "
         'with commas between them.')
-  from air_tf.studies import downstream  # Takes seconds: it imports TensorFlow.
+  cli.import_tensorflow()
+  from air_tf.studies import downstream
   return downstream.run(_LOGDIR.value, sorted(map(int, labels)),
                         _NUM_TEST_SCENES.value, _OUT.value)
 

@@ -35,16 +35,17 @@ def main(arguments: list[str]) -> dict:
   """Evaluates what the flags name."""
   cli.no_arguments(arguments)
   if (_LOGDIR.value is None) == (_SAVED_MODEL.value is None):
-    raise errors.UserError('wanted one of --logdir and --saved_model.')
+    raise errors.UserError('expected one of --logdir and --saved_model.')
   if _SAVED_MODEL.value is not None and _SCENES.value is None:
     raise errors.UserError(
-        '--saved_model says nothing of the scenes; wanted --scenes=PATH beside '
+        '--saved_model says nothing of the scenes; expected --scenes=PATH beside '
         'it, or --logdir.')
   if _SAVED_MODEL.value is not None and _MAX_STEPS.value is not None:
     raise errors.UserError(
         '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
         'another by bin/export.py --max_steps.')
-  from air_tf import run as run_lib  # Takes seconds: it imports TensorFlow.
+  cli.import_tensorflow()
+  from air_tf import run as run_lib
   from air_tf.evaluation import report
   rest = (_SCENES.value, _IMPORTANCE_SAMPLES.value,
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())

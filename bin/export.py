@@ -25,7 +25,8 @@ _MAX_STEPS = flags.DEFINE_integer(
 def main(arguments: list[str]) -> dict:
   """Restores the run and saves its averaged model."""
   cli.no_arguments(arguments)
-  from air_tf import run as run_lib  # Takes seconds: it imports TensorFlow.
+  cli.import_tensorflow()
+  from air_tf import run as run_lib
   from air_tf.serving import saved_model
   run = run_lib.Run(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')

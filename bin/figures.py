@@ -23,9 +23,8 @@ _OUT = flags.DEFINE_string(
 def main(arguments: list[str]) -> dict:
   """Restores the run and draws."""
   cli.no_arguments(arguments)
-  from air_tf.studies import (
-    run_figures,  # Takes seconds: it imports TensorFlow.
-  )
+  cli.import_tensorflow()
+  from air_tf.studies import run_figures
   return run_figures.make(_LOGDIR.value, _OUT.value)
 
 

@@ -4,8 +4,8 @@
 
 Trains AIR (flags/air.flags) and DAIR (the default) on scenes of 0, 1 and 2
 digits and asks for 3; and on 0, 1 and 3 and asks for 2. Every other flag goes
-to bin/train.py, as --name=value. The same command goes on after an
-interruption. Left in --logdir: a folder a run, `generalisation.json` and
+to bin/train.py, as --name=value. The same command resumes after an
+interruption. Left in --logdir: one folder per run, `generalisation.json` and
 `generalisation.md`. A table for reading, then, as the last line on standard
 output, the accuracies as JSON.
 """
@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and asks all of them."""
   common = cli.with_flagfiles(arguments)
   seeds = cli.seeds(_SEEDS.value)
+  cli.import_tensorflow()
   from air_tf.studies import generalisation
   from air_tf.studies import sweep
   runs = generalisation.runs(_LOGDIR.value, _MODELS, common, seeds)

@@ -33,11 +33,10 @@ def main(arguments: list[str]) -> dict:
   for name in _ESTIMATORS.value:
     if name not in config_lib.ESTIMATORS:
       raise errors.UserError(
-          f'--estimators={name}: wanted some of '
+          f'--estimators={name}: expected some of '
           f"{', '.join(config_lib.ESTIMATORS)}.")
-  from air_tf.studies import (
-    gradient_variance,  # Takes seconds: it imports TensorFlow.
-  )
+  cli.import_tensorflow()
+  from air_tf.studies import gradient_variance
   result = gradient_variance.compare(
       _LOGDIR.value, _ESTIMATORS.value, _REPEATS.value, _WARM_UP.value)
   gradient_variance.save(result, _LOGDIR.value)

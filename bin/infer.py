@@ -27,9 +27,9 @@ _SAVED_MODEL = flags.DEFINE_string(
     required=True)
 _RESIZE = flags.DEFINE_bool(
     'resize', False, "Fit images of another size than the model's into its "
-    'frame, proportions kept; boxes are told in pixels of the image as given.')
+    'frame, proportions kept; boxes are given in pixels of the image as given.')
 _CSV = flags.DEFINE_string(
-    'csv', None, 'File for the same as a table, a row an image.')
+    'csv', None, 'File for the same as a table, one row per image.')
 _OVERLAY = flags.DEFINE_string(
     'overlay', None, 'Folder for pictures of the images with their boxes.')
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -40,14 +40,13 @@ def main(arguments: list[str]) -> dict:
   """Streams images through the model, a batch in memory at a time."""
   if not arguments:
     raise errors.UserError(
-        'found no image; wanted the paths of pictures, folders, scene files or '
+        'found no image; expected the paths of pictures, folders, scene files or '
         'stacks, after the flags.')
   sources = [images_lib.open_source(path) for path in arguments]
   import tqdm
 
-  from air_tf.serving import (
-    predictor as predictor_lib,  # Takes seconds: it imports TensorFlow.
-  )
+  cli.import_tensorflow()
+  from air_tf.serving import predictor as predictor_lib
   from air_tf.serving import writers
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
   named = (image for source in sources for image in source.read())

@@ -5,8 +5,8 @@
 
 Trains one run (or --seeds) for every cell of air_tf/sensitivity.py, for
 `marginal` with and without the exploration floor and for `nvil` without. Every
-other flag goes to bin/train.py, as --name=value. The same command goes on after
-an interruption. Left in --logdir: a folder a run, `sensitivity.json` and
+other flag goes to bin/train.py, as --name=value. The same command resumes after
+an interruption. Left in --logdir: one folder per run, `sensitivity.json` and
 `sensitivity.png`. The last line on standard output says where, as JSON.
 """
 
@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and draws the heat maps."""
   common = cli.with_flagfiles(arguments)
   seeds = cli.seeds(_SEEDS.value)
+  cli.import_tensorflow()
   from air_tf.studies import sensitivity
   from air_tf.studies import sweep
   cells = sensitivity.runs(_LOGDIR.value, common, seeds)

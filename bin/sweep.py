@@ -4,9 +4,9 @@
     python bin/sweep.py --flagfile=A.flags --flagfile=B.flags --jobs=2
     python bin/sweep.py --flagfile=A.flags --vary=estimator=marginal,nvil
 
-Every other flag goes to bin/train.py, as --name=value. The same command goes on
+Every other flag goes to bin/train.py, as --name=value. The same command resumes
 after an interruption, and makes only the runs that are missing. Left in
---logdir: a folder a run, `report.json`, `report.md` and `curves.png`. The last
+--logdir: one folder per run, `report.json`, `report.md` and `curves.png`. The last
 line on standard output is the report without its curves, as JSON.
 """
 
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> dict:
   common, flagfiles = cli.train_flags(arguments)
   seeds = cli.seeds(_SEEDS.value)
   recipes = _recipes(flagfiles)
+  cli.import_tensorflow()
   from air_tf.studies import sweep
   from air_tf.studies import sweep_report
   runs = {
@@ -56,7 +57,7 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
     name, equals, values = text.partition('=')
     if not (name and equals and values):
       raise errors.UserError(
-          f'--vary={text}: wanted FLAG=V1,V2, for example '
+          f'--vary={text}: expected FLAG=V1,V2, for example '
           '--vary=estimator=marginal,nvil.')
     varied.append([f'{name}={value}' for value in values.split(',')])
   recipes = {}
@@ -67,7 +68,7 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
       if name in recipes:
         raise errors.UserError(
             f'--flagfile={flagfile}: a second recipe is called {name!r}; '
-            'wanted flagfiles with names of their own.')
+            'expected flagfiles with names of their own.')
       recipes[name] = (*([f'--flagfile={flagfile}'] if flagfile else []),
                        *(f'--{flag}' for flag in choice))
   return recipes

@@ -12,10 +12,6 @@ import numpy as np
 
 from air_tf import cli
 from air_tf import config as config_lib
-from air_tf.data import datasets
-from air_tf.data import digits as digits_lib
-from air_tf.data import scene_files
-from air_tf.data import scenes as scenes_lib
 
 _OUT = flags.DEFINE_string(
     'out', None, 'Where to write the scene file (.npz).', required=True)
@@ -37,6 +33,11 @@ def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
   cli.no_arguments(arguments)
   config = cli.config_from_flags(object_size=1.)  # Likewise: any size.
+  cli.import_tensorflow()  # Which the streams of large scene files need.
+  from air_tf.data import datasets
+  from air_tf.data import digits as digits_lib
+  from air_tf.data import scene_files
+  from air_tf.data import scenes as scenes_lib
   digits = digits_lib.load(config.digits)
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
   scenes = scenes_lib.compose(

@@ -19,7 +19,7 @@ from absl import flags
 from air_tf import cli
 flags.DEFINE_string('logdir', None, '')
 cli.define_config_flags()
-flags.FLAGS(sys.argv)
+cli.parse(sys.argv)
 print(json.dumps(dataclasses.asdict(cli.config_from_flags())))
 '''
 
