@@ -59,7 +59,7 @@ def import_tensorflow() -> None:
   """Imports TensorFlow, and says so, since it takes seconds."""
   if 'tensorflow' in sys.modules:
     return
-  progress.status('Loading TensorFlow.')
+  progress.status('Loading TensorFlow (about 5 s).')
   with contextlib.nullcontext() if _everything() else _filtered_stderr():
     import tensorflow  # noqa: F401
 
@@ -69,7 +69,8 @@ def _everything() -> bool:
 
 
 def _is_for_users(record: python_logging.LogRecord) -> bool:
-  if record.pathname.startswith(_OURS) or record.levelno >= logging.ERROR:
+  if (record.pathname.startswith(_OURS)
+      or record.levelno >= python_logging.ERROR):
     return True
   return (record.levelno >= python_logging.WARNING
           and not _HARMLESS.search(record.getMessage()))

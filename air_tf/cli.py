@@ -193,10 +193,9 @@ def run(main: Callable[[list[str]], dict | None],
 
 def say_what_next(logdir: str) -> None:
   """Says where a finished run is, and three commands to look at it."""
-  scripts = os.path.relpath(TRAIN.parent)
+  scripts = min(os.path.relpath(TRAIN.parent), str(TRAIN.parent), key=len)
   progress.status(
-      f'Everything is in {logdir}: metrics.jsonl, checkpoints, figures and the '
-      'SavedModel. Next:\n'
+      f'Everything is in {logdir}. What comes next:\n'
       f'  tensorboard --logdir={logdir}\n'
       f'  python {scripts}/figures.py --logdir={logdir}\n'
       f'  python {scripts}/infer.py --saved_model={logdir}/saved_model '

@@ -1,26 +1,24 @@
 """A whole run: scenes, training, evaluation, pictures, checkpoints, export."""
 
-import contextlib
-import signal
-import sys
 import tempfile
 import time
 
-from absl import logging
 import tensorflow as tf
-import tqdm
 
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import explain as explain_lib
+from air_tf import progress
 from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import counting
 from air_tf.plotting import explanations
 from air_tf.serving import saved_model
+from air_tf.training import display
 from air_tf.training import gradient_monitor
 from air_tf.training import run_folder
+from air_tf.training import signals
 from air_tf.training import strategy
 from air_tf.training import summaries
 from air_tf.training import trainer as trainer_lib
@@ -29,11 +27,12 @@ __all__ = ['Experiment', 'run']
 
 _TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
 _PICTURED = 10  # Scenes in the progress figure.
+_FIRST_EVALUATION = 100  # Iteration: early, so that one sees where it goes.
 
 
 def run(config: config_lib.Config, logdir: str,
         started: float | None = None) -> dict | None:
-  """Trains a model, or goes on training it, and leaves all of it in a folder.
+  """Trains a model, or resumes its training, and leaves all of it in a folder.
 
   Where several processes share the work, the first of them (the chief) writes
   the folder; what the others write goes to a temporary one.
@@ -54,7 +53,13 @@ def run(config: config_lib.Config, logdir: str,
     errors.WorkerLost: if another process of the training is gone.
   """
   started = time.time() if started is None else started
+  progress.status(
+      f'Training {config.num_iterations:,} iterations with '
+      f'--estimator={config.estimator} on '
+      + (f'--scenes={config.scenes}' if config.scenes
+         else f'--digits={config.digits}') + f', in {logdir}.')
   devices = strategy.make(config)
+  progress.status('Preparing scenes.')
   pools, test_scenes = datasets.load(config)
   config = datasets.with_image_shape(config, test_scenes)
   with tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers():
@@ -64,10 +69,15 @@ def run(config: config_lib.Config, logdir: str,
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
     if devices.is_chief:
+      progress.status('Writing the SavedModel.')
       model, num_steps_prior = experiment.trainer.averaged_model()
       saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
     devices.max_over_workers(0)  # The processes end together.
-  return result | {'logdir': str(logdir)} if devices.is_chief else None
+  if not devices.is_chief:
+    return None
+  progress.status(f'Done in {progress.duration(time.time() - started)}: '
+                  f'{display.scores(result)}.')
+  return result | {'logdir': str(logdir)}
 
 
 class Experiment:
@@ -94,7 +104,7 @@ class Experiment:
     self._result = next(
         (x for x in reversed(history) if x['split'] == 'test'), None)
     if self._iteration:
-      logging.info('Resumed at iteration %d.', self._iteration)
+      progress.status(f'Resumed at iteration {self._iteration}.')
 
     self._pools = pools
     self._pool = None  # Number of the pool that is being trained on.
@@ -114,39 +124,51 @@ class Experiment:
       errors.Interrupted: on SIGINT or SIGTERM, once everything is saved.
       errors.Diverged: if a term or a weight stops being finite.
     """
-    config, last = self._config, self._config.num_iterations
-    bar = tqdm.tqdm(total=last, initial=min(self._iteration, last), unit='it',
-                    disable=not sys.stderr.isatty())
-    with bar, _signals() as received:
-      if self._iteration and self._due(config.eval_every):
+    last = self._config.num_iterations
+    with (display.Display(self._config, self._iteration) as self._display,
+          signals.received() as received):
+      if self._evaluation_is_due():
         self._evaluate_once()  # A signal may have come between save and score.
       while self._iteration < last:
-        stop = min(_next(self._iteration, config.log_every),
-                   _next(self._iteration, config.eval_every),
-                   _next(self._iteration, config.checkpoint_every),
-                   _next(self._iteration, config.refresh_every or last),
-                   _next(self._iteration,
-                         config.gradient_variance_every or last), last)
-        self._advance(stop)
-        bar.update(self._iteration - bar.n)
-        # A signal to one process stops all, before anything that takes time.
-        number = self._devices.max_over_workers(received[0] if received else 0)
-        if number:
-          self._save()
-          raise errors.Interrupted(
-              number, f'stopped and saved at iteration {self._iteration}; '
-              'the same command goes on from there.')
-        every = config.gradient_variance_every
-        if every and self._due(every):
-          scenes = self.trainer.make_input(self._pools(self._pool).images)
-          self._writer.scalars(
-              'train', self._monitor(scenes), self._iteration)
-        if self._due(config.eval_every) or self._iteration == last:
+        self._advance(self._next_stop())
+        self._stop_if(received)
+        self._measure_variance()
+        if self._evaluation_is_due():
           self._evaluate()
-        if self._due(config.checkpoint_every) or self._iteration == last:
+        if self._due(self._config.checkpoint_every) or self._iteration == last:
           self._save()
-    self._evaluate_once()
+      self._evaluate_once()
     return self._result
+
+  def _next_stop(self) -> int:
+    """Returns the next iteration at which there is something else to do."""
+    config, last = self._config, self._config.num_iterations
+    stops = [_next(self._iteration, every) for every in (
+        config.log_every, config.eval_every, config.checkpoint_every,
+        config.refresh_every, config.gradient_variance_every) if every]
+    if self._iteration < _FIRST_EVALUATION:
+      stops.append(_FIRST_EVALUATION)
+    return min(*stops, last)
+
+  def _stop_if(self, received: list[int]) -> None:
+    """Saves and raises, on a signal to any of the processes."""
+    number = self._devices.max_over_workers(received[0] if received else 0)
+    if number:
+      self._save()
+      raise errors.Interrupted(
+          number, f'stopped and saved at iteration {self._iteration}; the same '
+          'command resumes from there.')
+
+  def _measure_variance(self) -> None:
+    every = self._config.gradient_variance_every
+    if every and self._due(every):
+      scenes = self.trainer.make_input(self._pools(self._pool).images)
+      self._writer.scalars('train', self._monitor(scenes), self._iteration)
+
+  def _evaluation_is_due(self) -> bool:
+    return self._iteration > 0 and (
+        self._due(self._config.eval_every)
+        or self._iteration in (_FIRST_EVALUATION, self._config.num_iterations))
 
   def _due(self, every: int) -> bool:
     return self._iteration % every == 0
@@ -168,6 +190,7 @@ class Experiment:
     self._writer.scalars('train', {
         f'training/{name}': value for name, value in means.items()},
         self._iteration)
+    self._display.advanced(self._iteration, float(means['elbo']))
 
   def _evaluate_once(self) -> None:
     if self._result is None or self._result['step'] != self._iteration:
@@ -175,23 +198,19 @@ class Experiment:
 
   def _evaluate(self) -> None:
     """Scores the model on both splits and leaves the numbers everywhere."""
-    num_steps_prior = self.trainer.num_steps_prior()
+    self._display.evaluating()
+    num_steps_prior, lines = self.trainer.num_steps_prior(), {}
     for split, evaluator in self._evaluators.items():
       values = evaluator(num_steps_prior)
-      line = {'step': self._iteration, 'split': split, **values,
-              'seconds': round(time.time() - self._started, 2)}
-      self._folder.log_metrics(line)
+      lines[split] = {'step': self._iteration, 'split': split, **values,
+                      'seconds': round(time.time() - self._started, 2)}
+      self._folder.log_metrics(lines[split])
       self._writer.scalars(split, {
           f'evaluation/{name}': value for name, value in values.items()},
           self._iteration)
-    self._result = line
-    logging.info(
-        'Iteration %d: %sELBO %.1f nats, %.1f objects an image (held-out), '
-        '%.0f s.', self._iteration,
-        f"count accuracy {100 * line['count_accuracy']:.2f} %, "
-        if 'count_accuracy' in line else '',
-        line['elbo'], line['expected_num_steps'], line['seconds'])
+    self._result = lines['test']
     self._picture()
+    self._display.evaluated(self._result)
 
   def _picture(self) -> None:
     scenes, counts = self._test_scenes.images, self._test_scenes.counts
@@ -222,22 +241,3 @@ class Experiment:
 def _next(iteration: int, every: int) -> int:
   """The first multiple of `every` after `iteration`."""
   return (iteration // every + 1) * every
-
-
-@contextlib.contextmanager
-def _signals():
-  """Notes SIGINT and SIGTERM in a list; a second one acts as usual."""
-  received = []
-
-  def note(number, frame):
-    del frame
-    received.append(number)
-    signal.signal(number, signal.SIG_DFL)
-
-  previous = {number: signal.signal(number, note)
-              for number in (signal.SIGINT, signal.SIGTERM)}
-  try:
-    yield received
-  finally:
-    for number, handler in previous.items():
-      signal.signal(number, handler)

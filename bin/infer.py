@@ -40,8 +40,8 @@ def main(arguments: list[str]) -> dict:
   """Streams images through the model, a batch in memory at a time."""
   if not arguments:
     raise errors.UserError(
-        'found no image; expected the paths of pictures, folders, scene files or '
-        'stacks, after the flags.')
+        'found no image; expected the paths of pictures, folders, scene files '
+        'or stacks, after the flags.')
   sources = [images_lib.open_source(path) for path in arguments]
   import tqdm
 

@@ -6,8 +6,8 @@
 
 Every other flag goes to bin/train.py, as --name=value. The same command resumes
 after an interruption, and makes only the runs that are missing. Left in
---logdir: one folder per run, `report.json`, `report.md` and `curves.png`. The last
-line on standard output is the report without its curves, as JSON.
+--logdir: one folder per run, `report.json`, `report.md` and `curves.png`. The
+last line on standard output is the report without its curves, as JSON.
 """
 
 import itertools
