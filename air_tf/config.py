@@ -158,7 +158,8 @@ class Config:
       lower=options.TINY)
   scale_prior_stddev: float = _option(
       .5, 'Prior standard deviation of the logit of the glimpse scale: from '
-      '--object_size=22 to 12 pixels, on 50, it is not quite two.', lower=options.TINY)
+      '--object_size=22 to 12 pixels, on 50, it is not quite two.',
+      lower=options.TINY)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
       'almost evenly over the image (blog: 1).', lower=options.TINY)
@@ -240,7 +241,8 @@ class Config:
       lower=options.TINY)
   baseline_learning_rate: float = _option(
       5e-3, 'Learning rate of the neural baseline, where there is one: ten '
-      'times that of air.flags (blog: ten times the model\'s).', lower=options.TINY)
+      'times that of air.flags (blog: ten times the model\'s).',
+      lower=options.TINY)
   decay_iterations: int = _option(
       4_000, 'The learning rate follows half a cosine down to a fiftieth over '
       'this many iterations and stays there; 0 keeps it constant.', lower=0)

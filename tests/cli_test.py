@@ -35,7 +35,7 @@ def assert_refused(process, *fragments):
     assert str(fragment) in line, line
 
 
-@pytest.mark.parametrize('flag, wanted', [
+@pytest.mark.parametrize('flag, expected', [
     ('--learning_rate=-1', 'more than 0'),
     ('--learning_rate=fast', 'learning_rate'),
     ('--learning_rate=nan', 'a finite number'),
@@ -61,9 +61,9 @@ def assert_refused(process, *fragments):
     ('--no_such_flag=1', 'no_such_flag'),
     ('stray', "'stray'"),
 ])
-def test_train_refuses(flag, wanted, tmp_path):
+def test_train_refuses(flag, expected, tmp_path):
   assert_refused(run('bin/train.py', f'--logdir={tmp_path}', *flag.split()),
-                 flag.split('=')[0].strip('-'), wanted)
+                 flag.split('=')[0].strip('-'), expected)
   assert list(tmp_path.iterdir()) == []
 
 
@@ -91,18 +91,18 @@ def test_train_refuses_scenes_that_are_not_there(tmp_path):
   assert_refused(process, 'none.npz', 'no such file')
 
 
-@pytest.mark.parametrize('kind, wanted', [
+@pytest.mark.parametrize('kind, expected', [
     ('truncated', 'damaged'), ('key', 'images'), ('shape', 'images'),
     ('dtype', 'images'), ('nan', 'images'), ('range', 'images'),
     ('channels', '[N, H, W, 3]'),
     ('empty', 'images'), ('wide', 'square'), ('counts', 'counts'),
     ('many', '--max_steps=3')])
-def test_train_refuses_damaged_scenes(kind, wanted, tmp_path):
+def test_train_refuses_damaged_scenes(kind, expected, tmp_path):
   path = tmp_path / 'scenes.npz'
   damaged_scenes(path, kind)
   process = run('bin/train.py', f'--logdir={tmp_path / "run"}',
                 f'--scenes={path}')
-  assert_refused(process, path, wanted, 'wanted')
+  assert_refused(process, path, expected)
 
 
 def test_train_refuses_a_folder_it_cannot_write(tmp_path):
@@ -121,13 +121,13 @@ def test_scripts_without_their_required_flag_say_which():
     assert_refused(run(f'bin/{script}.py'), flag)
 
 
-@pytest.mark.parametrize('flag, wanted', [
-    ('--seeds=none', '--seeds=none: wanted first:last'),
-    ('--vary=estimator', 'wanted FLAG=V1,V2'),
+@pytest.mark.parametrize('flag, expected', [
+    ('--seeds=none', '--seeds=none: expected first:last'),
+    ('--vary=estimator', 'expected FLAG=V1,V2'),
     ('stray', "'stray'"),
     ('--jobs=0', 'jobs')])
-def test_sweep_refuses(flag, wanted, tmp_path):
-  assert_refused(run('bin/sweep.py', f'--logdir={tmp_path}', flag), wanted)
+def test_sweep_refuses(flag, expected, tmp_path):
+  assert_refused(run('bin/sweep.py', f'--logdir={tmp_path}', flag), expected)
   assert list(tmp_path.iterdir()) == []
 
 

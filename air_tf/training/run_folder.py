@@ -75,11 +75,11 @@ class RunFolder:
     except OSError as error:
       raise errors.UserError(
           f'--logdir={self.path}: no run here ({file.name}: {error.strerror}); '
-          'wanted a folder that bin/train.py wrote.') from error
+          'expected a folder that bin/train.py wrote.') from error
     except ValueError as error:
       raise errors.UserError(
-          f'{file}: not JSON ({error}); wanted what bin/train.py wrote. Remove '
-          'the folder to start over.') from error
+          f'{file}: not JSON ({error}); expected what bin/train.py wrote. '
+          'Remove the folder to start over.') from error
     values = values if isinstance(values, dict) else {}
     values = {config_lib.current_name(name): value
               for name, value in values.items()}
@@ -156,7 +156,8 @@ class RunFolder:
     if saved:
       raise errors.UserError(
           f'{self._checkpoints}: none of the {len(saved)} checkpoints can be '
-          'read; wanted one whole checkpoint. Remove the folder to start over.')
+          'read; expected one whole checkpoint. Remove the folder to start '
+          'over.')
     return 0
 
   def _saved(self) -> list[tuple[int, pathlib.Path]]:
