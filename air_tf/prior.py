@@ -10,6 +10,8 @@ import math
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+# For a base class that is not exported, that of tfd.Normal and most others.
+from tensorflow_probability.python.distributions import distribution
 
 __all__ = [
     'NumStepsDistribution',
@@ -22,7 +24,7 @@ __all__ = [
 tfd = tfp.distributions
 
 
-class NumStepsDistribution(tfd.Distribution):
+class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
   """How many objects AIR writes before it first decides to stop.
 
   Step `t` goes ahead with probability `p[t] = sigmoid(step_logits[..., t])`,
@@ -37,7 +39,8 @@ class NumStepsDistribution(tfd.Distribution):
   and its powers reach 1e-15, where float32 `log(1 - p)` has no useful value.
 
   Samples are int32 counts, not presence bits, and carry no gradient;
-  estimators differentiate `log_pmf` instead.
+  estimators differentiate `log_pmf` instead. It may be an argument or a result
+  of a `tf.function`.
 
   Args:
     step_logits: float Tensor `[..., T]`, log-odds that step `t` goes ahead.
@@ -55,6 +58,8 @@ class NumStepsDistribution(tfd.Distribution):
       q = NumStepsDistribution(step_logits=[[0., 0., 0.]])   # batch of one
       q.prob([2])              # ==> [0.125]
       q.log_pmf().shape        # ==> [1, 4]: counts 0, 1, 2 and 3
+      q.cdf([1])               # ==> [0.75], P(n <= 1)
+      q.quantile([.7])         # ==> [1], the smallest n with P(n <= n') >= .7
 
   Reference: Kosiorek, "Implementing Attend, Infer, Repeat", 2017, the section
   on the number of steps.
@@ -97,9 +102,8 @@ class NumStepsDistribution(tfd.Distribution):
     """Returns `[..., T + 1]` log-probabilities of the counts `0 ... T`."""
     log_continue = tf.math.log_sigmoid(self._step_logits)
     log_stop = tf.math.log_sigmoid(-self._step_logits)
-    pad = [[0, 0]] * (log_continue.shape.rank - 1)
-    log_reached = tf.pad(tf.cumsum(log_continue, axis=-1), pad + [[1, 0]])
-    return log_reached + tf.pad(log_stop, pad + [[0, 1]])
+    log_reached = _pad(tf.cumsum(log_continue, axis=-1), before=0.)
+    return log_reached + _pad(log_stop, after=0.)
 
   def _batch_shape(self):
     return self._step_logits.shape[:-1]
@@ -133,6 +137,30 @@ class NumStepsDistribution(tfd.Distribution):
     # One entry matches, or none: the log of an empty sum of terms is -inf.
     return tf.reduce_logsumexp(
         tf.where(match, log_pmf, -math.inf), axis=-1)
+
+  def _log_cdf(self, value):
+    # Over P(n <= -1) = 0, P(n <= 0), ..., P(n <= T) = 1.
+    log_cdf = tf.math.cumulative_logsumexp(self.log_pmf(), axis=-1)
+    return _at_floor(value, _pad(log_cdf[..., :-1], -math.inf, 0.))
+
+  def _cdf(self, value):
+    return tf.exp(self._log_cdf(value))
+
+  def _log_survival_function(self, value):
+    # Over P(n > -1) = 1, P(n > 0), ..., P(n > T) = 0.
+    log_reached = tf.cumsum(tf.math.log_sigmoid(self._step_logits), axis=-1)
+    return _at_floor(value, _pad(log_reached, 0., -math.inf))
+
+  def _survival_function(self, value):
+    return tf.exp(self._log_survival_function(value))
+
+  def _quantile(self, value):
+    # The smallest n with P(n <= n') >= value: 0 up to 0, and T from 1 on.
+    cdf = tf.exp(tf.math.cumulative_logsumexp(self.log_pmf(), axis=-1))
+    cdf = cdf[..., :-1]
+    value = tf.convert_to_tensor(value, self._step_logits.dtype)
+    return tf.reduce_sum(
+        tf.cast(cdf < value[..., tf.newaxis], tf.int32), axis=-1)
 
   def _entropy(self):
     log_pmf = self.log_pmf()
@@ -215,3 +243,25 @@ def presence_mask(counts: tf.Tensor, max_steps: int) -> tf.Tensor:
 def mask_absent(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
   """Returns `x` `[B, T, ...]` with zeros where presence `[B, T]` is 0."""
   return x * presence[(..., *[tf.newaxis] * (x.shape.rank - 2))]
+
+
+def _pad(x: tf.Tensor, before: float | None = None,
+         after: float | None = None) -> tf.Tensor:
+  """Puts constants before and after the last axis of `x` `[..., S]`."""
+  parts = [x if part is x else tf.fill(tf.shape(x[..., :1]), part)
+           for part in (before, x, after) if part is not None]
+  return tf.concat(parts, axis=-1)
+
+
+def _at_floor(value: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+  """Looks up a step function on the line, `[...]`.
+
+  Args:
+    value: number `[...]`, where.
+    table: `[..., T + 2]`, the function below 0, from 0, from 1, ..., from T on.
+  """
+  last = table.shape[-1] - 1
+  index = tf.clip_by_value(
+      tf.floor(tf.cast(value, tf.float32)) + 1., 0., float(last))
+  match = index[..., tf.newaxis] == tf.range(last + 1., dtype=tf.float32)
+  return tf.reduce_sum(tf.where(match, table, 0.), axis=-1)

@@ -26,12 +26,10 @@ def test_shapes_at_every_batch_size_from_one_trace():
   model = make()
   @tf.function(input_signature=[tf.TensorSpec([None, 16, 16])])
   def infer(images):
-    inference = model.infer(images, seed=tf.constant([1, 2]))
-    return inference._replace(
-        num_steps_posterior=inference.num_steps_posterior.log_pmf())
+    return model.infer(images, seed=tf.constant([1, 2]))
   for batch_size in 1, 4:
     inference = infer(tiny.images(batch_size))
-    assert inference.num_steps_posterior.shape == [batch_size, 4]
+    assert inference.num_steps_posterior.log_pmf().shape == [batch_size, 4]
     assert inference.where.shape == [batch_size, 3, 3]
     assert inference.what.shape == [batch_size, 3, 4]
     assert inference.glimpses.shape == [batch_size, 3, 6, 6]
@@ -357,6 +355,23 @@ def test_every_variable_gets_a_gradient(name, changes):
   dead = [v.name for v, g in zip(variables, tape.gradient(loss, variables))
           if g is None or not np.any(g)]
   assert not dead
+
+
+@pytest.mark.parametrize('changes, missing', [
+    (dict(image_encoder='mlp'), {'search', 'background'}),
+    (dict(), {'search', 'background'}),
+    (dict(background=True, **tiny.DAIR), set())])
+def test_groups_hold_every_variable_once(changes, missing):
+  model = make(**changes)
+  groups = model.variable_groups()
+  grouped = [v.name for group in groups.values() for v in group]
+  assert sorted(grouped) == sorted(v.name for v in model.trainable_variables)
+  assert len({v.ref() for group in groups.values() for v in group}) == len(
+      model.trainable_variables)
+  assert {'encoder', 'search', 'lstm', 'steps_predictor', 'where',
+          'glimpse_encoder', 'decoder', 'background'} - set(groups) == missing
+  # By what they are, not what they are called: the background has an encoder.
+  assert all('background' not in v.name for v in groups['encoder'])
 
 
 @pytest.mark.parametrize('golden, changes', [

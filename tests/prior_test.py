@@ -203,3 +203,76 @@ def test_score_function_gradient_is_unbiased():
 def test_survival_by_hand():
   survival = prior.step_probs([[.5, .375, .125]])
   np.testing.assert_allclose(survival, [[.5, .125]], rtol=1e-6)
+
+
+def test_cdf_and_survival_function_by_hand():
+  # P(0) = .5, P(1) = .375, P(2) = .125, and nothing between whole numbers.
+  q = prior.NumStepsDistribution(logit([.5, .25]))
+  value = [-1., -.1, 0., .9, 1., 1.5, 2., 7.]
+  cdf = [0., 0., .5, .5, .875, .875, 1., 1.]
+  np.testing.assert_allclose(q.cdf(value), cdf, rtol=1e-6)
+  np.testing.assert_allclose(
+      q.survival_function(value), 1. - np.array(cdf), rtol=1e-6)
+  with np.errstate(divide='ignore'):
+    np.testing.assert_allclose(q.log_cdf(value), np.log(cdf), atol=1e-6)
+    np.testing.assert_allclose(
+        q.log_survival_function(value), np.log1p(-np.array(cdf)), rtol=1e-5)
+
+
+def test_quantile_by_hand():
+  q = prior.NumStepsDistribution(logit([.5, .25]))  # CDF: .5, .875, 1.
+  np.testing.assert_array_equal(
+      q.quantile([0., .4, .6, .8, .9, 1.]), [0, 0, 1, 1, 2, 2])
+
+
+def test_cdf_and_survival_function_are_sums_of_the_pmf():
+  q = prior.NumStepsDistribution(random_logits(7, 4))
+  pmf = np.exp(q.log_pmf())
+  counts = np.arange(5)[:, np.newaxis]  # Broadcast against the batch.
+  np.testing.assert_allclose(
+      q.cdf(counts), np.cumsum(pmf, axis=1).T, rtol=1e-5)
+  above = [pmf[:, n + 1:].sum(axis=1) for n in range(5)]
+  np.testing.assert_allclose(q.survival_function(counts), above, rtol=1e-5)
+  np.testing.assert_allclose(  # P(n >= t) = P(n > t - 1).
+      prior.step_probs(pmf), np.transpose(above[:-1]), rtol=1e-5)
+  # Anywhere between P(n <= k - 1) and P(n <= k); at the ends rounding decides.
+  np.testing.assert_array_equal(
+      q.quantile(.5 * (q.cdf(counts - 1) + q.cdf(counts))),
+      np.tile(counts, [1, 7]))
+
+
+@pytest.mark.parametrize('sign', [1., -1.])
+def test_tails_are_exact_when_saturated(sign):
+  # Far beyond what 1 - cdf could resolve: each step has log-probability -60
+  # of going ahead (sign = -1) or of stopping there.
+  logits = tf.Variable([60. * sign] * 3)
+  with tf.GradientTape(persistent=True) as tape:
+    q = prior.NumStepsDistribution(logits)
+    tails = (q.log_cdf([0., 1., 2.]) if sign > 0.
+             else q.log_survival_function([0., 1., 2.]))
+  # log P(n <= 1) = -60 + log 2 where two stops are as likely, and log 3 on.
+  expected = (np.log([1., 2., 3.]) - 60. if sign > 0.
+              else [-60., -120., -180.])
+  np.testing.assert_allclose(tails, expected, rtol=1e-6)
+  assert np.all(np.isfinite(tape.jacobian(tails, logits)))
+  np.testing.assert_array_equal(
+      q.quantile([.01, .99]), [3, 3] if sign > 0. else [0, 0])
+
+
+def test_it_crosses_the_border_of_a_compiled_function():
+  @tf.function
+  def mix(q, value):
+    half = prior.NumStepsDistribution(.5 * q.step_logits, validate_args=True)
+    return half, q.cdf(value), q.survival_function(value), q.quantile(.7)
+
+  for seed in range(2):
+    logits = tf.random.stateless_normal([5, 3], seed=[seed, 1])
+    q = prior.NumStepsDistribution(logits)
+    half, cdf, survival, quantile = mix(q, tf.constant(1.))
+    assert isinstance(half, prior.NumStepsDistribution)
+    assert half.validate_args and half.max_steps == 3
+    np.testing.assert_allclose(half.step_logits, .5 * logits)
+    np.testing.assert_allclose(cdf, q.cdf(1.), rtol=1e-6)
+    np.testing.assert_allclose(survival, q.survival_function(1.), rtol=1e-6)
+    np.testing.assert_array_equal(quantile, q.quantile(.7))
+  assert mix.experimental_get_tracing_count() == 1

@@ -1,6 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
+from air_tf import modules
 from air_tf import search as search_lib
 
 
@@ -89,3 +90,23 @@ def test_what_is_searched_for_decides_what_is_found():
             for q in (0., -3.)]
   assert places[0][0, 0] > places[1][0, 0] + .1
 
+
+def test_atanh_by_logs_is_atanh_up_to_the_ends():
+  x = tf.concat([tf.linspace(-.99, .99, 1001), [-1e-4, 0., 1e-4]], axis=0)
+  with tf.GradientTape(persistent=True) as tape:
+    tape.watch(x)
+    found, expected = search_lib._atanh(x), tf.atanh(x)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+  np.testing.assert_allclose(
+      tape.gradient(found, x), tape.gradient(expected, x), rtol=1e-5)
+
+
+def test_a_search_may_end_at_the_edge_of_the_image():
+  # The offset points far outside: the mean is the largest shift, and finite.
+  estimator = modules.GaussianEstimator(3, 4, mean_init=[0., 99., -99.])
+  locate = search_lib.SearchLocator(
+      search_lib.Search(), estimator, object_scale=.4, window_size=4)
+  posterior = locate(
+      tf.zeros([2, 5]), tf.zeros([2, 8, 8]), tf.zeros([2, 3, 3, 2]))
+  np.testing.assert_allclose(
+      tf.tanh(posterior.mean[:, 1:]), [[.99, -.99]] * 2, rtol=1e-5)

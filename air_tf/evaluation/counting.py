@@ -56,7 +56,7 @@ class Evaluator:
       Means over the scenes: `elbo` and its terms in nats, `num_steps`; and
       what `count_metrics` tells, where the scenes have counts.
     """
-    parts = [self._score(images, num_steps_prior.step_logits, start)
+    parts = [self._score(images, num_steps_prior, start)
              for start, images in self._batches()]
     scores = {name: np.concatenate([part[name] for part in parts])
               for name in parts[0]}
@@ -74,18 +74,17 @@ class Evaluator:
     for start in tf.range(0, len(images), size):
       yield start, tf.constant(images[start:start + size])
 
-  def _score_batch(self, scenes, prior_logits, start):
+  def _score_batch(self, scenes, num_steps_prior, start):
     """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
     images = streams.to_pixels(scenes)
-    scores = self._model.score(
-        images, prior.NumStepsDistribution(prior_logits),
-        seed=tf.stack([0, start]))
+    scores = self._model.score(images, num_steps_prior, tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
     return {'counts': self._count_batch(scenes), **scores}
 
   def _count_batch(self, scenes):
     """Most likely counts, int32 `[B]`, of uint8 `[B, H, W]`."""
-    return self._model.infer(streams.to_pixels(scenes)).num_steps_posterior.mode()
+    inference = self._model.infer(streams.to_pixels(scenes))
+    return inference.num_steps_posterior.mode()
 
 
 def batch_size(pixels: int, max_steps: int) -> int:
