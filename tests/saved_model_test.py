@@ -112,6 +112,50 @@ def test_loads_with_tensorflow_alone_and_agrees_with_the_model(
   assert np.all(sample[0] == 0.) and np.any(sample[1] > 0.)
 
 
+def test_the_loaded_model_is_callable(saved):
+  loaded = tf.saved_model.load(str(saved))
+  answer = loaded(tiny.images())
+  expected = loaded.signatures['serving_default'](images=tiny.images())
+  assert set(answer) == set(expected) == NAMES
+  for name, value in expected.items():
+    np.testing.assert_array_equal(answer[name], value)
+
+
+def test_keras_takes_it_as_a_layer(model, saved):
+  import keras  # Seconds, and needed nowhere else.
+  layer = keras.layers.TFSMLayer(
+      str(saved), call_endpoint='serving_default')
+  answer = keras.Sequential([layer])(tiny.images())
+  expected = explain_lib.explain(model, tiny.images()).as_dict()
+  assert set(answer) == NAMES
+  for name, value in expected.items():
+    np.testing.assert_allclose(answer[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('changes', [{}, tiny.DAIR], ids=['air', 'dair'])
+def test_tensorflow_lite_agrees(changes, tmp_path):
+  model = model_lib.AIRModel(tiny.config(**changes))
+  images = tiny.images(4)
+  model.infer(images)
+  tiny.fill(model.trainable_variables)
+  for variable in model.trainable_variables:
+    if 'steps_predictor' in variable.name and variable.shape == [1]:
+      variable.assign([9.])  # Objects in every step, or rows would be zero.
+  saved_model_lib.save(model, tmp_path / 'saved_model')
+  lite = tf.lite.Interpreter(
+      model_content=tf.lite.TFLiteConverter.from_saved_model(
+          str(tmp_path / 'saved_model'), signature_keys=['serving_default']
+      ).convert()).get_signature_runner('serving_default')
+  expected = explain_lib.explain(model, images).as_dict()
+  assert np.all(expected['num_steps'] == 3)
+  for size in 4, 1:  # Any number of images.
+    answer = lite(images=images[:size].numpy())
+    assert set(answer) == NAMES
+    for name, value in expected.items():
+      np.testing.assert_allclose(
+          answer[name], value[:size], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
 def test_samples_differ_from_call_to_call(saved):
   sample = tf.saved_model.load(str(saved)).signatures['sample']
   draw = lambda: sample(num_steps=tf.constant([3]))['images'].numpy()

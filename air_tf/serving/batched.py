@@ -86,7 +86,9 @@ def _check(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
         f'`images`: found {images.dtype}, expected uint8 in 0 ... 255 or '
         'floats in 0 ... 1; give images.astype(np.uint8), if they are in '
         '0 ... 255.')
-  low, high = images.min(initial=1.), images.max(initial=0.)
+  if not images.size:
+    return
+  low, high = images.min(), images.max()
   if not (low >= 0. and high <= 1.):  # NaN is refused too.
     raise errors.UserError(
         f'`images`: found {images.dtype} from {low:g} to {high:g}, expected '
