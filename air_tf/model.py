@@ -48,14 +48,24 @@ class Inference(NamedTuple):
 
 
 class AIRModel(snt.Module):
-  """The generative model and its inference network."""
+  """The generative model and its inference network.
+
+  It has all its variables from the start; their initial values follow
+  `tf.random.set_seed`.
+
+  Attributes:
+    config: sizes and initial values.
+  """
 
   def __init__(self, config: config_lib.Config, name: str = 'air'):
+    """Makes the modules and their variables."""
     super().__init__(name=name)
     self.config = config
     self._cell = cell_lib.AIRCell(config)
     self._background = (background_lib.BackgroundModel(config)
                         if config.background else None)
+    # Sonnet's modules make their variables when they are first called.
+    self.infer(tf.zeros([1, *config.image_shape]))
 
   def with_max_steps(self, max_steps: int) -> 'AIRModel':
     """Returns this model, the weights shared, that takes up to another T."""

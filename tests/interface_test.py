@@ -248,8 +248,13 @@ def test_scenes_are_made_on_first_use(tmp_path):
 def test_a_model_has_its_variables_at_once(changes):
   model = air_tf.AIRModel(tiny.config(**changes))
   names = [v.name for v in model.trainable_variables]
-  model.infer(tiny.images())
-  assert names and names == [v.name for v in model.trainable_variables]
+  assert len(names) > 30
+  config = model.config
+  inference = model.infer(tiny.images(), seed=[0, 1])
+  model.elbo_terms(tiny.images(), inference, air_tf.truncated_geometric(
+      0., config.max_steps))
+  model.sample_prior(tf.constant([1, 2]), [0, 1], *config.image_shape)
+  assert names == [v.name for v in model.trainable_variables]
 
 
 def test_gradients_in_ones_own_tape_and_function():

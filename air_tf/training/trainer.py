@@ -81,16 +81,15 @@ class Trainer(snt.Module):
     self.iteration = tf.Variable(0, trainable=False, name='iteration',
                                  dtype=tf.int64)
     self.model = model_lib.AIRModel(config)
-    self.average = model_lib.AIRModel(config, name='average')
     self.estimator = estimators.make(config.estimator, config)
     self._optimizer = optimizers.Optimizer(
         config, config.learning_rate, name='optimizer')
     self._auxiliary_optimizer = optimizers.Optimizer(
         config, config.baseline_learning_rate, name='auxiliary_optimizer')
-    # Sonnet makes variables on first use, and a compiled loop may make none.
-    images = tf.zeros([1, *config.image_shape])
-    self.estimate(images)
-    self.average.infer(images)
+    # An estimator makes its variables on first use, and a compiled loop may
+    # make none.
+    self.estimate(tf.zeros([1, *config.image_shape]))
+    self.average = model_lib.AIRModel(config, name='average')
     for average, variable in zip(self.average.trainable_variables,
                                  self.model.trainable_variables, strict=True):
       average.assign(variable)
