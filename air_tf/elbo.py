@@ -24,7 +24,7 @@ from air_tf import prior
 
 __all__ = ['Elbo', 'ElboTerms', 'QuadraticLikelihood', 'elbo_under',
            'expected_elbo', 'importance_bound', 'log_ratio', 'log_weights',
-           'marginal_log_weight']
+           'marginal_log_weight', 'quadratic_likelihood']
 
 tfd = tfp.distributions
 
@@ -165,6 +165,32 @@ class QuadraticLikelihood(NamedTuple):
     squared = tf.einsum('bt,btu,bu->b', s, self.square, s)
     return (self.constant + tf.reduce_sum(self.linear * s, axis=-1)
             - .5 * squared)
+
+
+def quadratic_likelihood(images: tf.Tensor, canvases: tf.Tensor,
+                         stddev: float) -> QuadraticLikelihood:
+  """Returns log p(x | b + sum_t s_t y_t) as a function of presences s.
+
+      log N(x; b + sum_t s_t y_t, stddev^2) = log N(x; b, stddev^2)
+          + (s . Y (x - b) - s . Y Y' s / 2) / stddev^2
+
+  with b the background, black without a model of it, and the objects y_t the
+  rows of Y.
+
+  Args:
+    images: `[B, ...]`, x.
+    canvases: `[B, T + 1, ...]`, b and the first 0 ... T objects, summed.
+    stddev: of a pixel.
+  """
+  flatten = lambda x, *leading: tf.reshape(
+      x, [-1, *leading, math.prod(canvases.shape[2:])])
+  y = flatten(canvases[:, 1:] - canvases[:, :-1], canvases.shape[1] - 1)
+  y /= stddev
+  x, b = flatten(images), flatten(canvases[:, 0])
+  return QuadraticLikelihood(
+      constant=tf.reduce_sum(tfd.Normal(b, stddev).log_prob(x), axis=-1),
+      linear=tf.linalg.matvec(y, (x - b) / stddev),
+      square=tf.matmul(y, y, transpose_b=True))
 
 
 def _log_joint_ratio(terms: ElboTerms) -> tf.Tensor:

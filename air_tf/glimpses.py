@@ -1,4 +1,4 @@
-"""Glimpses: square parts of images, cut out and pasted in by bilinear sampling.
+"""Glimpses: square parts of images, read and written by bilinear sampling.
 
 Letters: `B` batch, `[H, W]` image, `[h, w]` glimpse. Both have a last axis of
 channels in colour.
@@ -14,15 +14,15 @@ _SMALLEST_SCALE = .01
 
 
 def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
-  """Cuts a square glimpse out of each image by bilinear sampling.
+  """Reads a square glimpse from each image by bilinear sampling.
 
   Scale and shift act on each axis alone, so bilinear sampling is separable:
 
       glimpse = A_y @ image @ A_x^T,   A[i, j] = max(0, 1 - |pos[i] - j|)
 
-  with pos[i] the place of glimpse pixel i on the image's axis, in pixels. This
-  is exact, with zeros outside the image, and two small matrix products, where
-  channels are further rows.
+  with pos[i] the position of glimpse pixel i on the image's axis, in pixels.
+  This is exact, with zeros outside the image, and costs two small matrix
+  products. Channels are further rows.
 
   Args:
     images: `[B, H, W]`.
@@ -33,25 +33,25 @@ def read(images: tf.Tensor, where: tf.Tensor, size: int) -> tf.Tensor:
   Returns:
     `[B, size, size]`.
   """
-  height, width, *colours = images.shape[1:]
+  height, width, *channels = images.shape[1:]
   scale, shift_x, shift_y = tf.unstack(where, axis=-1)
   rows = _weights(_to_image(size, scale, shift_y, height), height)
   columns = _weights(_to_image(size, scale, shift_x, width), width)
   # (A_x @ image^T)^T: in this order no product of the gradient reads an image
-  # across its rows, a fifth of the time of both passes.
-  channels = math.prod(colours)
+  # column by column, which saves a fifth of the time of both passes.
+  num_channels = math.prod(channels)
   first = [0, *range(3, len(images.shape)), 1, 2]  # Channels before rows.
   planes = tf.reshape(
-      tf.transpose(images, first), [-1, channels * height, width])
+      tf.transpose(images, first), [-1, num_channels * height, width])
   across = tf.reshape(tf.matmul(columns, planes, transpose_b=True),
-                      [-1, size * channels, height])
+                      [-1, size * num_channels, height])
   glimpses = tf.matmul(rows, across, transpose_b=True)
-  return tf.reshape(glimpses, [-1, size, size, *colours])
+  return tf.reshape(glimpses, [-1, size, size, *channels])
 
 
 def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
           width: int) -> tf.Tensor:
-  """Pastes each glimpse into a black image: `read` with the inverse map.
+  """Writes each glimpse to a black image: `read` with the inverse map.
 
   Args:
     glimpses: `[B, h, w]`.
@@ -62,23 +62,23 @@ def write(glimpses: tf.Tensor, where: tf.Tensor, height: int,
   Returns:
     `[B, height, width]`, zero where no glimpse reaches.
   """
-  glimpse_height, glimpse_width, *colours = glimpses.shape[1:]
+  glimpse_height, glimpse_width, *channels = glimpses.shape[1:]
   scale, shift_x, shift_y = tf.unstack(where, axis=-1)
   rows = _weights(
       _to_glimpse(height, scale, shift_y, glimpse_height), glimpse_height)
   columns = _weights(
       _to_glimpse(width, scale, shift_x, glimpse_width), glimpse_width)
-  # Channels go with the rows in one product, with the columns in the other: so
-  # what has to be transposed is as small as a glimpse, or between the two.
-  channels = math.prod(colours)
+  # Channels go with the rows in the first product and with the columns in the
+  # second, so that no tensor as large as the image has to be transposed.
+  num_channels = math.prod(channels)
   swap = [0, 1, *range(3, len(glimpses.shape)), 2]
   lines = tf.reshape(tf.transpose(glimpses, swap),
-                     [-1, glimpse_height * channels, glimpse_width])
+                     [-1, glimpse_height * num_channels, glimpse_width])
   across = tf.reshape(tf.matmul(lines, columns, transpose_b=True),
-                      [-1, glimpse_height, *colours, width])
+                      [-1, glimpse_height, *channels, width])
   across = tf.reshape(tf.transpose(across, swap),
-                      [-1, glimpse_height, width * channels])
-  return tf.reshape(rows @ across, [-1, height, width, *colours])
+                      [-1, glimpse_height, width * num_channels])
+  return tf.reshape(rows @ across, [-1, height, width, *channels])
 
 
 def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -113,8 +113,8 @@ def _to_image(size, scale, shift, image_size) -> tf.Tensor:
 
 def _to_glimpse(size, scale, shift, glimpse_size) -> tf.Tensor:
   """Positions `[B, size]` of image pixels on the glimpse's axis, in pixels."""
-  # Below a hundredth of the image nothing is seen, and 1 / scale^2 in the
-  # gradient, times a weight of 0, would soon be NaN.
+  # A smaller glimpse covers no pixel, and 1 / scale^2 in the gradient, times a
+  # weight of 0, would be NaN.
   scale = tf.maximum(scale, _SMALLEST_SCALE)[:, tf.newaxis]
   position = (centres(size) - shift[:, tf.newaxis]) / scale
   return (position + 1.) * glimpse_size / 2. - .5

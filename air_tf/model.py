@@ -7,7 +7,6 @@ axis of 3 channels.
 
 import copy
 import dataclasses
-import math
 from typing import NamedTuple
 
 import sonnet as snt
@@ -192,28 +191,14 @@ class AIRModel(snt.Module):
   def quadratic_likelihood(
       self, images: tf.Tensor,
       inference: Inference) -> elbo_lib.QuadraticLikelihood:
-    """Returns log p(x | b + sum_t s_t y_t) as a function of presences s.
-
-        log N(x; b + sum_t s_t y_t, stddev^2) = log N(x; b, stddev^2)
-            + (s . Y (x - b) - s . Y Y' s / 2) / stddev^2
-
-    with b the background, black without a model of it, and Y the objects y as
-    rows.
+    """Returns log p(x | presences of the objects), presences in 0 ... 1.
 
     Args:
       images: `[B, H, W]`, those that were explained.
       inference: `infer` of the images.
     """
-    canvases, stddev = inference.canvases, self.config.pixel_stddev
-    flatten = lambda x, *leading: tf.reshape(
-        x, [-1, *leading, math.prod(canvases.shape[2:])])
-    y = flatten(canvases[:, 1:] - canvases[:, :-1], canvases.shape[1] - 1)
-    x = flatten(images - canvases[:, 0])
-    empty = tfd.Normal(flatten(canvases[:, 0]), stddev)
-    return elbo_lib.QuadraticLikelihood(
-        constant=tf.reduce_sum(empty.log_prob(flatten(images)), axis=-1),
-        linear=tf.linalg.matvec(y / stddev, x / stddev),
-        square=tf.matmul(y / stddev, y / stddev, transpose_b=True))
+    return elbo_lib.quadratic_likelihood(
+        images, inference.canvases, self.config.pixel_stddev)
 
   def background_prior(self) -> tfd.Distribution:
     """p(code of the background), event shape `[D]`: N(0, 1)."""

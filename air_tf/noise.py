@@ -1,10 +1,10 @@
 """Random numbers for the rows of a batch, the same on one device or on many.
 
-Inside one of r replicas of `tf.distribute`, a batch of b rows is a share of the
-r b rows of all. Here the numbers of all are drawn, from a seed that is equal
-everywhere, and the replica takes those of its rows: an example meets the same
-noise however many devices share the work. Drawing costs next to nothing beside
-a network. Outside of replicas, b is all there is.
+In one of r replicas of `tf.distribute`, a batch of b rows is a share of r b
+rows. The numbers of all rows are drawn in every replica, from the same seed,
+and the replica takes those of its own: an example gets the same noise however
+many devices share the work. Drawing costs next to nothing beside a network.
+Outside of replicas, the b rows are all there are.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,13 @@ def normal(shape: Sequence, seed: tf.Tensor, axis: int = 0,
   """Draws standard normal numbers.
 
   Args:
-    shape: of what is wanted here; entries may be tensors.
+    shape: of the result, in this replica; entries may be tensors.
     seed: int32 `[2]`, equal in all replicas.
-    axis: that of the batch.
-    copies: how many times the batch stands on that axis, one after the other.
+    axis: of the batch.
+    copies: how many times the batch is repeated on that axis, one copy after
+      the other.
   """
-  # XLA takes ten times as long for the same numbers unless it is told how.
+  # Without `alg`, XLA takes ten times as long for the same numbers.
   sample = lambda shape: tf.random.stateless_normal(shape, seed, alg='philox')
   return _share(sample, shape, axis, copies)
 
@@ -39,7 +40,7 @@ def uniform(shape: Sequence, seed: tf.Tensor, copies: int = 1,
 
 
 def rows(batch: tf.Tensor) -> tf.Tensor:
-  """Takes this replica's rows, `[B / r, ...]`, of the batch of all."""
+  """Returns this replica's rows, `[B / r, ...]`, of the whole batch."""
   context = tf.distribute.get_replica_context()
   shares = tf.reshape(
       batch, [context.num_replicas_in_sync, -1, *batch.shape[1:]])
@@ -54,9 +55,9 @@ def _share(sample: Callable, shape, axis: int, copies: int) -> tf.Tensor:
   shape = tf.unstack(shape) if tf.is_tensor(shape) else list(shape)
   before, after = shape[:axis], shape[axis + 1:]
   here = shape[axis] // copies
-  everything = tf.reshape(
+  all_rows = tf.reshape(
       sample([*before, copies * replicas * here, *after]),
       [*before, copies, replicas, here, *after])
-  mine = tf.gather(
-      everything, context.replica_id_in_sync_group, axis=axis + 1)
-  return tf.reshape(mine, shape)
+  own_rows = tf.gather(
+      all_rows, context.replica_id_in_sync_group, axis=axis + 1)
+  return tf.reshape(own_rows, shape)

@@ -10,6 +10,7 @@ import math
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+
 # For a base class that is not exported, that of tfd.Normal and most others.
 from tensorflow_probability.python.distributions import distribution
 
