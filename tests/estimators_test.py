@@ -55,13 +55,13 @@ def leaves(copies, particles=1):
           'kl_where': tile(KL_WHERE)}
 
 
-def batch(leaf, exploration=0., seed=(1, 2), particles=1, behind=0., share=0.,
+def batch(leaf, exploration=0., seed=(1, 2), particles=1, background=0., share=0.,
           **of_background):
   rows = leaf['logits'].shape[0]
   posterior = prior.NumStepsDistribution(leaf['logits'])
   tile = lambda x: tf.tile(x[np.newaxis], [rows] + x.ndim * [1])
   what = tf.ones([rows, 3, 2])
-  canvases = behind + np.cumsum(
+  canvases = background + np.cumsum(
       np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
   return estimators.EstimatorInputs(
       model=MODEL, images=tile(IMAGE),
@@ -229,12 +229,12 @@ def test_rebar_learns_its_control_variate():
   assert variance() < .7 * before
 
 
-@pytest.mark.parametrize('behind', [0., .3])
-def test_quadratic_likelihood_is_that_of_the_canvas(behind):
-  inputs = batch(leaves(2), behind=behind)
+@pytest.mark.parametrize('background', [0., .3])
+def test_quadratic_likelihood_is_that_of_the_canvas(background):
+  inputs = batch(leaves(2), background=background)
   likelihood = MODEL.quadratic_likelihood(inputs.images, inputs.inference)
   s = np.array([[1., 1., 0.], [.3, .9, .2]], np.float32)
-  canvases = behind + np.einsum('rt,thw->rhw', s, OBJECTS)
+  canvases = background + np.einsum('rt,thw->rhw', s, OBJECTS)
   expected = np.sum(-.5 * ((IMAGE - canvases) / STDDEV)**2 - np.log(STDDEV)
                     - .5 * np.log(2. * np.pi), axis=(1, 2))
   np.testing.assert_allclose(likelihood(tf.constant(s)), expected, rtol=1e-5)
@@ -324,10 +324,10 @@ def test_responsibilities_by_hand(exploration, share):
       found['logits'], tape.gradient(cross_entropy, logits), rtol=1e-4)
 
 
-def test_responsibilities_free_a_locked_count_and_marginal_does_not(
+def test_responsibilities_free_a_collapsed_count_and_marginal_does_not(
     monkeypatch):
   monkeypatch.setattr(
-      sys.modules[__name__], 'LOGITS', [30., 30., 30.])  # Locked to 3.
+      sys.modules[__name__], 'LOGITS', [30., 30., 30.])  # Collapsed to 3.
   strength = lambda estimator: np.max(np.abs(gradients(estimator)['logits']))
   assert strength(MARGINAL) < 1e-6
   assert strength(estimators.make('responsibilities')) > .1

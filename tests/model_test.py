@@ -37,15 +37,15 @@ def test_shapes_at_every_batch_size_from_one_trace():
   assert infer.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize('channels, shape, wanted', [
+@pytest.mark.parametrize('channels, shape, expected', [
     (1, [16, 16], 'must be .B, H, W.'),
     (1, [2, 16, 16, 3], 'must be .B, H, W.'),
     (1, [2, 16, 16, 1], 'must be .B, H, W.'),
     (3, [2, 16, 16], 'must be .B, H, W, 3.'),
     (3, [2, 16, 16, 1], 'must be .B, H, W, 3.')])
-def test_refuses_what_is_not_a_batch_of_images(channels, shape, wanted):
+def test_refuses_what_is_not_a_batch_of_images(channels, shape, expected):
   model = model_lib.AIRModel(tiny.config(channels=channels))
-  with pytest.raises(ValueError, match=wanted):
+  with pytest.raises(ValueError, match=expected):
     model.infer(tf.zeros(shape))
 
 
@@ -185,13 +185,13 @@ def test_objects_are_looked_for_before_the_background(difference, monkeypatch):
   model = make(background=True, difference=difference)
   x, seen = tiny.images(), encoded(model, monkeypatch)
   inference = model.infer(x, seed=tf.constant([1, 2]))
-  behind = inference.background.image
+  background = inference.background.image
   first = seen[0][..., 0] if difference else seen[0]
-  np.testing.assert_allclose(first, x - behind, atol=1e-6)
-  np.testing.assert_array_equal(inference.canvases[:, 0], behind)
+  np.testing.assert_allclose(first, x - background, atol=1e-6)
+  np.testing.assert_array_equal(inference.canvases[:, 0], background)
   drawn = model.decode(inference.what, inference.where, tf.ones([3, 3]), 16, 16)
   np.testing.assert_allclose(
-      inference.canvases[:, 3], behind + drawn, atol=1e-5)
+      inference.canvases[:, 3], background + drawn, atol=1e-5)
 
 
 def test_background_is_paid_for_once_whatever_the_count():

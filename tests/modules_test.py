@@ -8,7 +8,7 @@ from air_tf import modules
 RNG = np.random.default_rng(0)
 
 
-def test_gaussian_estimator_starts_where_it_is_told():
+def test_gaussian_estimator_starts_at_its_initial_values():
   estimator = modules.GaussianEstimator(
       3, 16, mean_init=[-1., 0., 2.], stddev_init=.3)
   gaussian = estimator(RNG.normal(size=[4, 10]).astype(np.float32))

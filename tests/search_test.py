@@ -6,7 +6,7 @@ from air_tf import search as search_lib
 
 
 def searched(features, query=None):
-  """Searches `features` for the brightest place, which is told from others."""
+  """Searches `features` with weights for which the brightest place wins."""
   search = search_lib.Search()
   query = tf.zeros([len(features), 3]) if query is None else query
   search(tf.constant(features, tf.float32), query)
@@ -27,7 +27,7 @@ def test_search_finds_the_place_and_what_is_there():
   np.testing.assert_allclose(found.features, [[3., 2.], [1., 4.]], atol=1e-2)
 
 
-def test_search_decides_for_one_of_two_and_not_for_the_middle():
+def test_search_chooses_one_of_two_and_not_the_middle():
   features = np.zeros([1, 1, 9, 2])
   features[0, 0, 1] = 2., 2.
   features[0, 0, 7] = 2., 2.01
@@ -42,9 +42,9 @@ def test_search_finds_what_lies_between_two_places():
       searched(features).place, [[0., 2. * 3. / 9. - 1.]], atol=.02)
 
 
-def test_any_place_can_become_the_one_found():
+def test_features_of_every_place_get_a_gradient():
   features = np.zeros([1, 1, 9, 2], np.float32)
-  features[0, 0, 1] = .01  # Decided, but by little.
+  features[0, 0, 1] = .01  # Chosen, but only just.
   features = tf.constant(features)
   with tf.GradientTape() as tape:
     tape.watch(features)

@@ -57,9 +57,9 @@ class NVIL(base.Estimator):
   Bias: a baseline leaves the gradient's mean alone only if it does not depend
   on n. The blog's sees the latents of the sampled steps and the presence of
   each, hence n itself, and the term E[b(n) d log q(n)] need not vanish: the
-  better b predicts L(n) from n, the smaller the gradient of q. The
-  division weakens it further, against that of the KL terms. `nvil_per_step` has
-  neither.
+  better b predicts L(n) from n, the smaller the gradient of q. The division
+  shrinks it further, relative to that of the KL terms. `nvil_per_step` has
+  neither bias.
 
   Cost: as `marginal`, and one MLP of H W + T (Z + 5) inputs. Particles: one
   baseline each.
@@ -88,10 +88,9 @@ class NVIL(base.Estimator):
     target = _target(inputs, sampled)
     steps = inputs.inference.num_steps_posterior
     presence = prior.presence_mask(sampled.counts, steps.max_steps)
-    observed = (inputs.images,
-              inputs.inference.what * presence[..., tf.newaxis],
-              inputs.inference.where * presence[..., tf.newaxis],
-              presence, steps.step_logits)
+    mask = lambda x: prior.mask_absent(presence, x)
+    observed = (inputs.images, mask(inputs.inference.what),
+                mask(inputs.inference.where), presence, steps.step_logits)
     baseline = self._baseline(*map(tf.stop_gradient, observed))
     baseline_loss = tf.reduce_mean(tf.square(target.signal - baseline))
     weight = tf.stop_gradient(target.signal - baseline)
