@@ -7,13 +7,16 @@ names it.
 """
 
 from collections.abc import Sequence
+import functools
 import pathlib
 import re
+
+from absl import logging
 
 from air_tf import config as config_lib
 from air_tf import errors
 
-__all__ = ['current_flag', 'expand']
+__all__ = ['current_flag', 'current_name', 'expand']
 
 _FLAG = re.compile(r'(--?)(\w+)(=.*)?', re.DOTALL)
 
@@ -30,12 +33,21 @@ def expand(arguments: Sequence[str]) -> list[str]:
   return _expand(arguments, ())
 
 
+@functools.cache  # One line for each name.
+def current_name(name: str) -> str:
+  """Returns what a flag is called now; says so if `name` is an old name."""
+  renamed = config_lib.RENAMED
+  if name in renamed:
+    logging.warning('--%s is now called --%s.', name, renamed[name])
+  return renamed.get(name, name)
+
+
 def current_flag(argument: str) -> str:
   """Returns `--name=value` or `--name` under the present name of the flag."""
   match = _FLAG.fullmatch(argument)
   if not match:
     return argument
-  return match[1] + config_lib.current_name(match[2]) + (match[3] or '')
+  return match[1] + current_name(match[2]) + (match[3] or '')
 
 
 def _expand(arguments: Sequence[str],

@@ -20,6 +20,7 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import files
+from air_tf import flagfiles
 
 __all__ = ['RunFolder']
 
@@ -81,7 +82,7 @@ class RunFolder:
           f'{file}: not JSON ({error}); expected what bin/train.py wrote. '
           'Remove the folder to start over.') from error
     values = values if isinstance(values, dict) else {}
-    values = {config_lib.current_name(name): value
+    values = {flagfiles.current_name(name): value
               for name, value in values.items()}
     known = {field.name for field in dataclasses.fields(config_lib.Config)}
     wrong = (set(values) ^ known) - set(_ADDED_LATER)
