@@ -141,7 +141,7 @@ class Config:
       'decoder and the estimator of place (blog: 256).', lower=1)
   lstm_size: int = _option(256, 'Units of the LSTM (blog: 256).', lower=1)
   pixel_stddev: float = _option(
-      .3, 'Standard deviation of a pixel around its mean (blog: .3).', lower=_TINY)
+      .3, 'Standard deviation of a pixel (blog: .3).', lower=_TINY)
   object_size: float = _option(
       22., 'Prior median of the side of a glimpse, in pixels of the image, and '
       'its initial value: the size of the largest objects.', lower=_TINY)
