@@ -19,6 +19,7 @@ import tiny
 import air_tf
 from air_tf import cli
 from air_tf import errors
+from air_tf import flagfiles
 
 ROOT = pathlib.Path(__file__).parent.parent
 GUIDES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')),
@@ -124,7 +125,7 @@ def parse(definitions, monkeypatch):
     for name in own:
       own[name].unparse()
     arguments = [x for x in arguments if x != '--help']  # absl's own.
-    left = own([script, *arguments], known_only=known_only)
+    left = own([script, *flagfiles.expand(arguments)], known_only=known_only)
     # Values that do not go together are refused, too.
     if 'batch_size' in own and 'num_iterations' in own:
       with monkeypatch.context() as patched:
