@@ -24,7 +24,7 @@ Or take the parts; `x` is float32 `[B, H, W]` in 0 ... 1:
     terms = model.elbo_terms(x, posterior, prior)
 
     q = air_tf.NumStepsDistribution([[0., 0., 0.]])
-    tfd.kl_divergence(q, prior), q.sample(5), q.prob(2)
+    tfd.kl_divergence(q, prior), q.sample(5), q.prob(2), q.cdf(1)
 
 The names of `__all__` are the interface. They are imported on first use, so
 that `import air_tf` itself does not import TensorFlow.

@@ -139,6 +139,8 @@ def test_reprs_are_short(run, loaded, folder):
       f"LoadedModel('{folder / 'saved_model'}', images 16 x 16, up to 3 "
       'objects)')
   assert repr(run.scenes) == "Splits('embedded': .train, .test)"
+  assert repr(tiny.scenes(5)) == (
+      'Scenes(images=[5, 16, 16], counts=[5], boxes=None, labels=None)')
 
 
 def test_a_run_and_its_saved_model_explain_alike_as_the_model_does(

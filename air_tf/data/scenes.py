@@ -26,6 +26,12 @@ class Scenes(NamedTuple):
   boxes: np.ndarray | None   # [N, M, 4] float32, (y, x, height, width), or NaN.
   labels: np.ndarray | None  # [N, M] int32, which digit, or -1.
 
+  def __repr__(self) -> str:
+    """Shapes instead of pixels."""
+    return 'Scenes(' + ', '.join(
+        f'{name}={value if value is None else list(value.shape)}'
+        for name, value in self._asdict().items()) + ')'
+
 
 def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
             canvas_size: int, counts: Sequence[int],
