@@ -55,8 +55,8 @@ def leaves(copies, particles=1):
           'kl_where': tile(KL_WHERE)}
 
 
-def batch(leaf, exploration=0., seed=(1, 2), particles=1, background=0., share=0.,
-          **of_background):
+def batch(leaf, exploration=0., seed=(1, 2), particles=1, background=0.,
+          share=0., **of_background):
   rows = leaf['logits'].shape[0]
   posterior = prior.NumStepsDistribution(leaf['logits'])
   tile = lambda x: tf.tile(x[np.newaxis], [rows] + x.ndim * [1])
