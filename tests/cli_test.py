@@ -1,29 +1,18 @@
 """Mistakes of users: one clear line, exit code 2, no traceback."""
 
 import dataclasses
-import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 from PIL import Image
 import pytest
+import scripts
 import tiny
 
 from air_tf import config as config_lib
-from air_tf import model as model_lib
-from air_tf.serving import saved_model as saved_model_lib
 
-ROOT = pathlib.Path(__file__).parent.parent
-ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
-                            'CUDA_VISIBLE_DEVICES': '-1'}
-
-
-def run(script, *arguments):
-  return subprocess.run(
-      [sys.executable, str(ROOT / script), *map(str, arguments)],
-      capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+run = scripts.run
 
 
 def assert_refused(process, *fragments):
@@ -62,7 +51,8 @@ def assert_refused(process, *fragments):
     ('stray', "'stray'"),
 ])
 def test_train_refuses(flag, expected, tmp_path):
-  assert_refused(run('bin/train.py', f'--logdir={tmp_path}', *flag.split()),
+  assert_refused(run('bin/train.py', f'--logdir={tmp_path}', *flag.split(),
+                     fresh=True),
                  flag.split('=')[0].strip('-'), expected)
   assert list(tmp_path.iterdir()) == []
 
@@ -118,7 +108,7 @@ def test_scripts_without_their_required_flag_say_which():
   for script, flag in (('evaluate', 'logdir'), ('export', 'logdir'),
                        ('figures', 'logdir'), ('downstream', 'logdir'),
                        ('infer', 'saved_model')):
-    assert_refused(run(f'bin/{script}.py'), flag)
+    assert_refused(run(f'bin/{script}.py', fresh=True), flag)
 
 
 @pytest.mark.parametrize('flag, expected', [
@@ -127,7 +117,8 @@ def test_scripts_without_their_required_flag_say_which():
     ('stray', "'stray'"),
     ('--jobs=0', 'jobs')])
 def test_sweep_refuses(flag, expected, tmp_path):
-  assert_refused(run('bin/sweep.py', f'--logdir={tmp_path}', flag), expected)
+  assert_refused(run('bin/sweep.py', f'--logdir={tmp_path}', flag, fresh=True),
+                 expected)
   assert list(tmp_path.iterdir()) == []
 
 
@@ -157,12 +148,15 @@ def test_evaluate_and_export_refuse_a_folder_without_a_run(tmp_path):
 
 def test_downstream_refuses_numbers_of_labels_it_cannot_use():
   for labels in ('many', '', '7,100'):
-    assert_refused(run('bin/downstream.py', '--logdir=x', f'--labels={labels}'),
+    assert_refused(run('bin/downstream.py', '--logdir=x', f'--labels={labels}',
+                       fresh=True),
                    '--labels', 'at least 50')
 
 
 @pytest.fixture(scope='module')
 def saved_model(tmp_path_factory):
+  from air_tf import model as model_lib
+  from air_tf.serving import saved_model as saved_model_lib
   path = tmp_path_factory.mktemp('model') / 'saved_model'
   model = model_lib.AIRModel(tiny.config())
   model.infer(tiny.images())
@@ -198,11 +192,12 @@ def test_make_scenes_refuses(tmp_path):
 
 
 def test_help_explains_every_flag_and_ends_quietly_in_a_pipe():
-  text = ' '.join(run('bin/train.py', '--help').stdout.split())
+  text = ' '.join(run(
+      'bin/train.py', '--help', fresh=True).stdout.split())
   for field in dataclasses.fields(config_lib.Config):
     assert f'--{field.name}:' in text or f'--[no]{field.name}:' in text
     assert ' '.join(field.metadata['help'].split())[:40] in text
   piped = subprocess.run(
-      f'{sys.executable} {ROOT}/bin/train.py --help | head -1', shell=True,
-      capture_output=True, text=True, env=ENVIRONMENT)
+      f'{sys.executable} {scripts.ROOT}/bin/train.py --help | head -1', shell=True,
+      capture_output=True, text=True, env=scripts.ENVIRONMENT)
   assert 'Traceback' not in piped.stderr

@@ -21,6 +21,8 @@ from air_tf.studies import gradient_variance
 from air_tf.studies import run_figures
 from air_tf.training import trainer as trainer_lib
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import stat_util
@@ -7,14 +9,21 @@ import tiny
 from air_tf import config as config_lib
 from air_tf.studies import gradient_variance
 from air_tf.training import gradient_monitor
-from air_tf.training import trainer as trainer_lib
 
 SCENES = tf.constant(tiny.scenes(40).images)
 IMAGES = tiny.images(4)
+MANY = tf.tile(tiny.images(1), [256, 1, 1])  # 256 samples of n at a time.
 
 
-def make(**changes):
-  return trainer_lib.Trainer(tiny.config(**changes))
+make = tiny.trainer
+
+
+@functools.cache
+def exact_gradients(particles, repeats):
+  """Of `marginal`, on the images and weights of the test of unbiasedness."""
+  exact = make(num_particles=particles)
+  tiny.fill(exact.model.trainable_variables)
+  return gradients(exact, repeats, MANY)
 
 
 def gradients(trainer, repeats, images=IMAGES):
@@ -60,6 +69,7 @@ def test_the_parts_are_told_apart():
   assert reinforce['decoder']['score'] == 0.  # It has no part in q(n).
 
 
+@pytest.mark.slow
 def test_two_gradients_estimate_the_variance_without_bias():
   # 300 measurements; sees a bias of a fifth of the variance of `where`.
   trainer = make()
@@ -77,9 +87,10 @@ def test_two_gradients_estimate_the_variance_without_bias():
   stat_util.assert_mean_matches(pairs, expected, resolution=expected)
 
 
+@pytest.mark.slow
 def test_monitor_leaves_no_trace():
-  trainer, watched = make(estimator='nvil', moving_signal=True), make(
-      estimator='nvil', moving_signal=True)
+  trainer, watched = (make(
+      copy, estimator='nvil', moving_signal=True) for copy in range(2))
   watch = gradient_monitor.Monitor(watched)
   for one in trainer, watched:
     one.train(SCENES, tf.constant(2))
@@ -94,6 +105,7 @@ def test_monitor_leaves_no_trace():
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, particles', [
     ('reinforce', 1), ('nvil_per_step', 1), ('mvd', 1), ('rebar', 1),
     ('vimco', 2), ('reinforce', 2)])
@@ -104,14 +116,11 @@ def test_unbiased_to_the_last_parameter(name, particles):
   # whose length is of the order of 100. 24 numbers are compared; a right
   # estimator fails once in 70,000 runs of other seeds.
   sampled = make(estimator=name, num_particles=particles)
-  exact = make(num_particles=particles)
-  for trainer in sampled, exact:
-    tiny.fill(trainer.model.trainable_variables)
-  images = tf.tile(tiny.images(1), [256, 1, 1])  # 256 samples of n at a time.
+  tiny.fill(sampled.model.trainable_variables)
   repeats = 12
-  difference, reference = (
-      gradients(sampled, repeats, images) - gradients(exact, repeats, images),
-      gradients(exact, 1, images)[0])
+  exact = exact_gradients(particles, repeats)
+  difference = gradients(sampled, repeats, MANY) - exact
+  reference = exact[0]
   rng = np.random.default_rng(0)
   sizes = [v.shape.num_elements() for v in sampled.model.trainable_variables]
   groups = np.repeat(
@@ -128,6 +137,7 @@ def test_unbiased_to_the_last_parameter(name, particles):
       assert abs(along.mean()) <= 8. * stderr + 1e-4 * length, (group, length)
 
 
+@pytest.mark.slow
 def test_every_estimator_is_measured():
   trainers = {name: make(estimator=name) for name in config_lib.ESTIMATORS}
   result = {'estimators': {

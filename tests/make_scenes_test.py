@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import scripts
 
 from air_tf.data import scene_files
 
@@ -28,7 +29,7 @@ def run(*arguments, **options):
   """Returns the JSON object that a Python program prints last."""
   process = subprocess.run(
       [sys.executable, *map(str, arguments)], capture_output=True, text=True,
-      timeout=120, **options)
+      env=scripts.ENVIRONMENT, timeout=120, **options)
   assert process.returncode == 0, process.stderr
   return json.loads(process.stdout.splitlines()[-1])
 

@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {
 # exit code goes to a file. Finished children are collected in between.
 _SERVER = '''
 import gc, json, os, select, signal, sys
-import air_tf.evaluation.report, air_tf.studies.run_figures  # And all of theirs.
+import air_tf.experiment, air_tf.run, air_tf.studies.run_figures  # And theirs.
 
 def serve():
   """Returns the request in a child, None when nobody asks any more."""

@@ -1,15 +1,12 @@
 """Many devices: two of one process, and two processes, against one device."""
 
 import json
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+import scripts
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 import tiny
@@ -24,9 +21,6 @@ from air_tf.training import run_folder
 from air_tf.training import strategy
 from air_tf.training import trainer as trainer_lib
 
-ROOT = pathlib.Path(__file__).parent.parent
-ENVIRONMENT = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3',
-                            'CUDA_VISIBLE_DEVICES': '-1'}
 # Measured: rounding changes a weight by 1.2e-7 (they move by .07) and a loss by
 # 7e-7 of it. Faults change a weight by .0011 (a mean of two variances), .023
 # (gradients summed, not averaged), .15 (the same noise in both halves) or .24
@@ -38,18 +32,18 @@ ROUNDING = 1e-5
 def mirrored(tmp_path_factory):
   """What `two_devices.py` prints, and its folder."""
   folder = tmp_path_factory.mktemp('mirrored')
-  process = subprocess.run(
-      [sys.executable, str(pathlib.Path(__file__).with_name('two_devices.py')),
-       str(folder)], capture_output=True, text=True, env=ENVIRONMENT)
+  process = scripts.run('tests/two_devices.py', folder)
   assert process.returncode == 0, process.stderr
   return json.loads(process.stdout.splitlines()[-1]), folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
 def test_the_halves_of_a_batch_meet_the_noise_of_the_whole(mirrored, estimator):
   assert mirrored[0]['estimates'][estimator] < ROUNDING
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_is_that_of_one_and_goes_on_there(mirrored):
   result, folder = mirrored[0]['run'], mirrored[1] / 'run'
   assert result['step'] == 12 and np.isfinite(result['elbo'])
@@ -106,12 +100,11 @@ def free_ports(number):
 def start(flags, ports, index):
   task = {'cluster': {'worker': [f'127.0.0.1:{port}' for port in ports]},
           'task': {'type': 'worker', 'index': index}}
-  return subprocess.Popen(
-      [sys.executable, str(ROOT / 'bin/train.py'), *flags], text=True,
-      env=ENVIRONMENT | {'TF_CONFIG': json.dumps(task)},
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  return scripts.Process('bin/train.py', *flags,
+                         environment={'TF_CONFIG': json.dumps(task)})
 
 
+@pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
   """Ends where one device does, with one folder, which the chief wrote."""
   changes = dict(
@@ -127,9 +120,9 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
     assert chief.poll() is None and other.poll() is None
     time.sleep(.05)
   other.kill()
-  other.communicate()
-  _, error = chief.communicate(timeout=300)
-  assert chief.returncode == errors.WorkerLost.exit_code, error
+  other.wait()
+  code, _, error = chief.wait()
+  assert code == errors.WorkerLost.exit_code, error
   assert 'another process' in error
   assert 'Traceback' not in error
   reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
@@ -138,9 +131,9 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
   last = reached + 20
   flags.append(f'--num_iterations={last}')
   chief, other = (start(flags, ports, i) for i in range(2))
-  (printed, error), (nothing, others) = (
-      process.communicate(timeout=300) for process in (chief, other))
-  assert chief.returncode == other.returncode == 0, error + others
+  (code, printed, error), (other_code, nothing, others) = (
+      process.wait() for process in (chief, other))
+  assert code == other_code == 0, error + others
   assert f'Resumed at iteration {reached}' in error
   assert json.loads(printed.splitlines()[-1])['step'] == last
   assert nothing == ''  # Only the chief has a result.

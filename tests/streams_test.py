@@ -12,7 +12,6 @@ from air_tf.data import npz
 from air_tf.data import scene_files
 from air_tf.data import streams
 from air_tf.training import run_folder
-from air_tf.training import trainer as trainer_lib
 
 SCENES = tiny.scenes(60)
 
@@ -81,7 +80,7 @@ def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
   # From an iteration in the middle, as after a resumption, in two calls.
   images = streams.MappedImages(
       scene_files.read(write(tmp_path / 'a.npz')).images, np.arange(60)[::-1])
-  memory, disk = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
+  memory, disk = (tiny.trainer(copy) for copy in range(2))
   for trainer in memory, disk:
     trainer.iteration.assign(5)
   scenes, stream = memory.make_input(images[:]), disk.make_input(images)
@@ -93,6 +92,7 @@ def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
   assert disk.run_iterations.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
   # Pools change at the fifth iteration, and measuring takes no batch away.
   config = tiny.config(scenes=write(tmp_path / 'a.npz'), num_iterations=8,

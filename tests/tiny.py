@@ -4,8 +4,9 @@ It is AIR; what is said of DAIR and of the search is tested with `DAIR`, which
 takes twice as long to compile.
 """
 
+import gc
+
 import numpy as np
-import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf.data import scenes as scenes_lib
@@ -30,10 +31,56 @@ def flags(**changes):
           for name, value in (_SIZES | changes).items()]
 
 
+def run_flags(folder, name='run', **changes):
+  """Flags of bin/train.py for a run of 12 iterations in `folder`."""
+  usual = dict(
+      cache_dir=folder / 'cache', num_iterations=12, refresh_every=6)
+  return [f'--logdir={folder / name}', *flags(**(usual | changes))]
+
+
+_trainers = {}  # By copy and configuration: trainer, initial values.
+
+
+def trainer(copy=0, **changes):
+  """Returns a trainer in its initial state; what it compiled is kept.
+
+  Args:
+    copy: trainers of one configuration that a test needs beside each other
+      have numbers of their own.
+    **changes: of the configuration.
+  """
+  import tensorflow as tf
+
+  from air_tf.training import trainer as trainer_lib
+  key = copy, config(**changes)
+  # TensorFlow's graph optimiser takes a third of the time until a first step,
+  # for steps that are a few.
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  if key not in _trainers:
+    made = trainer_lib.Trainer(key[1])
+    _trainers[key] = made, [v.numpy() for v in made.variables]
+  found, initial = _trainers[key]
+  tf.random.set_seed(found.config.seed)  # As when it was made.
+  for variable, value in zip(found.variables, initial, strict=True):
+    variable.assign(value)
+  return found
+
+
+def forget_trainers():
+  """Frees all trainers and what they compiled."""
+  if _trainers:
+    import tensorflow as tf
+    tf.config.optimizer.set_experimental_options(
+        {'disable_meta_optimizer': False})
+  _trainers.clear()
+  gc.collect()
+
+
 def images(batch_size=3, size=16, seed=0, channels=1):
   """Random blobs `[B, size, size]` in 0 ... 1; a last axis of more channels."""
   rng = np.random.default_rng(seed)
   colours = [] if channels == 1 else [channels]
+  import tensorflow as tf  # Takes seconds, and not every test needs it.
   return tf.constant(
       rng.random([batch_size, size, size, *colours]) ** 3, tf.float32)
 

@@ -7,7 +7,6 @@ import tiny
 from air_tf import config as config_lib
 from air_tf.data import streams
 from air_tf.training import optimizers
-from air_tf.training import trainer as trainer_lib
 
 SCENES = tf.constant(tiny.scenes(40).images)
 
@@ -21,12 +20,13 @@ def assert_equal(first, second):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('estimator, optimizer', [
     *((name, 'adam') for name in config_lib.ESTIMATORS),
     ('marginal', 'rmsprop'), ('nvil', 'rmsprop')])
 def test_trains_and_reports(estimator, optimizer):
-  trainer = trainer_lib.Trainer(tiny.config(
-      estimator=estimator, optimizer=optimizer, learning_rate=1e-4))
+  trainer = tiny.trainer(
+      estimator=estimator, optimizer=optimizer, learning_rate=1e-4)
   before = values(trainer.model)
   means, last = trainer.run_iterations(SCENES, tf.constant(3))
   assert trainer.iteration.numpy() == 3
@@ -42,7 +42,7 @@ def test_trains_and_reports(estimator, optimizer):
 
 
 def test_baseline_of_nvil_is_trained():
-  trainer = trainer_lib.Trainer(tiny.config(estimator='nvil'))
+  trainer = tiny.trainer(estimator='nvil')
   before = values(trainer.estimator)
   trainer.train(SCENES, tf.constant(1))
   for a, b in zip(before, values(trainer.estimator), strict=True):
@@ -51,7 +51,7 @@ def test_baseline_of_nvil_is_trained():
 
 @pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
 def test_auxiliary_training_moves_the_estimator_alone(estimator):
-  trainer = trainer_lib.Trainer(tiny.config(estimator=estimator))
+  trainer = tiny.trainer(estimator=estimator)
   model = values(trainer.model)
   own = trainer.estimator.trainable_variables
   before = [v.numpy() for v in own]
@@ -61,12 +61,13 @@ def test_auxiliary_training_moves_the_estimator_alone(estimator):
   assert bool(own) == (estimator in ('nvil', 'nvil_per_step', 'rebar'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options', [
     dict(estimator='vimco'), dict(estimator='rws'), dict(estimator='rebar'),
     dict(estimator='concrete'), dict(estimator='marginal', num_particles=2),
     dict(estimator='nvil', moving_signal=True)])
 def test_step_compiles(options):
-  trainer = trainer_lib.Trainer(tiny.config(jit_compile=True, **options))
+  trainer = tiny.trainer(jit_compile=True, max_steps=2, **options)
   _, last = trainer.run_iterations(SCENES, tf.constant(1))
   assert np.all(np.isfinite(list(last.values())))
 
@@ -75,7 +76,7 @@ def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
   # In the mean; here of 40 batches of 4, and by nats.
   bounds = []
   for particles in 2, 6:
-    trainer = trainer_lib.Trainer(tiny.config(num_particles=particles))
+    trainer = tiny.trainer(num_particles=particles)
     estimates = [trainer.estimate(tiny.images(4), tf.constant(i))
                  for i in range(40)]
     bounds.append(np.mean([-x.loss for x in estimates]))
@@ -85,7 +86,7 @@ def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
 
 
 def test_an_object_costs_much_at_first_and_little_later():
-  trainer = trainer_lib.Trainer(tiny.config())
+  trainer = tiny.trainer()
   for iteration, success in (0, 1e-5), (500, 1e-5), (501, .1), (9_999, .1):
     trainer.iteration.assign(iteration)
     log_pmf = trainer.num_steps_prior().log_pmf().numpy()
@@ -96,8 +97,8 @@ def test_counts_are_shared_with_their_prefixes():
   # E n becomes (1 - share) E n + share (E n + P(n > 0)) / 2, but for noise in
   # what earlier steps saw.
   def expected(share):
-    trainer = trainer_lib.Trainer(tiny.config(
-        prefix_share=share, exploration_init=0., exploration_final=0.))
+    trainer = tiny.trainer(
+        prefix_share=share, exploration_init=0., exploration_final=0.)
     elbo = trainer.estimate(tiny.images(4), tf.constant(1)).elbo
     inference = trainer.model.infer(tiny.images(4), tf.constant([0, 0]))
     some = 1. - tf.exp(inference.num_steps_posterior.log_pmf())[:, 0]
@@ -111,7 +112,7 @@ def test_counts_are_shared_with_their_prefixes():
 def test_wake_wake_samples_are_constants():
   # What and where reach the decoder, and no gradient comes back through them:
   # the likelihood alone trains only the decoder.
-  trainer = trainer_lib.Trainer(tiny.config(estimator='rws'))
+  trainer = tiny.trainer(estimator='rws')
   x = tiny.images()
   variables = trainer.model.trainable_variables
   with tf.GradientTape() as tape:
@@ -128,8 +129,8 @@ def test_wake_wake_samples_are_constants():
     ('where_init_scale', ['where_estimator/mean_and_stddev/w']),
     ('steps_init_scale', ['steps_predictor/mlp/linear_2/w'])])
 def test_scales_of_the_outputs_act_at_the_start(option, names):
-  plain = trainer_lib.Trainer(tiny.config())
-  scaled = trainer_lib.Trainer(tiny.config(**{option: 10.}))
+  plain = tiny.trainer()
+  scaled = tiny.trainer(**{option: 10.})
   for module in 'model', 'ema_model':
     for a, b in zip(getattr(plain, module).trainable_variables,
                     getattr(scaled, module).trainable_variables):
@@ -137,11 +138,11 @@ def test_scales_of_the_outputs_act_at_the_start(option, names):
       np.testing.assert_allclose(b, factor * a, rtol=1e-6)
 
 
-@pytest.mark.parametrize('jit_compile', [False, True])
+@pytest.mark.parametrize('jit_compile', [
+    False, pytest.param(True, marks=pytest.mark.slow)])
 def test_equal_seeds_are_bit_identical(jit_compile):
   first, second = (
-      trainer_lib.Trainer(tiny.config(seed=1, jit_compile=jit_compile))
-      for _ in range(2))
+      tiny.trainer(copy, jit_compile=jit_compile) for copy in range(2))
   for trainer in first, second:
     trainer.train(SCENES, tf.constant(5))
   assert_equal(values(first), values(second))
@@ -150,7 +151,7 @@ def test_equal_seeds_are_bit_identical(jit_compile):
 @pytest.fixture(name='idle', scope='module')
 def _idle():
   """A trainer that tests look at, set to an iteration, and do not train."""
-  return trainer_lib.Trainer(tiny.config(refresh_every=2))
+  return tiny.trainer(refresh_every=2)
 
 
 def test_scenes_are_taken_in_every_form(idle):
@@ -172,7 +173,7 @@ def test_a_source_is_asked_for_the_pool_of_the_iteration(idle):
 
 
 def test_train_returns_means_and_is_traced_once():
-  one, many = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
+  one, many = (tiny.trainer(copy) for copy in range(2))
   each = [one.train(scenes, n)['elbo'] for scenes, n in (
       (SCENES, 1), (SCENES.numpy(), tf.constant(1, tf.int64)), (SCENES, 2))]
   np.testing.assert_allclose(
@@ -195,7 +196,7 @@ def test_other_images_are_refused(idle, images, found):
 
 
 def test_works_inside_a_function_of_the_users():
-  inside = trainer_lib.Trainer(tiny.config())
+  inside = tiny.trainer()
 
   @tf.function
   def train(scenes):
@@ -222,14 +223,14 @@ def test_repr_is_short_also_inside_a_function(idle):
 
 
 def test_other_seeds_differ():
-  first, other = (trainer_lib.Trainer(tiny.config(seed=s)) for s in (1, 2))
+  first, other = (tiny.trainer(seed=s) for s in (0, 1))
   for trainer in first, other:
     trainer.train(SCENES, tf.constant(5))
   assert any(np.any(a != b) for a, b in zip(values(first), values(other)))
 
 
 def test_how_iterations_are_grouped_changes_nothing():
-  whole, parts = (trainer_lib.Trainer(tiny.config()) for _ in range(2))
+  whole, parts = (tiny.trainer(copy) for copy in range(2))
   whole.train(SCENES, tf.constant(5))
   for iterations in 1, 3, 1:
     parts.train(SCENES, tf.constant(iterations))
@@ -238,10 +239,11 @@ def test_how_iterations_are_grouped_changes_nothing():
   assert parts.run_iterations.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_compiled_or_not_takes_the_same_step():
   # Their random numbers differ (XLA's generator is another), so by means only.
   def step(jit_compile):
-    trainer = trainer_lib.Trainer(tiny.config(jit_compile=jit_compile))
+    trainer = tiny.trainer(jit_compile=jit_compile)
     return trainer.run_iterations(SCENES, tf.constant(1))[1]
   compiled, plain = step(True), step(False)
   np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
@@ -264,7 +266,7 @@ def test_every_scene_is_drawn(idle):
 
 def test_learning_rate_acts():
   def moved(rate):
-    trainer = trainer_lib.Trainer(tiny.config(learning_rate=rate))
+    trainer = tiny.trainer(learning_rate=rate)
     before = values(trainer.model)
     trainer.train(SCENES, tf.constant(1))
     return np.mean([np.mean(np.abs(a - b)) for a, b in zip(
@@ -273,7 +275,7 @@ def test_learning_rate_acts():
 
 
 def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
-  trainer = trainer_lib.Trainer(tiny.config())
+  trainer = tiny.trainer()
   variable = trainer.model.trainable_variables[0]
   trainer.train(SCENES, tf.constant(2))
   variable.assign(variable * np.nan)
@@ -283,7 +285,7 @@ def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
 
 
 def test_average_follows_the_weights():
-  trainer = trainer_lib.Trainer(tiny.config(ema_decay=.99))
+  trainer = tiny.trainer(ema_decay=.99)
   start = values(trainer.ema_model)
   assert_equal(start, values(trainer.model))
   # It moves every tenth iteration; in a young run it then keeps 10 / 100.

@@ -1,0 +1,133 @@
+"""The scripts that use a trained run, as processes."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+from PIL import Image
+import pytest
+import scripts
+from tensorboard.backend.event_processing import event_accumulator
+import tensorflow as tf
+import tiny
+
+from air_tf import run as run_lib
+from air_tf.data import scene_files
+
+pytestmark = pytest.mark.slow
+
+
+def test_evaluate_agrees_with_the_last_line(finished):
+  folder, process = finished
+  output = scripts.succeed(
+      'evaluate.py', f'--logdir={folder}', '--importance_samples=2').stdout.splitlines()
+  found = json.loads(output[-1])
+  expected = json.loads(process.stdout.splitlines()[-1])
+  assert found['step'] == expected['step']
+  assert found['count_accuracy'] == expected['count_accuracy']
+  for name in ('elbo', 'kl_what'):
+    np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+  assert {'confusion', 'localisation', 'log_likelihood_bound'} <= set(found)
+  assert output[0].startswith('count accuracy')
+  # The same again, here: to the last digit.
+  assert found == json.loads(json.dumps(
+      run_lib.Run(folder).evaluate(num_samples=2)))
+
+
+def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
+  folder, _ = finished
+  names = {'progress', 'policy', 'film_strip', 'samples', 'traversals',
+           'errors', 'accuracy', 'elbo'}
+  result = json.loads(scripts.succeed(
+      'figures.py', f'--logdir={folder}', f'--out={tmp_path}').stdout.splitlines()[-1])
+  # Without any object found there is no code to move about.
+  assert names - {'traversals'} <= {
+      pathlib.Path(path).stem for path in result['figures']}
+  for path in result['figures']:
+    assert tf.io.decode_png(pathlib.Path(path).read_bytes()).shape[0] >= 16
+  events = event_accumulator.EventAccumulator(str(folder / 'test'))
+  events.Reload()
+  assert {f'figures/{name}' for name in names - {'traversals'}} <= set(
+      events.Tags()['tensors'])
+
+
+def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
+  folder, _ = finished
+  result = json.loads(scripts.succeed(
+      'downstream.py', f'--logdir={folder}', '--labels=60,50',
+      '--num_test_scenes=30', f'--out={tmp_path}').stdout.splitlines()[-1])
+  assert result['num_labels'] == [50, 60]
+  for task in ('sum', 'ascending'):
+    for name in ('latents', 'pixels'):
+      assert len(result[task][name]) == 2
+      assert all(0. <= x <= 1. for x in result[task][name])
+  assert pathlib.Path(result['figure']) == tmp_path / 'downstream.png'
+
+
+def test_export_writes_what_training_wrote(finished, tmp_path):
+  folder, _ = finished
+  scripts.succeed('export.py', f'--logdir={folder}',
+                  f'--out={tmp_path / "model"}')
+  images = tiny.images(2)
+  serve = lambda path: tf.saved_model.load(str(path)).signatures[
+      'serving_default'](images=images)
+  ours, theirs = serve(tmp_path / 'model'), serve(folder / 'saved_model')
+  for name, value in ours.items():
+    np.testing.assert_array_equal(value, theirs[name])
+
+
+def test_a_run_counts_further_than_it_was_trained(finished, tmp_path):
+  folder, _ = finished
+  path = tmp_path / 'more.npz'
+  scenes = tiny.scenes(20)
+  scene_files.write(str(path), scenes._replace(counts=scenes.counts + 2))
+  result = json.loads(scripts.succeed(
+      'evaluate.py', f'--logdir={folder}', f'--scenes={path}', '--max_steps=5'
+      ).stdout.splitlines()[-1])
+  assert [len(row) for row in result['confusion']] == [6] * 5
+  scripts.succeed('export.py', f'--logdir={folder}', '--max_steps=5',
+                  f'--out={tmp_path / "model"}')
+  answer = tf.saved_model.load(str(tmp_path / 'model')).signatures[
+      'serving_default'](images=tiny.images(2))
+  assert answer['num_steps_probs'].shape == [2, 6]
+
+
+def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
+  folder, _ = finished
+  scenes = tiny.scenes(3)
+  scene_files.write(str(tmp_path / 'some.npz'), scenes)
+  np.save(tmp_path / 'stack.npy', scenes.images)
+  (tmp_path / 'folder').mkdir()
+  Image.fromarray(scenes.images[1]).save(tmp_path / 'folder' / 'one.png')
+  Image.fromarray(scenes.images[1]).resize((48, 32)).save(tmp_path / 'two.png')
+  output = scripts.succeed(
+      'infer.py', f'--saved_model={folder}/saved_model', '--resize',
+      f'--overlay={tmp_path / "overlay"}', f'--csv={tmp_path / "table.csv"}',
+      '--batch_size=2', tmp_path / 'some.npz', tmp_path / 'stack.npy',
+      tmp_path / 'folder', tmp_path / 'two.png').stdout.splitlines()
+  lines = [json.loads(line) for line in output]
+  assert lines[-1]['images'] == 8 and len(lines) == 9
+  for name in ('count', 'boxes'):  # The same picture in three files.
+    assert lines[1][name] == lines[4][name] == lines[6][name]
+  for line in lines[:-1]:
+    assert len(line['boxes']) == line['count']
+    np.testing.assert_allclose(sum(line['probabilities']), 1., atol=1e-5)
+  assert lines[-1]['objects'] == sum(line['count'] for line in lines[:-1])
+  pictures = sorted((tmp_path / 'overlay').iterdir())
+  assert len(pictures) == 8
+  assert tf.io.decode_png(pictures[0].read_bytes()).shape[0] > 100
+  assert len((tmp_path / 'table.csv').read_text().splitlines()) == 9
+
+
+def test_gradient_variance_is_left_in_the_folder(finished, tmp_path):
+  folder = tmp_path / 'run'
+  shutil.copytree(finished[0], folder)
+  result = json.loads(scripts.succeed(
+      'gradient_variance.py', f'--logdir={folder}', '--repeats=3',
+      '--warm_up=2', '--estimators=marginal,nvil').stdout.splitlines()[-1])
+  assert result['step'] == 12 and result['repeats'] == 3
+  assert list(result['estimators']) == ['marginal', 'nvil']
+  assert json.loads((folder / 'gradient_variance.json').read_text()) == result
+  assert (folder / 'gradient_variance.md').read_text().count('\n') == 8
+  assert (folder / 'figures' / 'gradient_variance.png').stat().st_size > 5_000

@@ -1,0 +1,53 @@
+"""The scripts that train several runs, as processes."""
+
+import json
+
+import pytest
+import scripts
+import tiny
+
+pytestmark = pytest.mark.slow
+
+
+def test_generalise_trains_and_asks(tmp_path):
+  models = '--difference', '--image_encoder', '--max_steps', '--counts'
+  flags = [
+      x for x in tiny.run_flags(
+          tmp_path, num_iterations=2, digits='embedded')[1:]
+      if not x.startswith(models)]
+  first = scripts.succeed(
+      'generalise.py', f'--logdir={tmp_path / "runs"}', '--seeds=0:1', *flags)
+  result = json.loads(first.stdout.splitlines()[-1])
+  for name in 'extrapolation', 'interpolation':
+    assert set(result[name]) == {'AIR', 'DAIR'}
+    assert all(0. <= x <= 1. for found in result[name].values() for x in found)
+  assert '| 0, 1, 3 | 2 | DAIR |' in first.stdout
+  saved = json.loads((tmp_path / 'runs' / 'generalisation.json').read_text())
+  assert [sum(x['runs'][0]['counted']) for x in saved] == [12] * 4
+  for model, difference in ('AIR', False), ('DAIR', True):
+    config = json.loads((tmp_path / 'runs' / 'interpolation' / model / 'seed-0'
+                         / 'config.json').read_text())
+    assert config['difference'] == difference
+    assert config['counts'] == [0, 1, 3] and config['max_steps'] == 4
+
+
+def test_generalise_wants_digits():
+  process = scripts.succeed('generalise.py', '--scenes=some.npz', code=2)
+  assert 'wanted --digits' in process.stderr
+
+
+def test_sweep_compares_recipes_and_goes_on(tmp_path):
+  flags = tiny.run_flags(tmp_path, num_iterations=2)[1:]
+  (tmp_path / 'a.flags').write_text('\n'.join(flags))
+  arguments = [f'--logdir={tmp_path / "sweep"}', '--seeds=0:1', '--threshold=0',
+               f'--flagfile={tmp_path / "a.flags"}', '--num_iterations=1',
+               '--vary=estimator=marginal,mvd']
+  first = scripts.succeed('sweep.py', *arguments)
+  result = json.loads(first.stdout.splitlines()[-1])
+  assert list(result['recipes']) == ['a,estimator=marginal', 'a,estimator=mvd']
+  for found in result['recipes'].values():
+    assert found['successes'] == found['num_runs'] == 1
+  assert (tmp_path / 'sweep' / 'report.md').exists()
+  again = scripts.succeed('sweep.py', *arguments)
+  assert '2 runs, 2 of them finished before.' in again.stderr
+  assert again.stdout == first.stdout
