@@ -198,6 +198,6 @@ def test_help_explains_every_flag_and_ends_quietly_in_a_pipe():
     assert f'--{field.name}:' in text or f'--[no]{field.name}:' in text
     assert ' '.join(field.metadata['help'].split())[:40] in text
   piped = subprocess.run(
-      f'{sys.executable} {scripts.ROOT}/bin/train.py --help | head -1', shell=True,
-      capture_output=True, text=True, env=scripts.ENVIRONMENT)
+      f'{sys.executable} {scripts.ROOT}/bin/train.py --help | head -1',
+      shell=True, capture_output=True, text=True, env=scripts.ENVIRONMENT)
   assert 'Traceback' not in piped.stderr

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 def test_evaluate_agrees_with_the_last_line(finished):
   folder, process = finished
   output = scripts.succeed(
-      'evaluate.py', f'--logdir={folder}', '--importance_samples=2').stdout.splitlines()
+      'evaluate.py', f'--logdir={folder}', '--importance_samples=2'
+  ).stdout.splitlines()
   found = json.loads(output[-1])
   expected = json.loads(process.stdout.splitlines()[-1])
   assert found['step'] == expected['step']
@@ -39,8 +40,8 @@ def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
   folder, _ = finished
   names = {'progress', 'policy', 'film_strip', 'samples', 'traversals',
            'errors', 'accuracy', 'elbo'}
-  result = json.loads(scripts.succeed(
-      'figures.py', f'--logdir={folder}', f'--out={tmp_path}').stdout.splitlines()[-1])
+  result = scripts.result(
+      'figures.py', f'--logdir={folder}', f'--out={tmp_path}')
   # Without any object found there is no code to move about.
   assert names - {'traversals'} <= {
       pathlib.Path(path).stem for path in result['figures']}
@@ -54,9 +55,9 @@ def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
 
 def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
   folder, _ = finished
-  result = json.loads(scripts.succeed(
+  result = scripts.result(
       'downstream.py', f'--logdir={folder}', '--labels=60,50',
-      '--num_test_scenes=30', f'--out={tmp_path}').stdout.splitlines()[-1])
+      '--num_test_scenes=30', f'--out={tmp_path}')
   assert result['num_labels'] == [50, 60]
   for task in ('sum', 'ascending'):
     for name in ('latents', 'pixels'):
@@ -82,9 +83,8 @@ def test_a_run_counts_further_than_it_was_trained(finished, tmp_path):
   path = tmp_path / 'more.npz'
   scenes = tiny.scenes(20)
   scene_files.write(str(path), scenes._replace(counts=scenes.counts + 2))
-  result = json.loads(scripts.succeed(
-      'evaluate.py', f'--logdir={folder}', f'--scenes={path}', '--max_steps=5'
-      ).stdout.splitlines()[-1])
+  result = scripts.result(
+      'evaluate.py', f'--logdir={folder}', f'--scenes={path}', '--max_steps=5')
   assert [len(row) for row in result['confusion']] == [6] * 5
   scripts.succeed('export.py', f'--logdir={folder}', '--max_steps=5',
                   f'--out={tmp_path / "model"}')
@@ -123,9 +123,9 @@ def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
 def test_gradient_variance_is_left_in_the_folder(finished, tmp_path):
   folder = tmp_path / 'run'
   shutil.copytree(finished[0], folder)
-  result = json.loads(scripts.succeed(
+  result = scripts.result(
       'gradient_variance.py', f'--logdir={folder}', '--repeats=3',
-      '--warm_up=2', '--estimators=marginal,nvil').stdout.splitlines()[-1])
+      '--warm_up=2', '--estimators=marginal,nvil')
   assert result['step'] == 12 and result['repeats'] == 3
   assert list(result['estimators']) == ['marginal', 'nvil']
   assert json.loads((folder / 'gradient_variance.json').read_text()) == result

@@ -180,8 +180,8 @@ def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):
   path = tmp_path / 'own.npz'
   scenes = tiny.scenes(30, size=18)
   scene_files.write(str(path), scenes._replace(counts=None))
-  result = json.loads(scripts.succeed('train.py', *tiny.run_flags(
-      tmp_path, scenes=path, num_iterations=2, **tiny.DAIR)).stdout.splitlines()[-1])
+  result = scripts.result('train.py', *tiny.run_flags(
+      tmp_path, scenes=path, num_iterations=2, **tiny.DAIR))
   assert 'count_accuracy' not in result and np.isfinite(result['elbo'])
   counted = tmp_path / 'counted.npz'
   scene_files.write(str(counted), scenes)

@@ -148,6 +148,12 @@ def succeed(script, *arguments, code=0, **options) -> Ended:
   return ended
 
 
+def result(script, *arguments, **options):
+  """As `succeed`; returns the last line on standard output, from JSON."""
+  ended = succeed(script, *arguments, **options)
+  return json.loads(ended.stdout.splitlines()[-1])
+
+
 @functools.cache
 def _server():
   server = subprocess.Popen(
