@@ -184,7 +184,7 @@ def test_predictor_refuses_what_is_not_a_saved_model(tmp_path):
 def test_a_folder_that_holds_something_else_is_left_alone(model, tmp_path):
   (tmp_path / 'results').mkdir()
   (tmp_path / 'results' / 'thesis.txt').write_text('years of work')
-  with pytest.raises(errors.UserError, match='holds no SavedModel'):
+  with pytest.raises(errors.UserError, match='that is no SavedModel'):
     saved_model_lib.save(model, tmp_path / 'results')
   assert (tmp_path / 'results' / 'thesis.txt').exists()
 
@@ -200,7 +200,7 @@ def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_a_model_of_the_background_tells_it(channels, tmp_path):
+def test_a_model_of_the_background_returns_it(channels, tmp_path):
   config = tiny.config(background=True, channels=channels)
   model = model_lib.AIRModel(config)
   x = tiny.images(4, channels=channels)

@@ -54,7 +54,7 @@ class Predictor:
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
       reason = errors.one_line(error)[:200]
       raise errors.UserError(
-          f'--saved_model={path}: not a SavedModel of AIR ({reason}); wanted '
+          f'--saved_model={path}: not a SavedModel of AIR ({reason}); expected '
           'the `saved_model` folder of a run, written by bin/train.py or '
           'bin/export.py.') from error
 
@@ -74,7 +74,7 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
       or red, green and blue, is made so (`images.recolour`).
     batch_size: how many to explain at a time.
     resize: whether images of another size than the model's are fitted to it
-      (`images.fit`); boxes are then told in pixels of the image as given.
+      (`images.fit`); boxes are then in pixels of the image as given.
 
   Yields:
     A prediction for each image, in their order.
@@ -97,11 +97,11 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
                        place.boxes(boxes))
 
 
-def _fit(name: str, image: np.ndarray, wanted: tuple[int, int], resize: bool):
+def _fit(name: str, image: np.ndarray, expected: tuple[int, int], resize: bool):
   height, width = image.shape[:2]
-  if not resize and (height, width) != wanted:
+  if not resize and (height, width) != expected:
     raise errors.UserError(
         f'{name}: found an image of {height} x {width} pixels (height x '
-        f'width); wanted {wanted[0]} x {wanted[1]}, the size that the model '
-        'was trained on. Crop it, or give --resize.')
-  return images_lib.fit(image, wanted)
+        f'width), expected {expected[0]} x {expected[1]}, the size that the '
+        'model was trained on. Crop it, or give --resize.')
+  return images_lib.fit(image, expected)

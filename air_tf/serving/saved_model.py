@@ -94,8 +94,8 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
   path = pathlib.Path(path).resolve()
   if path.exists() and not (path / 'saved_model.pb').exists():
     raise errors.UserError(
-        f'{path}: is there already and holds no SavedModel; wanted a new '
-        'folder, or a SavedModel to replace.')
+        f'{path}: found something that is no SavedModel, expected a new folder '
+        'or a SavedModel to replace; give another path.')
   temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
                     for kind in ('new', 'old'))
   exported = ExportedAIR(model, num_steps_prior)
