@@ -49,7 +49,7 @@ __all__ = ['AIRModel', 'Config', 'NumStepsDistribution', 'Trainer',
            '__version__', 'estimators', 'load', 'load_scenes', 'plotting',
            'train', 'truncated_geometric']
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 # By name: the module it comes from, and its name there (None: the module).
 _HOMES: dict[str, tuple[str, str | None]] = {

@@ -61,6 +61,7 @@ class Bar:
         total=total, initial=initial, desc=what, disable=not self.shown,
         bar_format=_FORMAT, dynamic_ncols=True, file=sys.stderr)
     self._last_line = time.monotonic()
+    self._next = ''
     self.start_clock()
 
   def start_clock(self) -> None:
@@ -72,6 +73,11 @@ class Bar:
     self._what = what
     self._tqdm.set_description_str(what)
 
+  def compiling(self, what: str) -> None:
+    """Says that `what` is compiled, until the first unit of it is done."""
+    self.describe(f'{what}: compiling')
+    self._next = what
+
   def update(self, units: int = 1, text: str = '') -> None:
     """Moves on.
 
@@ -80,6 +86,10 @@ class Bar:
       text: further numbers, shown behind the bar.
     """
     self._done += units
+    if self._next:
+      self.describe(self._next)
+      self.start_clock()
+      self._next = ''
     left = self.time_left()
     after = ', '.join(part for part in (text, left) if part)
     self._tqdm.set_postfix_str(after, refresh=False)

@@ -15,6 +15,7 @@ from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
+from air_tf import progress
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import splits
 from air_tf.evaluation import predictions as predictions_lib
@@ -145,6 +146,7 @@ class Run:
     self.path = pathlib.Path(path)
     self._folder = run_folder.RunFolder(path)
     self.config: config_lib.Config = self._folder.config()
+    progress.status(f'Restoring the run in {path}.')
     self.trainer = trainer_lib.Trainer(self.config)
     if not self._folder.restore(tf.train.Checkpoint(trainer=self.trainer)):
       raise errors.UserError(

@@ -15,6 +15,7 @@ from absl import flags
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import progress
 
 _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.')
 _SAVED_MODEL = flags.DEFINE_string(
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> dict:
   from air_tf.evaluation import report
   rest = (_SCENES.value, _IMPORTANCE_SAMPLES.value,
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())
+  progress.status('Evaluating (some seconds).')
   if _LOGDIR.value is not None:
     result = run_lib.Run(_LOGDIR.value).evaluate(*rest, _MAX_STEPS.value)
   else:

@@ -11,6 +11,7 @@ import os
 from absl import flags
 
 from air_tf import cli
+from air_tf import progress
 
 _LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
                               required=True)
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> dict:
   run = run_lib.Run(_LOGDIR.value)
   out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
   model, num_steps_prior = run.trainer.averaged_model(_MAX_STEPS.value)
+  progress.status('Writing the SavedModel.')
   saved_model.save(model, out, num_steps_prior)
   return {'saved_model': out, 'step': run.step}
 

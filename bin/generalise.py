@@ -11,6 +11,7 @@ output, the accuracies as JSON.
 """
 
 from air_tf import cli
+from air_tf import progress
 
 # Both of MNIST's digits, as air.flags says; later flags win.
 _AIR = cli.TRAIN.with_name('flags') / 'air.flags'
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> dict:
   results = {
       key: [found for run in of_key if (found := generalisation.measure(
           run, generalisation.EXPERIMENTS[key[0]].asked)) is not None]
-      for key, of_key in runs.items()}
+      for key, of_key in progress.track(runs.items(), 'counting')}
   generalisation.save(results, _LOGDIR.value)
   print(generalisation.markdown(results))
   return {'logdir': _LOGDIR.value} | {

@@ -20,6 +20,7 @@ from absl import logging
 from air_tf import cli
 from air_tf import errors
 from air_tf import files
+from air_tf import progress
 from air_tf.data import images as images_lib
 
 _SAVED_MODEL = flags.DEFINE_string(
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> dict:
   cli.import_tensorflow()
   from air_tf.serving import predictor as predictor_lib
   from air_tf.serving import writers
+  progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
   named = (image for source in sources for image in source.read())
   total = objects = 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from air_tf import cli
 from air_tf import config as config_lib
+from air_tf import progress
 
 _OUT = flags.DEFINE_string(
     'out', None, 'Where to write the scene file (.npz).', required=True)
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> dict:
   from air_tf.data import scenes as scenes_lib
   digits = digits_lib.load(config.digits)
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
+  progress.status(f'Composing {_NUM_SCENES.value:,} scenes.')
   scenes = scenes_lib.compose(
       images, labels,
       **datasets.recipe(config, _NUM_SCENES.value, config.seed))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 
+from absl import logging
 import pytest
 import tiny
 
@@ -125,3 +126,29 @@ def test_native_errors_get_through_an_import(capfd):
     (0, '0 s'), (59.4, '59 s'), (59.6, '1 min 0 s'), (3_725, '1 h 2 min')])
 def test_durations(seconds, text):
   assert progress.duration(seconds) == text
+
+
+def test_lines_stand_for_a_bar_where_there_is_no_terminal(
+    monkeypatch, caplog):
+  monkeypatch.setattr(progress, '_SECONDS_BETWEEN_LINES', 0.)
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.INFO)
+  try:
+    with progress.bar(3, 'gradients') as shown:
+      shown.compiling('nvil')
+      shown.update(text='ELBO 1')
+      shown.update()
+      shown.update()
+    assert list(progress.track('ab', 'letters')) == ['a', 'b']
+  finally:
+    logging.set_verbosity(verbosity)
+  assert caplog.messages == [
+      'nvil: 1 of 3, ELBO 1', 'nvil: 2 of 3, 0 s left', 'nvil: 3 of 3',
+      'letters: 1 of 2, 0 s left', 'letters: 2 of 2']
+
+
+def test_nothing_is_shown_to_who_imports_the_package(caplog, capsys):
+  with progress.bar(2, 'quiet') as shown:
+    shown.update()
+  progress.status('quiet')
+  assert caplog.messages == [] and capsys.readouterr().err == ''

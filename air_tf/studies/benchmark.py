@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import progress
 from air_tf.studies import roofline
 from air_tf.training import trainer as trainer_lib
 
@@ -39,11 +40,14 @@ def measure(config: config_lib.Config, rounds: int, started: float) -> dict:
   scenes = trainer.make_input(np.random.default_rng(0).integers(
       0, 256, [_SCENES, *config.image_shape], np.uint8))
   built = time.time()
+  progress.status('Compiling (about 20 s).')
   trainer.train(scenes, 1)
   compiled = time.time()
-  seconds = [_round(trainer, scenes) for _ in range(rounds)]
+  seconds = [_round(trainer, scenes)
+             for _ in progress.track(range(rounds), 'timing')]
   peak = _peak_memory_mib()
   median = statistics.median(seconds)
+  progress.status('Timing the matrix products alone.')
   bound = roofline.milliseconds(trainer)
   return {
       'milliseconds_per_iteration': round(1e3 * median, 2),

@@ -18,6 +18,7 @@ import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import progress
 from air_tf import run as run_lib
 from air_tf.data import datasets
 from air_tf.data import digits as digits_lib
@@ -73,7 +74,7 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
     truth, wanted = targets(train)[task], targets(test)[task]
     result[task] = {
         name: [_accuracy(x[:n], truth[:n], x_test, wanted)
-               for n in num_labels]
+               for n in progress.track(num_labels, f'{task} from {name}')]
         for name, (x, x_test) in inputs.items()}
     result[task]['chance'] = float(np.bincount(wanted).max() / len(wanted))
     logging.info('%s: %s', task, result[task])

@@ -5,6 +5,7 @@ the random numbers of the estimator (`where`, `what` and counts), on one fixed
 batch; a group's number is the mean over the group's parameters.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import json
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import files
+from air_tf import progress
 from air_tf import run as run_lib
 from air_tf.data import streams
 from air_tf.plotting import comparisons
@@ -53,25 +55,30 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
   scenes = opened.scenes.train.images
   images = streams.to_pixels(tf.constant(scenes[:config.batch_size]))
   results = {}
-  for name in names:
-    trainer = run if name == config.estimator else _with(run, name)
-    if trainer is not run:
-      trainer.train_auxiliary(tf.constant(scenes), tf.constant(warm_up))
-    results[name] = {'num_particles': trainer.config.particles,
-                     'groups': measure(trainer, images, repeats)}
+  with progress.bar(len(names) * repeats, 'gradients') as bar:
+    for name in names:
+      bar.compiling(name)
+      trainer = run if name == config.estimator else _with(run, name)
+      if trainer is not run:
+        trainer.train_auxiliary(tf.constant(scenes), tf.constant(warm_up))
+      groups = measure(trainer, images, repeats, bar.update)
+      results[name] = {'num_particles': trainer.config.particles,
+                       'groups': groups}
   return {'step': opened.step, 'trained_with': config.estimator,
           'batch_size': config.batch_size, 'repeats': repeats,
           'estimators': results}
 
 
 def measure(trainer: trainer_lib.Trainer, images: tf.Tensor,
-            repeats: int) -> dict[str, dict[str, float]]:
+            repeats: int, advance: Callable[[], None] = lambda: None,
+            ) -> dict[str, dict[str, float]]:
   """Repeats one gradient with other random numbers.
 
   Args:
     trainer: whose model, iteration and estimator are used; none changes.
     images: float `[B, H, W]`, 0 ... 1.
     repeats: at least 2.
+    advance: called after each of them.
 
   Returns:
     By group of variables (and `all`): `parameters`, their number, and the mean
@@ -84,6 +91,7 @@ def measure(trainer: trainer_lib.Trainer, images: tf.Tensor,
   # Differences to the first gradient: its mean need not be small against its
   # standard deviation.
   first = [x.numpy() for x in gradients(tf.constant(0))]
+  advance()
   total = [np.zeros_like(x) for x in first]
   squares = [np.zeros_like(x) for x in first]
   for repeat in range(1, repeats):
@@ -91,6 +99,7 @@ def measure(trainer: trainer_lib.Trainer, images: tf.Tensor,
       difference = gradient.numpy() - first[i]
       total[i] += difference
       squares[i] += difference * difference
+    advance()
   variances = [(square - sum_**2 / repeats) / (repeats - 1)
                for sum_, square in zip(total, squares, strict=True)]
   names = [gradient_monitor.group_of(v) for v in variables] * len(PARTS)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from air_tf import files
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
+from air_tf import progress
 from air_tf import run as run_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
@@ -47,12 +48,14 @@ def make(logdir: str, out: str | None = None) -> dict:
   run = run_lib.Run(logdir)
   target = pathlib.Path(out) if out else run.path / 'figures'
   scenes = run.test
+  progress.status(f'Explaining {len(scenes.images):,} held-out scenes.')
   answers = predictions_lib.collect(run.signatures, scenes.images)
   writer = summaries.Writer(run.path)
   paths = []
   for name, fig in _figures(
       run.model, run.signatures, answers, scenes, run.history()):
     paths.append(str(target / f'{name}.png'))
+    progress.status(f'Writing {paths[-1]}.')
     writer.figure(f'figures/{name}', fig, run.step, paths[-1])
   # The scene of the film strip as it is, for trying the model on.
   paths.append(str(target / 'example.png'))

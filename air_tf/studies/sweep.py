@@ -65,6 +65,7 @@ def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
   finished = [run for run in runs
               if (ended := outcome(run)) and ended.exit_code in _FINAL]
   waiting = [(run, 1) for run in runs if run not in finished]
+  num_done = len(finished)
   logging.info('%d runs, %d of them finished before.', len(runs),
                len(finished))
   running: list[_Process] = []
@@ -80,6 +81,9 @@ def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
         running.remove(ended)
         if _end(ended).exit_code < 0 and ended.attempt < _ATTEMPTS:
           waiting.insert(0, (ended.run, ended.attempt + 1))
+        else:
+          num_done += 1
+          logging.info('%d of %d runs are done.', num_done, len(runs))
   except KeyboardInterrupt:
     raise errors.Interrupted(
         signal.SIGINT,
