@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import stats
 import tiny
 
 from air_tf import model as model_lib
@@ -12,9 +11,9 @@ PRIOR = prior.truncated_geometric(np.log(.1), 3)
 
 
 def test_count_metrics_by_hand():
-  found = counting.count_metrics(
+  metrics = counting.count_metrics(
       np.array([0, 1, 2, 1, 3]), np.array([0, 1, 1, 2, 3]))
-  assert found == {
+  assert metrics == {
       'count_accuracy': .6, 'count_accuracy/0': 1., 'count_accuracy/1': .5,
       'count_accuracy/2': 0., 'count_accuracy/3': 1.}
 
@@ -34,8 +33,9 @@ def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
   monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
   parts = counting.Evaluator(model, scenes)(PRIOR)
   assert whole['count_accuracy'] == parts['count_accuracy']
-  modes = model.infer(streams.to_pixels(scenes.images)).num_steps_posterior.mode()
-  assert whole['count_accuracy'] == np.mean(modes.numpy() == scenes.counts)
+  posterior = model.infer(streams.to_pixels(scenes.images)).num_steps_posterior
+  assert whole['count_accuracy'] == np.mean(
+      posterior.mode().numpy() == scenes.counts)
   # The samples differ with the batch, and with them the ELBO, a little.
   np.testing.assert_allclose(whole['elbo'], parts['elbo'], rtol=.05)
 
@@ -61,18 +61,25 @@ def test_it_sees_the_model_as_it_is_now():
 
 def test_scenes_without_counts_have_no_accuracy():
   model, scenes = make(5)
-  found = counting.Evaluator(model, scenes._replace(counts=None))(PRIOR)
-  assert 'elbo' in found and 'count_accuracy' not in found
+  metrics = counting.Evaluator(model, scenes._replace(counts=None))(PRIOR)
+  assert 'elbo' in metrics and 'count_accuracy' not in metrics
 
 
 def test_confusion_by_hand():
-  found = counting.confusion(
+  matrix = counting.confusion(
       np.array([0, 1, 1, 3, 1]), np.array([0, 1, 2, 2, 2]), max_steps=3)
-  assert found.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 1]]
+  assert matrix.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 1]]
 
 
 @pytest.mark.parametrize('right, total', [(0, 7), (7, 7), (1, 1), (4974, 5000)])
-def test_interval_is_scipys(right, total):
-  expected = stats.binomtest(right, total).proportion_ci(method='wilson')
-  np.testing.assert_allclose(
-      counting.wilson_interval(right, total), expected, atol=1e-7)
+def test_interval_holds_rates_within_two_standard_errors(right, total):
+  # Wilson 1927: the ends are the rates p at which what was seen is 1.96
+  # standard errors away, (right / total - p)^2 = 1.96^2 p (1 - p) / total.
+  low, high = counting.wilson_interval(right, total)
+  assert 0. <= low < high <= 1.
+  for p in (low, high):
+    np.testing.assert_allclose(
+        (right / total - p)**2, 1.959964**2 * p * (1. - p) / total,
+        rtol=1e-5, atol=1e-15)
+  assert low < right / total or right == 0
+  assert high > right / total or right == total

@@ -21,10 +21,10 @@ def painted(box):
 
 def test_iou_counts_pixels():
   left, right = random_boxes([200], 0), random_boxes([200], 1)
-  for a, b, found in zip(left, right, localisation.iou(left, right)):
+  for a, b, iou in zip(left, right, localisation.iou(left, right)):
     pixels, others = painted(a), painted(b)
     np.testing.assert_allclose(
-        found, (pixels & others).sum() / (pixels | others).sum())
+        iou, (pixels & others).sum() / (pixels | others).sum())
 
 
 def test_iou_of_nothing_is_zero():
@@ -58,20 +58,20 @@ def test_match_leaves_absent_boxes_and_padding_alone():
 def test_average_precision_by_hand():
   # Ranked: right, wrong, right, wrong; of 4 objects 2 are found. Precision
   # 1 at recall 1/4, 2/3 at 2/4, and nothing beyond.
-  found = localisation.average_precision(
+  average_precision = localisation.average_precision(
       np.array([.2, .9, .7, .8]), np.array([False, True, True, False]), 4)
-  np.testing.assert_allclose(found, (1. + 2. / 3.) / 4.)
+  np.testing.assert_allclose(average_precision, (1. + 2. / 3.) / 4.)
   # A late rise counts for the recalls before it: precisions 0, 1/2, 2/3.
-  found = localisation.average_precision(
+  average_precision = localisation.average_precision(
       np.array([3., 2., 1.]), np.array([False, True, True]), 2)
-  np.testing.assert_allclose(found, 2. / 3.)
+  np.testing.assert_allclose(average_precision, 2. / 3.)
 
 
 @pytest.mark.parametrize('order', list(itertools.permutations(range(3))))
 def test_average_precision_does_not_depend_on_the_order_of_ties(order):
   right = np.array([True, False, True])[list(order)]
-  found = localisation.average_precision(np.ones(3), right, 2)
-  np.testing.assert_allclose(found, 2. / 3.)
+  average_precision = localisation.average_precision(np.ones(3), right, 2)
+  np.testing.assert_allclose(average_precision, 2. / 3.)
 
 
 def test_average_precision_of_nothing():
@@ -86,8 +86,9 @@ def test_metrics_of_one_hit_one_near_miss_and_one_false_alarm():
   boxes = np.array([[[0., 0., 4., 4.], [10., 13., 4., 4.]],
                     [[1., 1., 5., 5.], [0., 0., 0., 0.]]])
   presence = np.array([[1., 1.], [1., 0.]])
-  taken = np.array([[.9, .8], [.7, .1]])
-  found = localisation.localisation_metrics(boxes, presence, taken, true)
+  step_probs = np.array([[.9, .8], [.7, .1]])
+  metrics = localisation.localisation_metrics(
+      boxes, presence, step_probs, true)
   # The second shares a column of 4 pixels of 28.
-  np.testing.assert_allclose(found['mean_iou'], (1. + 4. / 28.) / 2.)
-  assert found['matched'] == 1. and found['average_precision'] == .5
+  np.testing.assert_allclose(metrics['mean_iou'], (1. + 4. / 28.) / 2.)
+  assert metrics['matched'] == 1. and metrics['average_precision'] == .5

@@ -119,7 +119,8 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
   found = report.evaluate(exported.endpoints, scenes, None)
   assert set(found) == {
       'scenes', 'elbo', 'log_likelihood', 'kl_what', 'kl_where',
-      'kl_num_steps', 'kl_background', 'expected_num_steps', 'reconstruction_mse'}
+      'kl_num_steps', 'kl_background', 'expected_num_steps',
+      'reconstruction_mse'}
   assert 'count' not in report.table(found)
 
 
@@ -134,7 +135,7 @@ def test_scenes_in_other_colours_than_the_models_are_refused(tmp_path):
 
 def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):
   # The test characters of Omniglot are none of the training ones.
-  def objects(answers, scenes):
+  def objects(predictions, scenes):
     labels = scenes.labels[scenes.labels >= 0]
     return np.eye(6)[labels], labels, np.arange(len(labels))
   monkeypatch.setattr(linear_probe_lib, 'objects', objects)
@@ -156,13 +157,13 @@ def test_probe_takes_each_code_with_its_own_label():
   swapped = rng.integers(0, 2, 60).astype(bool)
   flip = lambda x: np.where(
       swapped.reshape([-1] + [1] * (x.ndim - 1)), x[:, ::-1], x)
-  answers = predictions_lib.Answers(
+  predictions = predictions_lib.Predictions(
       num_steps=None, num_steps_probs=None, presence=np.ones([60, 2]),
       where=None, what=flip(np.eye(4)[labels]), boxes=flip(boxes),
       ink_boxes=None, squared_error=None)
   scenes = scenes_lib.Scenes(
       images=None, counts=None, boxes=boxes, labels=labels)
-  codes, found, scene = linear_probe_lib.objects(answers, scenes)
+  codes, found, scene = linear_probe_lib.objects(predictions, scenes)
   assert len(codes) == 120 and np.array_equal(scene, np.repeat(range(60), 2))
   np.testing.assert_array_equal(codes.argmax(axis=1), found)
   assert linear_probe_lib.linear_probe((codes[:60], found[:60]),

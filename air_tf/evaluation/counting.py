@@ -1,12 +1,14 @@
-"""How well a model counts and explains scenes it was not trained on.
+"""Count accuracy, ELBO and its terms on a set of scenes.
+
+Count accuracy, the fraction of scenes whose number of objects is predicted
+exactly, is also called OCA (object counting accuracy).
 
 Letters: `N` scenes, `B` batch, `T` most steps, `[H, W]` image (`[H, W, 3]` in
 colour).
 """
 
-import math
-
 import numpy as np
+from scipy import stats
 import tensorflow as tf
 
 from air_tf import model as model_lib
@@ -17,16 +19,16 @@ from air_tf.data import streams
 __all__ = ['Evaluator', 'batch_size', 'confusion', 'count_metrics',
            'wilson_interval']
 
-# Pixels of all canvases at a time: 500 scenes of 50 x 50 with 4 canvases each.
+# Bounds the memory of a batch: 500 scenes of 50 x 50 with 4 canvases each.
 _CANVAS_PIXELS = 500 * 4 * 50 * 50
 
 
 class Evaluator:
-  """Scores a model on one set of scenes, by one compiled function.
+  """Evaluates a model on one set of scenes, with compiled functions.
 
-  Counts are the most likely n under q(n) at posterior means, so they carry no
-  noise. The ELBO sums over n exactly and takes one posterior sample of the
-  rest, with a seed of its own: equal parameters give equal numbers.
+  Counts are the mode of q(n) at posterior means, so they are deterministic. The
+  ELBO sums over n exactly and takes one posterior sample of `where` and `what`,
+  with a fixed seed: equal parameters give equal numbers.
   """
 
   def __init__(self, model: model_lib.AIRModel, scenes: scenes_lib.Scenes):
@@ -41,7 +43,7 @@ class Evaluator:
         self._count_batch, reduce_retracing=True, autograph=False)
 
   def counts(self) -> np.ndarray:
-    """Returns the counts, int32 `[N]`, of the scenes, without a score."""
+    """Returns predicted counts, int32 `[N]`, without computing the ELBO."""
     return np.concatenate([
         self._count(images) for _, images in self._batches()])
 
@@ -53,8 +55,8 @@ class Evaluator:
       num_steps_prior: p(n), batch shape `[]`, part of the ELBO.
 
     Returns:
-      Means over the scenes: `elbo` and its terms in nats, `num_steps`; and
-      what `count_metrics` tells, where the scenes have counts.
+      Means over the scenes: `elbo` and its terms in nats and
+      `expected_num_steps`; also `count_metrics`, if the scenes have counts.
     """
     parts = [self._score(images, num_steps_prior, start)
              for start, images in self._batches()]
@@ -68,40 +70,40 @@ class Evaluator:
     return result
 
   def _batches(self):
-    """Yields (start, uint8 images from there on) with memory bounded."""
+    """Yields (index of the first, uint8 images) for batches of the scenes."""
     images = self._scenes.images
     size = batch_size(images[0].size, self._model.config.max_steps)
     for start in tf.range(0, len(images), size):
       yield start, tf.constant(images[start:start + size])
 
   def _score_batch(self, scenes, num_steps_prior, start):
-    """Scores of uint8 `[B, H, W]`: dictionary of `[B]`."""
+    """Returns the terms of the ELBO of uint8 `[B, H, W]`, each `[B]`."""
     images = streams.to_pixels(scenes)
     scores = self._model.score(images, num_steps_prior, tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
     return {'counts': self._count_batch(scenes), **scores}
 
   def _count_batch(self, scenes):
-    """Most likely counts, int32 `[B]`, of uint8 `[B, H, W]`."""
+    """Returns predicted counts, int32 `[B]`, of uint8 `[B, H, W]`."""
     inference = self._model.infer(streams.to_pixels(scenes))
     return inference.num_steps_posterior.mode()
 
 
 def batch_size(pixels: int, max_steps: int) -> int:
-  """How many images of that many pixels to explain at a time."""
+  """Returns how many images of so many pixels to explain at a time."""
   return max(1, _CANVAS_PIXELS // ((max_steps + 1) * pixels))
 
 
 def count_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
-  """Accuracy of counts.
+  """Computes count accuracy, overall and by true count.
 
   Args:
     predicted: int `[N]`.
     true: int `[N]`.
 
   Returns:
-    `count_accuracy`, the share of scenes whose count is right, and
-    `count_accuracy/n` the same among the scenes that truly hold n objects.
+    `count_accuracy`, the fraction of scenes whose count is right, and
+    `count_accuracy/n`, the same among the scenes that hold n objects.
   """
   right = predicted == true
   return {'count_accuracy': float(right.mean())} | {
@@ -111,7 +113,7 @@ def count_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 def confusion(predicted: np.ndarray, true: np.ndarray,
               max_steps: int) -> np.ndarray:
-  """Confusion matrix of counts.
+  """Returns the confusion matrix of counts.
 
   Args:
     predicted: int `[N]`, each in 0 ... T.
@@ -119,8 +121,8 @@ def confusion(predicted: np.ndarray, true: np.ndarray,
     max_steps: T.
 
   Returns:
-    int `[M + 1, T + 1]`, M the largest true count: how many scenes with as
-    many objects as the row says were counted as the column says.
+    int `[M + 1, T + 1]`, M the largest true count: rows are true counts,
+    columns predicted ones.
   """
   matrix = np.zeros([true.max() + 1, max_steps + 1], np.int64)
   np.add.at(matrix, (true, predicted), 1)
@@ -128,14 +130,10 @@ def confusion(predicted: np.ndarray, true: np.ndarray,
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
-  """The 95 % interval of a rate of which `right` of `total` were seen.
+  """Returns the 95 % Wilson score interval of a proportion.
 
-  Wilson's score interval (1927): unlike the normal one it stays within 0 ... 1
-  and does not shrink to a point at 100 %.
+  Unlike the normal approximation it stays within 0 ... 1 and does not collapse
+  to a point when all `total` are `right`.
   """
-  z = 1.959964  # The .975 quantile of N(0, 1).
-  rate, shrink = right / total, 1. + z**2 / total
-  middle = (rate + z**2 / (2. * total)) / shrink
-  half = z / shrink * math.sqrt(
-      rate * (1. - rate) / total + z**2 / (4. * total**2))
-  return max(0., middle - half), min(1., middle + half)
+  interval = stats.binomtest(right, total).proportion_ci(method='wilson')
+  return float(interval.low), float(interval.high)

@@ -1,4 +1,4 @@
-"""How much a code tells of the digit it stands for: a linear probe.
+"""Linear probe: how well `what` predicts the class of an object.
 
 Letters: `N` scenes, `T` most steps, `M` most objects a scene holds, `Z` size of
 `what`, `K` objects in all scenes together.
@@ -13,44 +13,44 @@ from air_tf.evaluation import predictions as predictions_lib
 __all__ = ['linear_probe', 'objects']
 
 
-def objects(answers: predictions_lib.Answers, scenes: scenes_lib.Scenes
+def objects(predictions: predictions_lib.Predictions, scenes: scenes_lib.Scenes
             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Codes of the objects that a model found, with their true labels.
+  """Returns the codes of matched objects, with their true labels.
 
-  Which object a step found is told by its box: `localisation.match`.
+  Steps are matched to objects by their boxes: `localisation.match`.
 
   Args:
-    answers: of N scenes.
-    scenes: those scenes, with boxes and labels.
+    predictions: of N scenes.
+    scenes: the same, with boxes and labels.
 
   Returns:
     `what` `[K, Z]`, labels int `[K]`, and the scene of each, int `[K]`.
   """
   partners, _ = localisation.match(
-      answers.boxes, answers.presence, scenes.boxes)
+      predictions.boxes, predictions.presence, scenes.boxes)
   scene, slot = np.nonzero(partners >= 0)
-  return (answers.what[scene, partners[scene, slot]],
+  return (predictions.what[scene, partners[scene, slot]],
           scenes.labels[scene, slot], scene)
 
 
 def linear_probe(train: tuple[np.ndarray, np.ndarray],
                  test: tuple[np.ndarray, np.ndarray]) -> float:
-  """Accuracy of a linear classifier from codes to labels.
+  """Returns the accuracy of a linear classifier from codes to labels.
 
   Multinomial logistic regression on standardised codes, with scikit-learn's
-  L2 penalty of C = 1, which has one optimum: nothing is random.
+  default L2 penalty, C = 1; the optimum is unique, so nothing is random.
 
   Args:
-    train: `what` `[K, Z]` and labels `[K]` to fit on, two labels at least.
-    test: the same to be scored on.
+    train: `what` `[K, Z]` and labels `[K]` of at least two classes to fit on.
+    test: the same to score on.
   """
-  from sklearn import linear_model  # A second to import.
+  from sklearn import linear_model  # Takes a second to import.
   from sklearn import pipeline
   from sklearn import preprocessing
-  import threadpoolctl  # Comes with scikit-learn.
+  import threadpoolctl
   classifier = pipeline.make_pipeline(
       preprocessing.StandardScaler(),
       linear_model.LogisticRegression(max_iter=300))
-  # Threads cost more than they bring in products as small as these.
+  # With matrices this small, more threads are slower.
   with threadpoolctl.threadpool_limits(1):
     return float(classifier.fit(*train).score(*test))

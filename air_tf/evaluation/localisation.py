@@ -1,7 +1,7 @@
-"""How well a model's boxes agree with the true ones.
+"""Localisation metrics: IoU, matching, average precision.
 
 Boxes are (y, x, height, width) in pixels. Letters: `N` scenes, `T` most boxes
-that a model gives, `M` most objects a scene holds.
+that a model predicts for a scene, `M` most objects in a scene, `D` detections.
 """
 
 import numpy as np
@@ -11,36 +11,36 @@ __all__ = ['average_precision', 'iou', 'localisation_metrics', 'match']
 
 
 def iou(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-  """Intersection over union of boxes `[..., 4]` that broadcast, `[...]`.
+  """Returns the intersection over union of boxes `[..., 4]`, `[...]`.
 
-  A box without area, or with NaN, has 0 with any other.
+  The two arguments broadcast. Boxes without area or with NaN have an IoU of 0.
   """
   start = np.maximum(left[..., :2], right[..., :2])
   end = np.minimum(left[..., :2] + left[..., 2:],
                    right[..., :2] + right[..., 2:])
-  shared = np.prod(np.maximum(end - start, 0.), axis=-1)
-  total = (np.prod(left[..., 2:], axis=-1) + np.prod(right[..., 2:], axis=-1)
-           - shared)
-  found = np.zeros(np.shape(total))
-  np.divide(shared, total, out=found, where=total > 0.)
-  return found
+  intersection = np.prod(np.maximum(end - start, 0.), axis=-1)
+  union = (np.prod(left[..., 2:], axis=-1) + np.prod(right[..., 2:], axis=-1)
+           - intersection)
+  ratio = np.zeros(np.shape(union))
+  np.divide(intersection, union, out=ratio, where=union > 0.)
+  return ratio
 
 
 def match(boxes: np.ndarray, presence: np.ndarray,
           true_boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Pairs a model's boxes with the true ones, each with at most one.
+  """Matches predicted boxes to true ones, one to one.
 
-  The pairs of a scene are those with the largest sum of IoUs (Kuhn 1955, the
-  Hungarian method, by SciPy). A pair that shares no pixel is no pair.
+  The matching of a scene maximises the sum of IoUs (SciPy's
+  `linear_sum_assignment`). Boxes that do not intersect are not matched.
 
   Args:
     boxes: `[N, T, 4]`.
-    presence: `[N, T]`, above 0 for the boxes that are there.
+    presence: `[N, T]`, above 0 for boxes that are present.
     true_boxes: `[N, M, 4]`, padded with NaN.
 
   Returns:
-    int `[N, M]`, the number of each true box's partner, or -1; and the IoU of
-    the two, `[N, M]`, 0 without a partner.
+    int `[N, M]`, the index of the box matched to each true box, or -1; and the
+    IoU of the two, `[N, M]`, 0 for boxes that are not matched.
   """
   all_pairs = iou(true_boxes[:, :, np.newaxis].astype(np.float64),
                   boxes[:, np.newaxis].astype(np.float64))  # [N, M, T]
@@ -58,54 +58,53 @@ def match(boxes: np.ndarray, presence: np.ndarray,
 
 def average_precision(scores: np.ndarray, right: np.ndarray,
                       num_objects: int) -> float:
-  """Area under the precision-recall curve of boxes ranked by their score.
+  """Returns the area under the precision-recall curve.
 
-  Precision at a recall is the best at that recall or above (PASCAL VOC 2010
-  and later). Boxes of equal score enter together, so that their order does not
-  matter.
+  Precision at a recall is the maximum at that recall or above (PASCAL VOC 2010
+  and later). Boxes of equal score are added together, so that their order does
+  not matter.
 
   Args:
-    scores: `[D]`, how sure the model is of each box it gives.
-    right: bool `[D]`, whether the box has found an object of its own.
-    num_objects: how many objects there are; with none, the result is NaN.
+    scores: `[D]`, confidence of each detection.
+    right: bool `[D]`, whether it is a true positive.
+    num_objects: number of true objects; with none, the result is NaN.
   """
   if not num_objects or not len(scores):
     return 0. if num_objects else float('nan')
   order = np.argsort(-scores, kind='stable')
   last = np.append(np.diff(scores[order]) != 0., True)  # Of equal scores.
-  found = np.cumsum(right[order])[last]
-  precision = found / (np.flatnonzero(last) + 1)
-  best = np.maximum.accumulate(precision[::-1])[::-1]
-  gained = np.diff(found, prepend=0)
-  return float(np.sum(gained * best) / num_objects)
+  true_positives = np.cumsum(right[order])[last]
+  precision = true_positives / (np.flatnonzero(last) + 1)
+  interpolated = np.maximum.accumulate(precision[::-1])[::-1]
+  gained = np.diff(true_positives, prepend=0)
+  return float(np.sum(gained * interpolated) / num_objects)
 
 
 def localisation_metrics(boxes: np.ndarray, presence: np.ndarray,
-                         taken: np.ndarray, true_boxes: np.ndarray
+                         step_probs: np.ndarray, true_boxes: np.ndarray
                          ) -> dict[str, float]:
-  """Scores a model's boxes.
+  """Computes localisation metrics over a set of scenes.
 
   Args:
     boxes: `[N, T, 4]`.
-    presence: `[N, T]`, above 0 for the boxes that are there.
-    taken: `[N, T]`, the probability of each, by which boxes are ranked.
+    presence: `[N, T]`, above 0 for boxes that are present.
+    step_probs: `[N, T]`, P(n >= t), by which boxes are ranked.
     true_boxes: `[N, M, 4]`, padded with NaN.
 
   Returns:
-    `mean_iou`, over true boxes that have a partner; `matched`, the share of
-    true boxes that do; `average_precision`, a box being right if the IoU with
-    its partner is at least .5.
+    `mean_iou` over true boxes that are matched; `matched`, the fraction of true
+    boxes that are; `average_precision` at an IoU threshold of .5.
   """
   partners, overlaps = match(boxes, presence, true_boxes)
-  has_partner = partners >= 0
+  matched = partners >= 0
   num_objects = int((~np.isnan(true_boxes).any(axis=-1)).sum())
   right = np.zeros(presence.shape, bool)
   scene, slot = np.nonzero(overlaps >= .5)
   right[scene, partners[scene, slot]] = True
-  there = presence > 0.
-  mean = overlaps[has_partner].mean() if has_partner.any() else 0.
+  present = presence > 0.
+  mean = overlaps[matched].mean() if matched.any() else 0.
   return {
       'mean_iou': float(mean),
-      'matched': float(has_partner.sum() / max(num_objects, 1)),
+      'matched': float(matched.sum() / max(num_objects, 1)),
       'average_precision': average_precision(
-          taken[there], right[there], num_objects)}
+          step_probs[present], right[present], num_objects)}

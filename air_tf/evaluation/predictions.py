@@ -1,8 +1,8 @@
-"""A model's answers on many scenes, the pictures left out.
+"""What a model predicts of many scenes, without the images it draws.
 
 A *model* here is a mapping of signatures, as `saved_model.ExportedAIR` and a
-loaded SavedModel have them, so that a run and its SavedModel are looked at by
-the same code.
+loaded SavedModel have them, so that the same code evaluates a run and its
+SavedModel.
 
 Letters: `N` scenes, `T` most steps, `Z` size of `what`, `[H, W]` image,
 `[h, w]` glimpse, `K` samples. Images and glimpses in colour have a last axis of
@@ -21,35 +21,35 @@ from air_tf import prior
 from air_tf.data import streams
 from air_tf.evaluation import counting
 
-__all__ = ['Answers', 'Signatures', 'collect', 'scores']
+__all__ = ['Predictions', 'Signatures', 'collect', 'scores']
 
 Signatures = Mapping[str, Callable[..., dict[str, tf.Tensor]]]
 
-_INK = .25  # Of the brightest pixel of a glimpse: from here on it is ink.
+_INK_THRESHOLD = .25  # Relative to the brightest pixel of a glimpse.
 
 
-class Answers(NamedTuple):
-  """What a model says of N scenes, at posterior means; see `explain`."""
+class Predictions(NamedTuple):
+  """Predictions for N scenes, at posterior means; see `explain`."""
   num_steps: np.ndarray        # int32 [N]
   num_steps_probs: np.ndarray  # [N, T + 1]
   presence: np.ndarray         # [N, T]
   where: np.ndarray            # [N, T, 3]
   what: np.ndarray             # [N, T, Z]
   boxes: np.ndarray            # [N, T, 4], of glimpses, in pixels.
-  ink_boxes: np.ndarray        # [N, T, 4], tight around what was drawn.
+  ink_boxes: np.ndarray        # [N, T, 4], tight around the ink drawn there.
   squared_error: np.ndarray    # [N], of the reconstruction, mean over pixels.
 
   @property
   def step_probs(self) -> np.ndarray:
-    """P(n >= t), the probability that step t is taken, `[N, T]`."""
+    """P(n >= t), the probability of reaching step t, `[N, T]`."""
     return prior.step_probs(self.num_steps_probs.astype(np.float64)).numpy()
 
 
-def collect(model: Signatures, images: np.ndarray) -> Answers:
+def collect(model: Signatures, images: np.ndarray) -> Predictions:
   """Explains uint8 images `[N, H, W]`, a batch in memory at a time."""
   serve = model['serving_default']
-  parts = [_answer(serve, batch) for _, batch in _batches(model, images)]
-  return Answers(*map(np.concatenate, zip(*parts, strict=True)))
+  parts = [_predict(serve, batch) for _, batch in _batches(model, images)]
+  return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
@@ -74,8 +74,8 @@ def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
       samples = []
       for k in range(num_samples):
         # Sample 0 has the seeds of `counting.Evaluator`.
-        answer = model['score'](images=pixels, seed=tf.constant([k, start]))
-        samples.append({name: x.numpy() for name, x in answer.items()})
+        terms = model['score'](images=pixels, seed=tf.constant([k, start]))
+        samples.append({name: x.numpy() for name, x in terms.items()})
         bar.update(len(batch))
       parts.append(samples[0] | {
           'log_weight': np.stack([x['log_weight'] for x in samples])})
@@ -92,29 +92,30 @@ def _batches(model: Signatures, images: np.ndarray):
     yield start, images[start:start + size]
 
 
-def _answer(serve, images: np.ndarray) -> Answers:
+def _predict(serve, images: np.ndarray) -> Predictions:
   pixels = streams.to_pixels(images)
-  answer = {name: x.numpy() for name, x in serve(images=pixels).items()}
-  error = np.square(answer['reconstruction'] - pixels.numpy())
-  every_pixel = tuple(range(1, error.ndim))
-  kept = {name: answer[name] for name in Answers._fields if name in answer}
-  return Answers(
-      **kept, ink_boxes=_ink_boxes(answer['glimpses'], answer['boxes']),
-      squared_error=error.mean(axis=every_pixel, dtype=np.float64))
+  outputs = {name: x.numpy() for name, x in serve(images=pixels).items()}
+  error = np.square(outputs['reconstruction'] - pixels.numpy())
+  pixel_axes = tuple(range(1, error.ndim))
+  kept = {name: outputs[name] for name in Predictions._fields
+          if name in outputs}
+  return Predictions(
+      **kept, ink_boxes=_ink_boxes(outputs['glimpses'], outputs['boxes']),
+      squared_error=error.mean(axis=pixel_axes, dtype=np.float64))
 
 
 def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-  """Boxes `[N, T, 4]` around the bright part of each glimpse, in pixels.
+  """Returns tight boxes `[N, T, 4]` around the ink of glimpses, in pixels.
 
-  A glimpse has a margin around what it shows; the boxes of scenes are tight.
+  A glimpse has a margin around its object; the true boxes of scenes are tight.
 
   Args:
     glimpses: `[N, T, h, w]`.
     boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
   """
-  # Of a coloured pixel, the brightest channel.
+  # In colour, a pixel is as bright as its brightest channel.
   bright = glimpses.reshape([*glimpses.shape[:4], -1]).max(axis=-1)
-  ink = bright >= _INK * bright.max(axis=(2, 3), keepdims=True)
+  ink = bright >= _INK_THRESHOLD * bright.max(axis=(2, 3), keepdims=True)
   top, height = _extent(ink.any(axis=3))
   left, width = _extent(ink.any(axis=2))
   y, x, box_height, box_width = np.moveaxis(boxes, -1, 0)
@@ -123,7 +124,7 @@ def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def _extent(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """First ink and length along the last axis, as parts of that axis."""
+  """Start and length of ink along the last axis, as fractions of its size."""
   size = ink.shape[-1]
   first = ink.argmax(axis=-1)
   last = size - 1 - ink[..., ::-1].argmax(axis=-1)

@@ -1,4 +1,4 @@
-"""All that can be measured of a trained model, as numbers and as a table.
+"""All metrics of a trained model, as numbers and as a table.
 
 Letters: `N` scenes, `K` samples of the importance-weighted bound.
 """
@@ -17,7 +17,7 @@ from air_tf.evaluation import predictions as predictions_lib
 
 __all__ = ['evaluate', 'read_scenes', 'table']
 
-_BOUNDS = (1, 10, 100)  # Numbers of samples at which a bound is told.
+_BOUNDS = (1, 10, 100)  # Numbers of samples at which the bound is reported.
 
 
 def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
@@ -42,60 +42,59 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
     ink in them; with labels too, `probe_accuracy` and `probe_objects`, how many
     objects it was scored on.
   """
-  answers = predictions_lib.collect(model, test.images)
-  scores = predictions_lib.scores(
-      model, test.images, max(1, num_samples), progress)
-  weights = scores.pop('log_weight').astype(np.float64)
-  result = {'scenes': len(test.images)} | {
-      name: float(np.mean(values, dtype=np.float64))
-      for name, values in scores.items()}
-  result['reconstruction_mse'] = float(answers.squared_error.mean())
-  if num_samples:
-    result['log_likelihood_bound'] = {
-        str(k): float(np.mean(elbo_lib.importance_bound(weights[:k])))
-        for k in sorted({*_BOUNDS, num_samples}) if k <= num_samples}
+  predictions = predictions_lib.collect(model, test.images)
+  result = {'scenes': len(test.images),
+            **_elbo(model, test.images, num_samples, progress),
+            'reconstruction_mse': float(predictions.squared_error.mean())}
   if test.counts is not None:
-    result |= _counting(answers, test.counts)
+    result |= _counting(predictions, test.counts)
   if test.boxes is not None:
     result['localisation'] = {
         name: localisation.localisation_metrics(
-            boxes, answers.presence, answers.step_probs, test.boxes)
-        for name, boxes in (('glimpse', answers.boxes),
-                            ('ink', answers.ink_boxes))}
+            boxes, predictions.presence, predictions.step_probs, test.boxes)
+        for name, boxes in (('glimpse', predictions.boxes),
+                            ('ink', predictions.ink_boxes))}
     if test.labels is not None:
-      result |= _probe(model, answers, test, train)
+      result |= _probe(model, predictions, test, train)
   return result
 
 
 def table(result: dict) -> str:
-  """Returns the result of `evaluate` for people: some lines of text."""
+  """Returns the result of `evaluate` as text."""
   lines = []
   if 'count_accuracy' in result:
     low, high = result['count_accuracy_interval']
     lines.append(f"count accuracy       {_percent(result['count_accuracy'])}   "
                  f'(95 %: {_percent(low)} to {_percent(high)})')
     lines += _confusion_lines(result)
-  for name, kind in (('glimpse', 'glimpse boxes'), ('ink', 'boxes of the ink')):
-    if 'localisation' in result:
-      found = result['localisation'][name]
-      lines.append(
-          f"{kind:<20} {_percent(found['matched'])} matched, mean IoU "
-          f"{found['mean_iou']:.3f}, average precision at .5 "
-          f"{found['average_precision']:.3f}")
+  lines += _localisation_lines(result)
   if 'probe_accuracy' in result:
     lines.append(f"digit from `what`    {_percent(result['probe_accuracy'])}   "
                  f"(linear, {result['probe_objects']:,} objects)")
-  lines.append(
+  lines += _elbo_lines(result)
+  return '\n'.join(lines)
+
+
+def _elbo_lines(result: dict) -> list[str]:
+  lines = [
       f"ELBO                 {result['elbo']:.2f} nats = "
       f"{result['log_likelihood']:.2f} - {result['kl_what']:.2f} (what) - "
       f"{result['kl_where']:.2f} (where) - {result['kl_num_steps']:.2f} (n)"
       + (f" - {result['kl_background']:.2f} (background)"
-         if result.get('kl_background') else ''))
+         if result.get('kl_background') else '')]
   for k, value in result.get('log_likelihood_bound', {}).items():
     lines.append(f"{f'log p(x), K = {k}':<20} {value:.2f} nats at least")
   lines.append(f"reconstruction       {result['reconstruction_mse']:.5f} "
-               'mean squared error a pixel')
-  return '\n'.join(lines)
+               'mean squared error per pixel')
+  return lines
+
+
+def _localisation_lines(result: dict) -> list[str]:
+  titles = {'glimpse': 'glimpse boxes', 'ink': 'boxes of the ink'}
+  return [f"{titles[name]:<20} {_percent(metrics['matched'])} matched, mean "
+          f"IoU {metrics['mean_iou']:.3f}, average precision at .5 "
+          f"{metrics['average_precision']:.3f}"
+          for name, metrics in result.get('localisation', {}).items()]
 
 
 def read_scenes(path: str, image_shape: tuple[int, ...]) -> scenes_lib.Scenes:
@@ -113,18 +112,38 @@ def read_scenes(path: str, image_shape: tuple[int, ...]) -> scenes_lib.Scenes:
   return scenes
 
 
-def _counting(answers: predictions_lib.Answers, counts: np.ndarray) -> dict:
-  right = int((answers.num_steps == counts).sum())
-  max_steps = answers.presence.shape[1]
-  return counting.count_metrics(answers.num_steps, counts) | {
+def _elbo(model: predictions_lib.Signatures, images: np.ndarray,
+          num_samples: int, progress: bool) -> dict:
+  """Returns means of the ELBO and its terms, and the bound if K > 0."""
+  scores = predictions_lib.scores(model, images, max(1, num_samples), progress)
+  weights = scores.pop('log_weight').astype(np.float64)
+  result = {name: float(np.mean(values, dtype=np.float64))
+            for name, values in scores.items()}
+  if num_samples:
+    result['log_likelihood_bound'] = {
+        str(k): float(np.mean(elbo_lib.importance_bound(weights[:k])))
+        for k in sorted({*_BOUNDS, num_samples}) if k <= num_samples}
+  return result
+
+
+def _counting(predictions: predictions_lib.Predictions,
+              counts: np.ndarray) -> dict:
+  right = int((predictions.num_steps == counts).sum())
+  max_steps = predictions.presence.shape[1]
+  return counting.count_metrics(predictions.num_steps, counts) | {
       'count_accuracy_interval': counting.wilson_interval(right, len(counts)),
       'confusion': counting.confusion(
-          answers.num_steps, counts, max_steps).tolist()}
+          predictions.num_steps, counts, max_steps).tolist()}
 
 
-def _probe(model, answers, test, train) -> dict:
-  """Accuracy of the linear probe, where there is something to fit it on."""
-  codes, labels, scene = linear_probe_lib.objects(answers, test)
+def _probe(model: predictions_lib.Signatures,
+           predictions: predictions_lib.Predictions, test: scenes_lib.Scenes,
+           train: scenes_lib.Scenes | None) -> dict:
+  """Returns the accuracy of the linear probe; nothing if it cannot be fitted.
+
+  It needs objects of two classes at least, and test objects of these classes.
+  """
+  codes, labels, scene = linear_probe_lib.objects(predictions, test)
   if train is None:
     first = scene < len(test.images) // 2
     fit, score = (codes[first], labels[first]), (codes[~first], labels[~first])

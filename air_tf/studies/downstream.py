@@ -95,15 +95,16 @@ def targets(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
           'ascending': (left < right).astype(int)}
 
 
-def latents(answers: predictions_lib.Answers) -> np.ndarray:
+def latents(predictions: predictions_lib.Predictions) -> np.ndarray:
   """AIR's description of scenes, `[N, F]`, F = T (Z + 4).
 
   Presence, where and what of all steps, objects from left to right, absent
   ones last and zero: AIR's own order may be any, and means nothing.
   """
-  x = np.where(answers.presence > 0., answers.where[..., 1], np.inf)
+  x = np.where(predictions.presence > 0., predictions.where[..., 1], np.inf)
   order = np.argsort(x, axis=1, kind='stable')[..., np.newaxis]
-  parts = (answers.presence[..., np.newaxis], answers.where, answers.what)
+  parts = (predictions.presence[..., np.newaxis], predictions.where,
+           predictions.what)
   every = np.concatenate(parts, axis=-1)
   return np.take_along_axis(every, order, axis=1).reshape([len(every), -1])
 

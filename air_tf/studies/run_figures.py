@@ -49,23 +49,25 @@ def make(logdir: str, out: str | None = None) -> dict:
   target = pathlib.Path(out) if out else run.path / 'figures'
   scenes = run.test
   progress.status(f'Explaining {len(scenes.images):,} held-out scenes.')
-  answers = predictions_lib.collect(run.signatures, scenes.images)
+  predictions = predictions_lib.collect(run.signatures, scenes.images)
   writer = summaries.Writer(run.path)
   paths = []
   for name, fig in _figures(
-      run.model, run.signatures, answers, scenes, run.history()):
+      run.model, run.signatures, predictions, scenes, run.history()):
     paths.append(str(target / f'{name}.png'))
     progress.status(f'Writing {paths[-1]}.')
     writer.figure(f'figures/{name}', fig, run.step, paths[-1])
   # The scene of the film strip as it is, for trying the model on.
   paths.append(str(target / 'example.png'))
-  files.write_png(paths[-1], scenes.images[_example(answers, scenes.counts)])
+  example = _example(predictions, scenes.counts)
+  files.write_png(paths[-1], scenes.images[example])
   writer.flush()
   return {'step': run.step, 'figures': paths}
 
 
 def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
-             answers: predictions_lib.Answers, scenes: scenes_lib.Scenes,
+             predictions: predictions_lib.Predictions,
+             scenes: scenes_lib.Scenes,
              lines: list[dict]) -> Iterator[tuple[str, figure.Figure]]:
   """Yields the name and the figure of each picture that can be made."""
   explain = lambda chosen: _explain(signatures, scenes, chosen)
@@ -74,16 +76,16 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
       scenes.counts, len(scenes.images), _PICTURED)
   yield 'progress', explanations.progress(*explain(selected))
   yield 'policy', curves.policy(
-      answers.boxes, answers.presence, scenes.images.shape[1:3])
-  images, answer, _ = explain([_example(answers, scenes.counts)])
+      predictions.boxes, predictions.presence, scenes.images.shape[1:3])
+  images, answer, _ = explain([_example(predictions, scenes.counts)])
   yield 'film_strip', explanations.film_strip(
       images[0], _seen(model, images, answer),
       {name: value[0] for name, value in answer.items()})
   yield 'samples', _samples(model)
-  if answers.presence.sum() > 2:
-    yield 'traversals', _traversals(model, answers)
+  if predictions.presence.sum() > 2:
+    yield 'traversals', _traversals(model, predictions)
   yield 'errors', explanations.worst_errors(
-      *explain(_worst(answers, scenes.counts)))
+      *explain(_worst(predictions, scenes.counts)))
   counted = [line for line in lines if line['split'] == 'test'
              and 'count_accuracy' in line]
   if counted:
@@ -100,22 +102,22 @@ def _explain(signatures, scenes: scenes_lib.Scenes, chosen):
           None if scenes.counts is None else scenes.counts[chosen])
 
 
-def _example(answers: predictions_lib.Answers,
+def _example(predictions: predictions_lib.Predictions,
              counts: np.ndarray | None) -> int:
   """The first scene with the most objects, of those that are counted right."""
-  right = counts is None or answers.num_steps == counts
-  return int(np.argmax(np.where(right, answers.num_steps, -1)))
+  right = counts is None or predictions.num_steps == counts
+  return int(np.argmax(np.where(right, predictions.num_steps, -1)))
 
 
-def _worst(answers: predictions_lib.Answers,
+def _worst(predictions: predictions_lib.Predictions,
            counts: np.ndarray | None) -> np.ndarray:
   """Scenes whose true count was thought the least likely, worst first.
 
   Without counts, those whose reconstruction is the worst.
   """
   if counts is None:
-    return np.argsort(-answers.squared_error, kind='stable')[:_PICTURED]
-  probs = answers.num_steps_probs
+    return np.argsort(-predictions.squared_error, kind='stable')[:_PICTURED]
+  probs = predictions.num_steps_probs
   within = counts < probs.shape[1]
   truth = np.where(within, probs[
       np.arange(len(probs)), np.where(within, counts, 0)], 0.)
@@ -141,18 +143,18 @@ def _samples(model: model_lib.AIRModel) -> figure.Figure:
 
 
 def _traversals(model: model_lib.AIRModel,
-                answers: predictions_lib.Answers) -> figure.Figure:
+                predictions: predictions_lib.Predictions) -> figure.Figure:
   """Moves the code of one object along the directions that vary most."""
-  codes = answers.what[answers.presence > 0.]
-  alone = answers.what[answers.num_steps == 1, 0]  # With nothing beside it.
-  found = alone[0] if len(alone) else codes[0]
+  codes = predictions.what[predictions.presence > 0.]
+  alone = predictions.what[predictions.num_steps == 1, 0]  # Of one object.
+  code = alone[0] if len(alone) else codes[0]
   directions, shares = samples.principal_directions(codes, _DIRECTIONS)
   moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
   shape = model.config.glimpse_shape
   count = moves.shape[0] * moves.shape[1]
   # At scale 1 in the middle of an image of its size, a glimpse is the image.
   images = model.decode(
-      tf.cast(tf.reshape(found + moves, [count, 1, -1]), tf.float32),
+      tf.cast(tf.reshape(code + moves, [count, 1, -1]), tf.float32),
       tf.tile([[[1., 0., 0.]]], [count, 1, 1]), tf.ones([count, 1]), *shape[:2])
   return samples.grid(
       tf.reshape(images, [*moves.shape[:2], *shape]).numpy(),
