@@ -12,7 +12,8 @@ def multiply_adds(products):
 
 def test_products_of_a_function_by_hand():
   w, v, filters = (
-      tf.Variable(tf.ones(shape)) for shape in ([5, 7], [3, 4, 6], [2, 2, 3, 8]))
+      tf.Variable(tf.ones(shape))
+      for shape in ([5, 7], [3, 4, 6], [2, 2, 3, 8]))
 
   def step(x, batch, images):
     unused = tf.transpose(x) @ x  # Nothing depends on it.

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+from PIL import Image
 import pytest
 
 from air_tf import errors
@@ -34,7 +35,7 @@ if seed == '1':
 if seed == '2' and len(starts.read_text()) == 1:
   os.kill(os.getpid(), signal.SIGKILL)
 if seed == '3':
-  print('--batch_size=0: wanted at least 1.', flush=True)
+  print('--batch_size=0: expected at least 1.', flush=True)
   os._exit(2)
 if seed == '4':
   raise RuntimeError('a bug')
@@ -85,7 +86,7 @@ def test_survives_failures_and_makes_only_what_is_missing(script, tmp_path):
 
 
 def test_a_refused_flag_ends_the_sweep(script, tmp_path):
-  with pytest.raises(errors.UserError, match='batch_size=0: wanted'):
+  with pytest.raises(errors.UserError, match='batch_size=0: expected'):
     sweep.run_all(runs(tmp_path, (3, 0)), script, jobs=1)
   assert not (tmp_path / 'seed-0').exists()
 
@@ -93,10 +94,11 @@ def test_a_refused_flag_ends_the_sweep(script, tmp_path):
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='Linux only')
 def test_cores_are_shared_out(script, tmp_path):
   mine = sorted(os.sched_getaffinity(0))
-  slots = [sweep._cores(slot, len(mine)) for slot in range(len(mine))]
+  slots = [sweep.share_of_cores(slot, len(mine)) for slot in range(len(mine))]
   assert sorted(sum(slots, [])) == mine
-  assert sweep._cores(0, 1) == mine
-  assert sweep._cores(len(mine), len(mine) + 1) == mine  # More jobs than cores.
+  assert sweep.share_of_cores(0, 1) == mine
+  # More jobs than cores.
+  assert sweep.share_of_cores(len(mine), len(mine) + 1) == mine
   sweep.run_all(runs(tmp_path, (0,)), script, jobs=len(mine))
   assert (tmp_path / 'seed-0' / 'cores').read_text() == str(mine[0])
 
@@ -113,7 +115,7 @@ def test_a_stopped_sweep_takes_its_runs_along(script, tmp_path, number):
       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
   wait_for(tmp_path / 'seed-5' / 'ready')
   process.send_signal(number)
-  assert ('the same command goes on' in process.communicate(timeout=120)[1]
+  assert ('the same command resumes' in process.communicate(timeout=120)[1]
           ) == (number == signal.SIGINT)
   wait_for(tmp_path / 'seed-5' / 'saved')
 
@@ -157,7 +159,12 @@ def test_report_is_written_as_json_table_and_picture(report, tmp_path):
   assert '| 300 | 18 |' in table[2]
   assert '| 200 (2) |' in table[3] and '| – | – |' in table[3]
   assert {line.count('|') for line in table} == {13}
-  assert (tmp_path / 'curves.png').stat().st_size > 5_000
+  assert_shows_something(tmp_path / 'curves.png')
+
+
+def assert_shows_something(path):
+  pixels = np.asarray(Image.open(path))
+  assert len(np.unique(pixels.reshape([-1, pixels.shape[-1]]), axis=0)) > 10
 
 
 def test_seeds_in_words():
@@ -185,7 +192,7 @@ def test_grids_of_the_sensitivity(script, tmp_path):
   sensitivity.save(grids, str(tmp_path))
   saved = json.loads((tmp_path / 'sensitivity.json').read_text())
   assert saved[-1]['count_accuracy'][1] == [None, None, .9]
-  assert (tmp_path / 'sensitivity.png').stat().st_size > 20_000
+  assert_shows_something(tmp_path / 'sensitivity.png')
 
 
 def test_heat_map_shows_its_values():

@@ -1,4 +1,5 @@
-"""Experiments about one run or over many: what `bin/` offers beside training.
+"""Studies of one run or of many: what `bin/` offers beside training.
 
-May import: everything but another study's internals. Nothing imports a study.
+May import every other package, and of another study its public functions. Only
+`bin/` imports a study.
 """

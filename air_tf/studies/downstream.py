@@ -1,11 +1,11 @@
-"""What AIR's latents are good for: arithmetic on scenes of two digits.
+"""How useful AIR's latents are: arithmetic on scenes of two digits.
 
 Two tasks of the paper (Eslami et al. 2016, section 3.1): the sum of the two
 digits, and whether they ascend from left to right. The same small classifier
-learns each from the latents and from the pixels, from few labels and from many.
+is trained on the latents and on the pixels, with few labels and with many.
 
-Letters: `N` scenes, `T` most steps, `Z` size of `what`, `F` size of a
-classifier's input.
+Letters: `N` scenes, `T` maximum number of steps, `Z` size of `what`, `F` size
+of a classifier's input.
 """
 
 from collections.abc import Sequence
@@ -32,25 +32,25 @@ __all__ = ['latents', 'run', 'targets']
 
 _TASKS = {'sum': 'sum of the two digits',
           'ascending': 'digits ascend from left to right'}
-_TRAIN_SEED, _TEST_SEED = 3, 4  # Other scenes than the model was trained on.
+_TRAIN_SEED, _TEST_SEED = 3, 4  # Not the scenes that the model has seen.
 
 
 def run(logdir: str, num_labels: Sequence[int], num_test: int,
         out: str | None = None) -> dict:
-  """Runs both tasks with both inputs and draws the figure.
+  """Runs both tasks with both inputs and writes the figure.
 
   Training scenes hold two of the run's training digits, test scenes two of its
-  test digits. Fewer labels are the first of more.
+  test digits. Smaller training sets are prefixes of larger ones.
 
   Args:
     logdir: folder of a run on digits.
-    num_labels: how many labelled scenes to learn from, ascending.
-    num_test: scenes to score on.
+    num_labels: sizes of the labelled training set, ascending.
+    num_test: number of test scenes.
     out: folder for the figure; `figures` in the run's, if None.
 
   Returns:
     `step`; `num_labels`; by task, `latents` and `pixels`, accuracies at each
-    number of labels, and `chance`, that of the commonest answer; `figure`.
+    number of labels, and `chance`, that of the most common answer; `figure`.
 
   Raises:
     errors.UserError: if there is no such run, or its scenes come from a file.
@@ -71,18 +71,18 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
       'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
   result = {'step': opened.step, 'num_labels': list(num_labels)}
   for task in _TASKS:
-    truth, wanted = targets(train)[task], targets(test)[task]
+    y, y_test = targets(train)[task], targets(test)[task]
     result[task] = {
-        name: [_accuracy(x[:n], truth[:n], x_test, wanted)
+        name: [_accuracy(x[:n], y[:n], x_test, y_test)
                for n in progress.track(num_labels, f'{task} from {name}')]
         for name, (x, x_test) in inputs.items()}
-    result[task]['chance'] = float(np.bincount(wanted).max() / len(wanted))
+    result[task]['chance'] = float(np.bincount(y_test).max() / len(y_test))
     logging.info('%s: %s', task, result[task])
   return result | {'figure': _draw(result, logdir, out)}
 
 
 def targets(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
-  """What is to be predicted of scenes with two digits each, int `[N]`.
+  """Returns the targets of scenes with two digits each, int `[N]`.
 
   Returns:
     `sum`, 0 ... 18; `ascending`, 1 if the digit further left (by the middle of
@@ -98,18 +98,19 @@ def targets(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
 def latents(predictions: predictions_lib.Predictions) -> np.ndarray:
   """AIR's description of scenes, `[N, F]`, F = T (Z + 4).
 
-  Presence, where and what of all steps, objects from left to right, absent
-  ones last and zero: AIR's own order may be any, and means nothing.
+  Presence, where and what of all steps, sorted from left to right, absent steps
+  last and zero: the order of AIR's steps carries no information.
   """
   x = np.where(predictions.presence > 0., predictions.where[..., 1], np.inf)
   order = np.argsort(x, axis=1, kind='stable')[..., np.newaxis]
   parts = (predictions.presence[..., np.newaxis], predictions.where,
            predictions.what)
-  every = np.concatenate(parts, axis=-1)
-  return np.take_along_axis(every, order, axis=1).reshape([len(every), -1])
+  joined = np.concatenate(parts, axis=-1)
+  return np.take_along_axis(joined, order, axis=1).reshape([len(joined), -1])
 
 
-def _two_digits(config: config_lib.Config, images, labels, num_scenes: int,
+def _two_digits(config: config_lib.Config, images: np.ndarray,
+                labels: np.ndarray, num_scenes: int,
                 seed: int) -> scenes_lib.Scenes:
   config = dataclasses.replace(config, counts=(2,))
   return scenes_lib.compose(
@@ -122,19 +123,19 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 def _accuracy(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
               y_test: np.ndarray) -> float:
-  """Accuracy of an MLP, 256-256, Adam.
+  """Returns the accuracy of an MLP with two layers of 256 units.
 
-  Inputs are not standardised: entries of `what` that the model does not use
-  are nearly zero, and would become noise as loud as the others.
+  Inputs are not standardised: that would amplify the entries of `what` that the
+  model does not use, which are nearly zero.
   """
   from sklearn import exceptions  # A second to import.
   from sklearn import neural_network
   import threadpoolctl  # Comes with scikit-learn.
-  # Small sets take one update an epoch, and need more of them.
+  # Small sets have one update per epoch and need more epochs.
   epochs = int(np.clip(100_000 // len(x), 40, 500))
   classifier = neural_network.MLPClassifier(
       hidden_layer_sizes=(256, 256), alpha=1., max_iter=epochs, random_state=0)
-  # Threads cost more than they bring in products as small as these.
+  # Products as small as these are slower with several threads.
   with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
     warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
     return float(classifier.fit(x, y).score(x_test, y_test))

@@ -1,8 +1,8 @@
-"""Counting what was never seen: the paper's two experiments on AIR and DAIR.
+"""Generalisation to unseen counts: the paper's two experiments on AIR and DAIR.
 
-Trained on scenes of some counts, a model is asked for another one: more objects
-than it ever saw (extrapolation), or a number in between (interpolation). It may
-take more steps then than in training.
+A model trained on scenes with some counts is tested on scenes with another one:
+more objects than it has ever seen (extrapolation), or a number in between
+(interpolation). It may take more steps than in training.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ from air_tf.studies import sweep
 __all__ = ['EXPERIMENTS', 'MAX_STEPS', 'Experiment', 'markdown', 'measure',
            'runs', 'save']
 
-MAX_STEPS = 5  # When a trained model is asked: room to count too many.
+MAX_STEPS = 5  # In testing: more than the objects of any scene.
 
 
 class Experiment(NamedTuple):
-  """What is trained on, what is asked for."""
+  """Counts in training and in testing."""
   trained: tuple[int, ...]  # Counts in the training scenes.
   asked: int                # The count of all test scenes.
 
@@ -42,34 +42,34 @@ EXPERIMENTS = {'extrapolation': Experiment((0, 1, 2), 3),
 def runs(logdir: str, models: Mapping[str, Sequence[str]],
          flags: Sequence[str],
          seeds: Sequence[int]) -> dict[tuple[str, str], list[sweep.Run]]:
-  """Returns the training runs, one a seed, by (experiment, model).
+  """Returns the training runs, one per seed, by (experiment, model).
 
   Args:
-    logdir: folder of them all.
-    models: what is compared: by name, its flags of bin/train.py.
-    flags: common to all; they win over a model's.
+    logdir: folder of all runs.
+    models: flags of bin/train.py for each model to compare, by its name.
+    flags: common to all runs; they override a model's.
     seeds: of the runs.
 
   Raises:
-    errors.UserError: if the flags name scenes, whose counts are what they are.
+    errors.UserError: if the flags name a scene file, whose counts are fixed.
   """
   for flag in flags:
     if flag.lstrip('-').startswith('scenes'):
       raise errors.UserError(
-          f'{flag}: wanted --digits=..., of which scenes of other counts can '
-          'be composed.')
+          f'{flag}: expected --digits=..., from which scenes with other counts '
+          'can be composed.')
   return {
       (name, model): [sweep.Run(
           pathlib.Path(logdir) / name / model / f'seed-{seed}',
-          (*own, *flags, f"--counts={','.join(map(str, wanted.trained))}",
-           f'--max_steps={max(wanted.trained) + 1}', f'--seed={seed}'))
+          (*own, *flags, f"--counts={','.join(map(str, experiment.trained))}",
+           f'--max_steps={max(experiment.trained) + 1}', f'--seed={seed}'))
                       for seed in seeds]
-      for name, wanted in EXPERIMENTS.items()
+      for name, experiment in EXPERIMENTS.items()
       for model, own in models.items()}
 
 
 def measure(run: sweep.Run, asked: int) -> dict | None:
-  """Asks a trained model to count scenes of one count, in `MAX_STEPS` steps.
+  """Tests a trained model on scenes with one count, with `MAX_STEPS` steps.
 
   The scenes are composed of test digits, as the run's own held-out ones.
 
@@ -78,9 +78,10 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
     asked: the true count of all scenes.
 
   Returns:
-    `seen`, the accuracy on the run's held-out scenes, whose counts it was
-    trained on; `asked`, that on scenes of the other count; `counted`, how many
-    of these were counted as 0 ... `MAX_STEPS`. None if the run failed.
+    `seen`, the count accuracy on the run's held-out scenes, with the counts of
+    training; `asked`, that on scenes with the other count; `counted`, a
+    histogram of the answers to these, 0 ... `MAX_STEPS`. None if the run
+    failed.
   """
   ended = sweep.outcome(run)
   if ended is None or ended.exit_code != 0:
@@ -88,12 +89,12 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
   opened = run_lib.Run(run.folder)
   model, _ = opened.trainer.averaged_model(MAX_STEPS)
 
-  def ask(counts):
+  def ask(counts: tuple[int, ...]) -> tuple[float, list[int]]:
     _, scenes = datasets.load(dataclasses.replace(
         opened.config, counts=counts, max_steps=MAX_STEPS))
     predicted = counting.Evaluator(model, scenes).counts()
-    found = counting.count_metrics(predicted, scenes.counts)
-    return found['count_accuracy'], np.bincount(
+    metrics = counting.count_metrics(predicted, scenes.counts)
+    return metrics['count_accuracy'], np.bincount(
         predicted, minlength=MAX_STEPS + 1).tolist()
 
   seen, _ = ask(opened.config.counts)
@@ -102,17 +103,18 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
 
 
 def markdown(results: dict[tuple[str, str], list[dict]]) -> str:
-  """Returns a table, a row for each experiment and model.
+  """Returns a table with one row per experiment and model.
 
   Args:
     results: what `measure` gave for the runs that ended well.
   """
   rows = []
   for (name, model), measured in results.items():
-    wanted = EXPERIMENTS[name]
+    experiment = EXPERIMENTS[name]
     asked = [found['asked'] for found in measured]
     seen = [found['seen'] for found in measured]
-    cells = [', '.join(map(str, wanted.trained)), str(wanted.asked), model]
+    trained = ', '.join(map(str, experiment.trained))
+    cells = [trained, str(experiment.asked), model]
     cells += ([_percents([min(asked), np.mean(asked), max(asked)]),
                _percents([np.mean(seen)])] if measured else ['–', '–'])
     rows.append(cells)

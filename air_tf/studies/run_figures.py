@@ -1,10 +1,11 @@
-"""All pictures of a run, from its newest checkpoint and its metrics.
+"""All figures of a run, from its newest checkpoint and its metrics.
 
-Letters: `N` scenes, `T` most steps, `[H, W]` image, `[h, w]` glimpse; both have
-a last axis of 3 channels in colour.
+Letters: `N` scenes, `T` maximum number of steps, `[H, W]` image, `[h, w]`
+glimpse; both have a last axis of 3 channels in colour.
 """
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import pathlib
 
 from matplotlib import figure
@@ -26,14 +27,14 @@ from air_tf.training import summaries
 
 __all__ = ['make']
 
-_PICTURED = 10  # Scenes, errors and samples in a picture.
-_DIRECTIONS = 6  # Traversed.
-_DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)
+_NUM_EXAMPLES = 10  # Scenes, errors and samples in a figure.
+_NUM_DIRECTIONS = 6  # Principal directions that are traversed,
+_DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)  # by so many standard deviations.
 _SEED = (0, 1)  # Of the samples from the prior.
 
 
 def make(logdir: str, out: str | None = None) -> dict:
-  """Makes the pictures of a run, as PNG files and in TensorBoard.
+  """Makes the figures of a run, as PNG files and in TensorBoard.
 
   Args:
     logdir: folder of the run.
@@ -57,7 +58,7 @@ def make(logdir: str, out: str | None = None) -> dict:
     paths.append(str(target / f'{name}.png'))
     progress.status(f'Writing {paths[-1]}.')
     writer.figure(f'figures/{name}', fig, run.step, paths[-1])
-  # The scene of the film strip as it is, for trying the model on.
+  # The scene of the film strip itself, to try the model on.
   paths.append(str(target / 'example.png'))
   example = _example(predictions, scenes.counts)
   files.write_png(paths[-1], scenes.images[example])
@@ -69,17 +70,17 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
              predictions: predictions_lib.Predictions,
              scenes: scenes_lib.Scenes,
              lines: list[dict]) -> Iterator[tuple[str, figure.Figure]]:
-  """Yields the name and the figure of each picture that can be made."""
+  """Yields each figure that can be made, with its name."""
   explain = lambda chosen: _explain(signatures, scenes, chosen)
 
   selected = explanations.balanced_selection(
-      scenes.counts, len(scenes.images), _PICTURED)
+      scenes.counts, len(scenes.images), _NUM_EXAMPLES)
   yield 'progress', explanations.progress(*explain(selected))
   yield 'policy', curves.policy(
       predictions.boxes, predictions.presence, scenes.images.shape[1:3])
   images, answer, _ = explain([_example(predictions, scenes.counts)])
   yield 'film_strip', explanations.film_strip(
-      images[0], _seen(model, images, answer),
+      images[0], _read_glimpses(model, images, answer),
       {name: value[0] for name, value in answer.items()})
   yield 'samples', _samples(model)
   if predictions.presence.sum() > 2:
@@ -94,8 +95,10 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
     yield 'elbo', curves.elbo(lines)
 
 
-def _explain(signatures, scenes: scenes_lib.Scenes, chosen):
-  """Images, answer and true counts of some scenes, for a picture of them."""
+def _explain(signatures: predictions_lib.Signatures, scenes: scenes_lib.Scenes,
+             chosen: Sequence[int]) -> tuple[
+                 np.ndarray, dict[str, np.ndarray], np.ndarray | None]:
+  """Images, answer and true counts of the chosen scenes, for a figure."""
   images = streams.to_pixels(scenes.images[chosen])
   answer = signatures['serving_default'](images=images)
   return (images.numpy(), {name: x.numpy() for name, x in answer.items()},
@@ -104,31 +107,32 @@ def _explain(signatures, scenes: scenes_lib.Scenes, chosen):
 
 def _example(predictions: predictions_lib.Predictions,
              counts: np.ndarray | None) -> int:
-  """The first scene with the most objects, of those that are counted right."""
-  right = counts is None or predictions.num_steps == counts
-  return int(np.argmax(np.where(right, predictions.num_steps, -1)))
+  """The first scene with the most objects among those counted correctly."""
+  correct = counts is None or predictions.num_steps == counts
+  return int(np.argmax(np.where(correct, predictions.num_steps, -1)))
 
 
 def _worst(predictions: predictions_lib.Predictions,
            counts: np.ndarray | None) -> np.ndarray:
-  """Scenes whose true count was thought the least likely, worst first.
+  """The scenes whose true count has the smallest probability, worst first.
 
-  Without counts, those whose reconstruction is the worst.
+  Without true counts, those with the largest reconstruction error.
   """
   if counts is None:
-    return np.argsort(-predictions.squared_error, kind='stable')[:_PICTURED]
+    return np.argsort(-predictions.squared_error, kind='stable')[:_NUM_EXAMPLES]
   probs = predictions.num_steps_probs
   within = counts < probs.shape[1]
-  truth = np.where(within, probs[
+  probs_of_truth = np.where(within, probs[
       np.arange(len(probs)), np.where(within, counts, 0)], 0.)
-  return np.argsort(truth, kind='stable')[:_PICTURED]
+  return np.argsort(probs_of_truth, kind='stable')[:_NUM_EXAMPLES]
 
 
-def _seen(model: model_lib.AIRModel, images: np.ndarray, answer) -> np.ndarray:
-  """The glimpses that the steps cut out of one image, `[T, h, w]`."""
+def _read_glimpses(model: model_lib.AIRModel, images: np.ndarray,
+                   answer: dict[str, np.ndarray]) -> np.ndarray:
+  """The glimpses that the steps read from one image, `[T, h, w]`."""
   where = tf.constant(answer['where'][0])
   repeated = tf.repeat(images, where.shape[0], axis=0)
-  # The row of an absent step is zero, a glimpse of one point: unused.
+  # The rows of absent steps are zero; their glimpses are not shown.
   return glimpses_lib.read(repeated, where, model.config.glimpse_size).numpy()
 
 
@@ -136,19 +140,19 @@ def _samples(model: model_lib.AIRModel) -> figure.Figure:
   shape = model.config.image_shape
   counts = np.arange(1, model.config.max_steps + 1)
   images = model.sample_prior(
-      tf.repeat(counts, _PICTURED), tf.constant(_SEED), *shape[:2])
+      tf.repeat(counts, _NUM_EXAMPLES), tf.constant(_SEED), *shape[:2])
   return samples.grid(
-      tf.reshape(images, [len(counts), _PICTURED, *shape]).numpy(),
+      tf.reshape(images, [len(counts), _NUM_EXAMPLES, *shape]).numpy(),
       [f'n = {n}' for n in counts])
 
 
 def _traversals(model: model_lib.AIRModel,
                 predictions: predictions_lib.Predictions) -> figure.Figure:
-  """Moves the code of one object along the directions that vary most."""
+  """Moves the code of an object along the principal directions of all codes."""
   codes = predictions.what[predictions.presence > 0.]
-  alone = predictions.what[predictions.num_steps == 1, 0]  # Of one object.
-  code = alone[0] if len(alone) else codes[0]
-  directions, shares = samples.principal_directions(codes, _DIRECTIONS)
+  single = predictions.what[predictions.num_steps == 1, 0]
+  code = single[0] if len(single) else codes[0]
+  directions, shares = samples.principal_directions(codes, _NUM_DIRECTIONS)
   moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
   shape = model.config.glimpse_shape
   count = moves.shape[0] * moves.shape[1]

@@ -1,9 +1,8 @@
-"""How much the count depends on the initialisation that the blog calls fatal.
+"""Sensitivity of count accuracy to the initial values that the blog names.
 
-For each of three outputs, a grid of its initial bias and of the initial scale
-of its weights; all else stays as it is. The ranges hold this project's value,
-the blog's and one order of magnitude beyond both, to both sides where there are
-two.
+For each of three outputs, a grid over its initial bias and the initial scale of
+its weights, with everything else at the default. The ranges cover this
+project's value, the blog's, and an order of magnitude beyond both.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from air_tf.training import run_folder
 
 __all__ = ['OUTPUTS', 'RECIPES', 'accuracies', 'runs', 'save']
 
-# Output: (option of its bias, values), (option of its scale, values). Defaults
+# By output: (flag of its bias, values), (flag of its scale, values). Defaults
 # are -2, .2, .75 and 1; the blog's are 0, softplus(.5) = .97, .75 and scales of
 # .5, 6 (of weights that start at .01 here) and 1.
 OUTPUTS = {
@@ -34,7 +33,8 @@ OUTPUTS = {
                  ('steps_init_scale', (.1, 1., 10.))),
 }
 
-# Training takes q(n) as it is.
+# Recipes by name: flags of bin/train.py. Without the exploration floor,
+# training uses q(n) unchanged.
 _NO_FLOOR = ('--exploration_init=0', '--exploration_final=0',
              '--prefix_share=0')
 RECIPES = {
@@ -49,13 +49,13 @@ def runs(logdir: str, flags: Sequence[str],
   """Returns the runs of all grids.
 
   Args:
-    logdir: folder of them all.
-    flags: of bin/train.py, common to all.
-    seeds: runs of each cell.
+    logdir: folder of all runs.
+    flags: of bin/train.py, common to all runs.
+    seeds: of the runs of each cell.
 
   Returns:
-    By (recipe, output, row, column), one run a seed. The cell of the defaults
-    is the same run in all outputs of a recipe.
+    By (recipe, output, row, column), one run per seed. The cell of the defaults
+    is the same run for all outputs of a recipe.
   """
   default, cells = config_lib.Config(), {}
   for recipe, chosen in RECIPES.items():
@@ -76,28 +76,28 @@ def runs(logdir: str, flags: Sequence[str],
 
 def accuracies(
     cells: dict[tuple, list[sweep.Run]]) -> dict[tuple[str, str], np.ndarray]:
-  """Final held-out count accuracy, a mean over seeds, 0 ... 1.
+  """Returns the final held-out count accuracy, 0 ... 1, averaged over seeds.
 
   Returns:
-    By (recipe, output), `[biases, scales]`; NaN where no run of the cell came
-    to its end.
+    By (recipe, output), `[biases, scales]`; NaN where no run of the cell
+    finished.
   """
   grids = {}
   for (recipe, output, i, j), of_cell in cells.items():
     (_, biases), (_, scales) = OUTPUTS[output]
     grid = grids.setdefault(
         (recipe, output), np.full([len(biases), len(scales)], np.nan))
-    found = [_final(run) for run in of_cell]
-    found = [accuracy for accuracy in found if accuracy is not None]
-    if found:
-      grid[i, j] = np.mean(found)
+    final = [accuracy for run in of_cell
+             if (accuracy := _final_accuracy(run)) is not None]
+    if final:
+      grid[i, j] = np.mean(final)
   return grids
 
 
 def save(grids: dict[tuple[str, str], np.ndarray], logdir: str) -> None:
   """Writes `sensitivity.json` and `sensitivity.png` into a folder.
 
-  In the picture the cell of the defaults has a frame.
+  In the figure, the cell of the defaults has a frame.
   """
   folder = pathlib.Path(logdir)
   canvas.save(comparisons.heat_maps(
@@ -112,7 +112,7 @@ def save(grids: dict[tuple[str, str], np.ndarray], logdir: str) -> None:
       for (recipe, output), grid in grids.items()], indent=1))
 
 
-def _final(run: sweep.Run) -> float | None:
+def _final_accuracy(run: sweep.Run) -> float | None:
   ended = sweep.outcome(run)
   if ended is None or ended.exit_code != 0:
     return None

@@ -1,10 +1,11 @@
-"""Many training runs in processes of their own, some at a time.
+"""Many training runs, each in its own process, a few at a time.
 
-Every run has a folder, in which `sweep.json` says how it ended and `sweep.log`
-what it wrote. A run that ended well, or diverged, is not started again; one
-that was killed or failed otherwise goes on from its checkpoint.
+In the folder of a run, `sweep.json` records how it ended and `sweep.log` its
+output. A run that succeeded or diverged is not started again; one that was
+killed, or failed otherwise, resumes from its checkpoint.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import ctypes
 import json
@@ -21,16 +22,17 @@ from absl import logging
 from air_tf import errors
 from air_tf import files
 
-__all__ = ['Outcome', 'Run', 'outcome', 'run_all']
+__all__ = ['Outcome', 'Run', 'outcome', 'run_all', 'share_of_cores']
 
 _POLL_SECONDS = .2
-_ATTEMPTS = 2  # Of a run that is killed, by lack of memory for instance.
-_FINAL = (0, errors.Diverged.exit_code)  # More training would change nothing.
+_ATTEMPTS = 2  # Of a run that is killed, for instance for lack of memory.
+# Exit codes of runs that would end in the same way again.
+_FINAL = (0, errors.Diverged.exit_code)
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
 
 
 class Run(NamedTuple):
-  """One training run to be made."""
+  """One training run."""
   folder: pathlib.Path
   arguments: tuple[str, ...]  # Of bin/train.py, without --logdir.
 
@@ -38,7 +40,7 @@ class Run(NamedTuple):
 class Outcome(NamedTuple):
   """How a run ended."""
   exit_code: int  # Below 0: killed by that signal.
-  error: str      # Last line on standard error; empty if all went well.
+  error: str      # Last line on standard error; empty if the run succeeded.
 
 
 class _Process(NamedTuple):
@@ -49,9 +51,9 @@ class _Process(NamedTuple):
 
 
 def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
-  """Makes all runs that are not made yet, `jobs` at a time.
+  """Makes all runs that are not finished, `jobs` at a time.
 
-  The cores are shared out: with two jobs on two cores, each has one.
+  Each job gets its share of the cores: of two jobs on two cores, one each.
 
   Args:
     runs: in the order in which they are started.
@@ -59,59 +61,65 @@ def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
     jobs: processes at a time, at least 1.
 
   Raises:
-    errors.UserError: if a run refuses its flags or files; all others would too.
-    errors.Interrupted: on SIGINT, with all runs saved by themselves.
+    errors.UserError: if a run refuses its flags or files, as all others would.
+    errors.Interrupted: on SIGINT, after all runs have been saved.
   """
   finished = [run for run in runs
               if (ended := outcome(run)) and ended.exit_code in _FINAL]
   waiting = [(run, 1) for run in runs if run not in finished]
-  num_done = len(finished)
   logging.info('%d runs, %d of them finished before.', len(runs),
                len(finished))
   running: list[_Process] = []
   try:
-    while waiting or running:
-      while waiting and len(running) < jobs:
-        slot = min(set(range(jobs)) - {x.slot for x in running})
-        run, attempt = waiting.pop(0)
-        running.append(_Process(
-            run, slot, attempt, _start(run, script, slot, jobs)))
-      time.sleep(_POLL_SECONDS)
-      for ended in [x for x in running if x.process.poll() is not None]:
-        running.remove(ended)
-        if _end(ended).exit_code < 0 and ended.attempt < _ATTEMPTS:
-          waiting.insert(0, (ended.run, ended.attempt + 1))
-        else:
-          num_done += 1
-          logging.info('%d of %d runs are done.', num_done, len(runs))
+    _run_waiting(waiting, running, script, jobs, len(runs))
   except KeyboardInterrupt:
     raise errors.Interrupted(
         signal.SIGINT,
-        'the runs are saved; the same command goes on.') from None
+        'all runs are saved; the same command resumes.') from None
   finally:
-    for left in running:
-      left.process.terminate()
-    for left in running:
-      left.process.wait()
+    for unfinished in running:
+      unfinished.process.terminate()
+    for unfinished in running:
+      unfinished.process.wait()
+
+
+def _run_waiting(waiting: list[tuple[Run, int]], running: list[_Process],
+                 script: pathlib.Path, jobs: int, total: int) -> None:
+  """Starts waiting (run, attempt) pairs as slots get free, until all ended."""
+  while waiting or running:
+    while waiting and len(running) < jobs:
+      slot = min(set(range(jobs)) - {x.slot for x in running})
+      run, attempt = waiting.pop(0)
+      running.append(_Process(
+          run, slot, attempt, _start(run, script, slot, jobs)))
+    time.sleep(_POLL_SECONDS)
+    for ended in [x for x in running if x.process.poll() is not None]:
+      running.remove(ended)
+      if _end(ended).exit_code < 0 and ended.attempt < _ATTEMPTS:
+        waiting.insert(0, (ended.run, ended.attempt + 1))
+      else:
+        logging.info('%d of %d runs are done.',
+                     total - len(waiting) - len(running), total)
 
 
 def outcome(run: Run) -> Outcome | None:
-  """How the run ended; None if it never did, or with other arguments."""
+  """Returns how a run ended; None if it did not, or had other arguments."""
   try:
-    found = json.loads((run.folder / 'sweep.json').read_text())
-    if found['arguments'] == list(run.arguments):
-      return Outcome(int(found['exit_code']), str(found['error']))
+    saved = json.loads((run.folder / 'sweep.json').read_text())
+    if saved['arguments'] == list(run.arguments):
+      return Outcome(int(saved['exit_code']), str(saved['error']))
   except (OSError, ValueError, KeyError, TypeError):
     pass
   return None
 
 
-def _start(run: Run, script, slot: int, jobs: int) -> subprocess.Popen:
+def _start(run: Run, script: pathlib.Path, slot: int,
+           jobs: int) -> subprocess.Popen:
   run.folder.mkdir(parents=True, exist_ok=True)
   (run.folder / 'sweep.json').unlink(missing_ok=True)
-  cores = _cores(slot, jobs)
+  cores = share_of_cores(slot, jobs)
   threads = str(len(cores) or max(1, (os.cpu_count() or 1) // jobs))
-  # For the libraries that do not look at the affinity.
+  # For libraries that ignore the affinity.
   environment = os.environ | {name: threads for name in (
       'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'TF_NUM_INTRAOP_THREADS',
       'TF_NUM_INTEROP_THREADS')}
@@ -124,25 +132,26 @@ def _start(run: Run, script, slot: int, jobs: int) -> subprocess.Popen:
         preexec_fn=_prepare(cores) if cores else None)
 
 
-def _cores(slot: int, jobs: int) -> list[int]:
-  """The cores of one of `jobs` slots; none where they cannot be chosen."""
+def share_of_cores(slot: int, jobs: int) -> list[int]:
+  """Returns the cores of one of `jobs` slots; none if they cannot be set."""
   if not hasattr(os, 'sched_setaffinity'):
     return []
   mine = sorted(os.sched_getaffinity(0))
   return mine[slot::jobs] or mine
 
 
-def _prepare(cores: list[int]):
-  """What a child does first: takes its cores, and dies with its parent."""
+def _prepare(cores: list[int]) -> Callable[[], None]:
+  """Returns what a child does first: binds to its cores and to its parent."""
   prctl = getattr(ctypes.CDLL(None), 'prctl', lambda *_: 0)
-  def prepare():
+  def prepare() -> None:
     os.sched_setaffinity(0, cores)
-    prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)  # Which makes it save.
+    # If the parent dies, this signal makes the child save and end.
+    prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
   return prepare
 
 
 def _end(ended: _Process) -> Outcome:
-  """Notes how a process ended."""
+  """Records how a process ended."""
   run, code = ended.run, ended.process.returncode
   lines = (run.folder / 'sweep.log').read_text(errors='replace').splitlines()
   error = '' if code == 0 else (lines or ['no message'])[-1]

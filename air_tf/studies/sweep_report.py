@@ -1,4 +1,4 @@
-"""What the runs of a sweep amount to: JSON, a Markdown table, a picture."""
+"""The report of a sweep: JSON, a Markdown table and a figure."""
 
 from collections.abc import Sequence
 import json
@@ -14,20 +14,20 @@ from air_tf.training import run_folder
 
 __all__ = ['LEVELS', 'markdown', 'save', 'summarise']
 
-LEVELS = (.95, .98)  # Count accuracies whose first time is told.
+LEVELS = (.95, .98)  # Count accuracies whose first occurrence is reported.
 
 
 def summarise(runs: dict[str, Sequence[sweep.Run]], threshold: float) -> dict:
-  """Sums the runs up, finished or not.
+  """Summarises the runs, finished or not.
 
   Args:
     runs: by recipe.
     threshold: held-out count accuracy at the last evaluation, 0 ... 1, from
-      which a run is a success. A run that failed is none.
+      which a run counts as a success. A run that failed is not one.
 
   Returns:
-    `threshold` and, under `recipes`, for each: `runs`, one line a run, and what
-    `_recipe` makes of them.
+    `threshold` and, under `recipes`, for each: `runs`, the curve and the
+    outcome of each run, and statistics over them.
   """
   return {'threshold': threshold,
           'recipes': {name: _recipe([_line(run) for run in of_recipe],
@@ -36,16 +36,16 @@ def summarise(runs: dict[str, Sequence[sweep.Run]], threshold: float) -> dict:
 
 
 def markdown(report: dict) -> str:
-  """Returns the report as a table, a row a recipe.
+  """Returns the report as a table with one row per recipe.
 
-  Iterations and seconds are medians over the runs that got there, with the
-  number of those in brackets where it is not all.
+  Iterations and seconds are medians over the runs that reached the level, with
+  their number in parentheses if not all did.
   """
   heads = ['recipe', f"success (≥ {100 * report['threshold']:g} %)", 'best',
            'mean', 'worst']
   heads += [f'{unit} to {100 * level:g} %' for level in LEVELS
             for unit in ('iterations', 'seconds')]
-  heads += ['ELBO', 'ms an iteration', 'failed']
+  heads += ['ELBO', 'ms/iteration', 'failed']
   rows = []
   for name, found in report['recipes'].items():
     accuracy = found['count_accuracy']
@@ -73,7 +73,7 @@ def save(report: dict, logdir: str) -> None:
 
 
 def _line(run: sweep.Run) -> dict:
-  """One run: its curve, and how it ended."""
+  """Returns the curve of a run, and how it ended."""
   lines = [x for x in run_folder.RunFolder(run.folder).metrics()
            if x['split'] == 'test' and 'count_accuracy' in x]
   ended = sweep.outcome(run)

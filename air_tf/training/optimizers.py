@@ -19,7 +19,7 @@ class Optimizer(snt.Module):
   """
 
   def __init__(self, config: config_lib.Config, learning_rate: float,
-               name: str):
+               name: str) -> None:
     """Creates the optimizer; `initialize` must be called next.
 
     Args:

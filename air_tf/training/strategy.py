@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import contextlib
 import os
 import signal
+from typing import Any
 
 import sonnet as snt
 import tensorflow as tf
@@ -40,7 +41,7 @@ class OneDevice:
   is_chief = True
   num_replicas = 1
 
-  def __init__(self, jit_compile: bool):
+  def __init__(self, jit_compile: bool) -> None:
     """Makes the strategy; with `jit_compile`, XLA compiles its functions."""
     self._jit_compile = jit_compile
 
@@ -80,7 +81,7 @@ class OneDevice:
     """Returns a context in which a lost process raises `errors.WorkerLost`."""
     return contextlib.nullcontext()
 
-  def _compiled(self, function):
+  def _compiled(self, function: Callable) -> Callable:
     return tf.function(
         function, jit_compile=self._jit_compile, autograph=False)
 
@@ -93,7 +94,7 @@ class Mirrored(OneDevice):
   """
 
   def __init__(self, strategy: tf.distribute.Strategy,
-               jit_compile: bool = False):
+               jit_compile: bool = False) -> None:
     """Makes the strategy.
 
     Args:
@@ -112,7 +113,7 @@ class Mirrored(OneDevice):
     """As in the base class."""
     mean, update = self._mean(gradient), self._compiled(update)
 
-    def replica_step(images):
+    def replica_step(images: tf.Tensor) -> dict[str, tf.Tensor]:
       return update(*mean(images))
 
     return tf.function(lambda images: self._run(replica_step, images))
@@ -126,7 +127,7 @@ class Mirrored(OneDevice):
     """Returns `gradient` with results averaged over all replicas."""
     gradient = self._compiled(gradient)
 
-    def mean(images):
+    def mean(images: tf.Tensor) -> tuple:
       gradients, metrics = gradient(noise.rows(images))
       gradients, metrics = all_reduce.all_reduce(
           'MEAN', (gradients, all_reduce.to_moments(metrics)), tf.float32)
@@ -134,7 +135,7 @@ class Mirrored(OneDevice):
 
     return mean
 
-  def _run(self, function, *args):
+  def _run(self, function: Callable, *args: tf.Tensor) -> Any:
     """Runs a function in every replica; returns the first one's result."""
     results = self.strategy.run(function, args)
     return tf.nest.map_structure(
@@ -150,7 +151,7 @@ class MultiWorker(Mirrored):
   compiles the gradient and the update, before and after the sum.
   """
 
-  def __init__(self, jit_compile: bool):
+  def __init__(self, jit_compile: bool) -> None:
     """Waits until all processes that `TF_CONFIG` names have started."""
     with self.detect_lost_workers():
       super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), jit_compile)

@@ -45,7 +45,7 @@ class Trainer(snt.Module):
 
   def __init__(self, config: config_lib.Config,
                devices: strategy.OneDevice | None = None,
-               name: str = 'trainer'):
+               name: str = 'trainer') -> None:
     """Creates all variables; trainers with equal configurations are equal.
 
     Args:
