@@ -264,7 +264,7 @@ class Config:
       'The result is the same to within rounding.',
       choices=DISTRIBUTION_STRATEGIES)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Checks every value; see the class for what it raises."""
     for field in dataclasses.fields(self):
       options.check_bounds(field, getattr(self, field.name))

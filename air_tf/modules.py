@@ -55,7 +55,8 @@ class GaussianEstimator(snt.Module):
   one of three that decide whether AIR trains.
   """
 
-  def __init__(self, size: int, hidden_size: int, mean_init=0.,
+  def __init__(self, size: int, hidden_size: int,
+               mean_init: float | Sequence[float] = 0.,
                stddev_init: float = 1., output_scale: float = 1.,
                output_lr_scale: float = 1., name: str | None = None):
     """Makes the estimator.

@@ -66,7 +66,8 @@ class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
   on the number of steps.
   """
 
-  def __init__(self, step_logits, validate_args: bool = False,
+  def __init__(self, step_logits: tf.types.experimental.TensorLike,
+               validate_args: bool = False,
                allow_nan_stats: bool = True, name: str = 'NumSteps'):
     parameters = dict(locals())
     with tf.name_scope(name) as name:
@@ -209,7 +210,8 @@ def _kl_num_steps(q: NumStepsDistribution, p: NumStepsDistribution,
     return tf.reduce_sum(tf.exp(log_q) * (log_q - p.log_pmf()), axis=-1)
 
 
-def truncated_geometric(log_success, max_steps: int) -> NumStepsDistribution:
+def truncated_geometric(log_success: float | tf.Tensor,
+                        max_steps: int) -> NumStepsDistribution:
   """The prior p(n) proportional to s^n, normalised on the counts 0 ... T.
 
   As a walk, the odds of going ahead after `t` steps are

@@ -1,6 +1,7 @@
 """The scenes of a run: composed anew all the time, or from the user's files."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
 import hashlib
@@ -61,7 +62,8 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
   return lambda pool: train, test
 
 
-def recipe(config: config_lib.Config, num_scenes: int, seed) -> dict:
+def recipe(config: config_lib.Config, num_scenes: int,
+           seed: int | Sequence[int]) -> dict:
   """Returns what `scenes.compose` needs beside digits and their labels."""
   return dict(
       num_scenes=num_scenes, canvas_size=config.canvas_size,

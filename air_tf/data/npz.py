@@ -107,7 +107,8 @@ def describe_image(shape: Sequence[int]) -> str:
   return f'{height} x {width} pixels' + (' in colour' if colours else '')
 
 
-def require(condition, path: str, key: str, found: str, wanted: str) -> None:
+def require(condition: object, path: str, key: str, found: str,
+            wanted: str) -> None:
   """Raises `UserError` about `key` of the file `path` unless `condition`."""
   if not condition:
     raise errors.UserError(f'{path}: {key}: found {found}; wanted {wanted}.')

@@ -30,11 +30,12 @@ class MappedImages:
     """N."""
     return len(self._rows)
 
-  def __getitem__(self, which) -> np.ndarray:
+  def __getitem__(self, which: slice | np.ndarray) -> np.ndarray:
     """Reads the images of a slice, or of an array of indices."""
     return np.asarray(self._array[self._rows[which]])
 
-  def __array__(self, dtype=None, copy=None) -> np.ndarray:
+  def __array__(self, dtype: np.dtype | None = None,
+                copy: bool | None = None) -> np.ndarray:
     """Reads all images, as `np.asarray` wants."""
     return np.asarray(self[:], dtype)
 

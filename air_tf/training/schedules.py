@@ -13,8 +13,8 @@ __all__ = ['annealed_log_success', 'cosine_decay', 'linear_decay']
 _FINAL_FRACTION = .02  # Of the initial learning rate, at the end of the cosine.
 
 
-def annealed_log_success(iteration, init: float, final: float, hold: int,
-                         iterations: int) -> tf.Tensor:
+def annealed_log_success(iteration: int | tf.Tensor, init: float,
+                         final: float, hold: int, iterations: int) -> tf.Tensor:
   """Log success probability of the prior at an iteration.
 
   Args:
@@ -32,7 +32,7 @@ def annealed_log_success(iteration, init: float, final: float, hold: int,
   return (1. - done) * math.log(init) + done * math.log(final)
 
 
-def linear_decay(iteration, init: float, final: float,
+def linear_decay(iteration: int | tf.Tensor, init: float, final: float,
                  iterations: int) -> tf.Tensor:
   """Interpolates linearly from `init` to `final`, then stays there.
 
