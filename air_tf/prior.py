@@ -87,7 +87,7 @@ class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
           name=name)
 
   @classmethod
-  def _parameter_properties(cls, dtype, num_classes=None):
+  def _parameter_properties(cls, dtype, num_classes=None) -> dict:
     return dict(step_logits=tfp.util.ParameterProperties(event_ndims=1))
 
   @property

@@ -72,7 +72,8 @@ def test_a_run_and_its_saved_model_evaluate_alike(run, predictor, tmp_path):
     np.testing.assert_allclose(loaded[name], found[name], rtol=1e-4)
   grey = tmp_path / 'grey.npz'
   np.savez(grey, images=tiny.scenes(4).images)
-  with pytest.raises(errors.UserError, match='expected 16 x 16 pixels in colour'):
+  with pytest.raises(
+      errors.UserError, match='expected 16 x 16 pixels in colour'):
     model.evaluate(str(grey))
 
 

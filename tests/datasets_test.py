@@ -262,7 +262,8 @@ def test_a_folder_of_pictures_is_as_good_as_a_scene_file(tmp_path):
   config = config_lib.Config(scenes=str(tmp_path), canvas_size=40)
   train, test = load(config)
   assert train.images.shape == (9, 40, 40) and test.images.shape == (1, 40, 40)
-  assert train.counts is None and datasets.with_image_shape(config, test) == config
+  assert train.counts is None
+  assert datasets.with_image_shape(config, test) == config
   everything = np.concatenate([train.images, test.images])
   assert not everything[:, :, :10].any() and not everything[:, :, 30:].any()
   assert sorted(everything[:, 20, 20]) == list(range(50, 150, 10))

@@ -86,7 +86,7 @@ class _FreshPools:
   is cheaper than a set that must be stored and is learnt by heart.
   """
 
-  def __init__(self, config, images, labels):
+  def __init__(self, config, images, labels) -> None:
     self._config, self._images, self._labels = config, images, labels
     self._executor = futures.ThreadPoolExecutor(max_workers=1)
     self._futures = {}

@@ -40,18 +40,20 @@ class MappedImages:
     return np.asarray(self[:], dtype)
 
 
-def batches(images: MappedImages, sample_indices: Callable[[tf.Tensor], tf.Tensor],
+def batches(images: MappedImages,
+            sample_indices: Callable[[tf.Tensor], tf.Tensor],
             first: int) -> tf.data.Dataset:
   """Endless batches of images, one for each iteration.
 
   Args:
     images: uint8 `[N, H, W]`.
-    sample_indices: from the number of an iteration, int64 `[]`, to indices `[B]`.
+    sample_indices: from the number of an iteration, int64 `[]`, to indices
+      `[B]`.
     first: the iteration of the first batch.
 
   Returns:
-    uint8 `[B, H, W]`, what `tf.gather(images, sample_indices(iteration))` would return
-    if the images were in memory.
+    uint8 `[B, H, W]`, what `tf.gather(images, sample_indices(iteration))` would
+    return if the images were in memory.
   """
   def read(iteration):
     indices = sample_indices(iteration)
