@@ -7,6 +7,7 @@ import tensorflow as tf
 import tiny
 
 from air_tf import config as config_lib
+from air_tf.data import streams
 from air_tf.studies import gradient_variance
 from air_tf.training import gradient_monitor
 
@@ -37,22 +38,42 @@ def gradients(trainer, repeats, images=IMAGES):
   return np.stack([one(tf.constant(i)) for i in range(repeats)])
 
 
-def test_groups_cover_the_model():
-  names = {gradient_monitor.group_of(v)
-           for v in make().model.trainable_variables}
-  assert names == set(gradient_monitor.GROUPS)
+def parameter_groups(trainer):
+  """The group of each parameter, in the order of `gradients`."""
+  indices = gradient_monitor.indices_by_group(trainer.model)
+  group_of = {i: group for group, some in indices.items() for i in some}
+  return np.concatenate([
+      np.repeat(group_of[i], v.shape.num_elements())
+      for i, v in enumerate(trainer.model.trainable_variables)])
+
+
+@pytest.mark.parametrize('changes, more', [
+    ({}, set()), (tiny.DAIR, {'search'}),
+    (dict(background=True), {'background'})])
+def test_every_variable_is_in_one_group(changes, more):
+  model = make(**changes).model
+  groups = gradient_monitor.indices_by_group(model)
+  assert set(groups) == more | {
+      'encoder', 'lstm', 'steps_predictor', 'where', 'glimpse_encoder',
+      'decoder'}
+  assert sorted(sum(groups.values(), [])) == list(
+      range(len(model.trainable_variables)))
+  names = {group: [model.trainable_variables[i].name for i in indices]
+           for group, indices in groups.items()}
+  for group, part in (
+      ('encoder', 'air_cell/image_encoder/'), ('decoder', 'glimpse_decoder/'),
+      ('where', 'where_estimator/'), ('search', '/search/'),
+      ('background', '/background/')):
+    assert all(part in name for name in names.get(group, []))
 
 
 def test_variance_is_numpys():
   trainer = make(estimator='reinforce')
   found = gradient_variance.measure(trainer, IMAGES, 7)
-  samples = gradients(trainer, 7)
-  sizes = [v.shape.num_elements() for v in trainer.model.trainable_variables]
-  groups = np.repeat(
-      [gradient_monitor.group_of(v)
-       for v in trainer.model.trainable_variables], sizes)
-  variances = samples.var(axis=0, ddof=1)
-  for group in gradient_monitor.GROUPS:
+  variances = gradients(trainer, 7).var(axis=0, ddof=1)
+  groups = parameter_groups(trainer)
+  assert set(found) == {*groups, 'all'}
+  for group in set(groups):
     np.testing.assert_allclose(
         found[group]['total'], variances[groups == group].mean(), rtol=1e-3)
     assert found[group]['parameters'] == np.sum(groups == group)
@@ -71,19 +92,16 @@ def test_the_parts_are_told_apart():
 
 @pytest.mark.slow
 def test_two_gradients_estimate_the_variance_without_bias():
-  # 300 measurements; sees a bias of a fifth of the variance of `where`.
+  # 150 measurements; sees a bias of a fifth of the variance of `where`.
   trainer = make()
   watch = gradient_monitor.Monitor(trainer)
-  values = []
-  for i in range(300):
+  scene = tiny.scenes(8).images[-1:]  # One, so that all batches are equal.
+  pairs = []
+  for i in range(150):
     trainer.iteration.assign(10_000_000 + i)  # New seeds; schedules have ended.
-    values.append(watch._gradient(IMAGES, tf.constant(i)))
-  where = [i for i, v in enumerate(trainer.model.trainable_variables)
-           if gradient_monitor.group_of(v) == 'where']
-  flat = lambda g: np.concatenate([np.ravel(g[i]) for i in where])
-  pairs = [.5 * np.mean((flat(a) - flat(b))**2)
-           for a, b in zip(values[::2], values[1::2])]
-  expected = gradient_variance.measure(trainer, IMAGES, 300)['where']['total']
+    pairs.append(watch(tf.constant(scene))['gradient_variance/where'])
+  batch = streams.to_pixels(np.repeat(scene, 4, axis=0))
+  expected = gradient_variance.measure(trainer, batch, 300)['where']['total']
   stat_util.assert_mean_matches(pairs, expected, resolution=expected)
 
 
@@ -96,7 +114,7 @@ def test_monitor_leaves_no_trace():
     one.train(SCENES, tf.constant(2))
   first = watch(SCENES)
   assert set(first) == {
-      f'gradient_variance/{g}' for g in gradient_monitor.GROUPS}
+      f'gradient_variance/{g}' for g in watched.model.variable_groups()}
   assert all(value > 0. for value in first.values())
   assert watch(SCENES) == pytest.approx(first, rel=1e-5)  # No new numbers.
   for one in trainer, watched:
@@ -122,11 +140,8 @@ def test_unbiased_to_the_last_parameter(name, particles):
   difference = gradients(sampled, repeats, MANY) - exact
   reference = exact[0]
   rng = np.random.default_rng(0)
-  sizes = [v.shape.num_elements() for v in sampled.model.trainable_variables]
-  groups = np.repeat(
-      [gradient_monitor.group_of(v)
-       for v in sampled.model.trainable_variables], sizes)
-  for group in gradient_monitor.GROUPS:
+  groups = parameter_groups(sampled)
+  for group in set(groups):
     inside = groups == group
     length = np.linalg.norm(reference[inside])
     for direction in rng.normal(size=inside.sum()), reference[inside]:

@@ -1,8 +1,8 @@
 """The variance of the gradient, per parameter, as the blog measures it.
 
 The gradient is that of the loss, a mean over the batch. Its variance is over
-the random numbers of the estimator (`where`, `what` and counts), on one fixed
-batch; a group's number is the mean over the group's parameters.
+the random numbers of the estimator (`where`, `what` and counts), for one fixed
+batch; that of a group is the mean over the group's parameters.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,8 @@ from air_tf.training import trainer as trainer_lib
 
 __all__ = ['PARTS', 'compare', 'markdown', 'measure', 'save']
 
+# Of a gradient: the whole, and its terms by backpropagation through `where` and
+# `what` and by the score function of a sampled count.
 PARTS = ('total', 'backpropagation', 'score')
 
 
@@ -34,32 +36,32 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
             warm_up: int) -> dict:
   """Measures estimators side by side, on the model of one run.
 
-  An estimator that the run was not trained with first trains what it has to
-  learn (a baseline, a control variate) while the model stands still.
+  An estimator other than the run's own first trains its own variables (a
+  baseline, a control variate) with the model fixed.
 
   Args:
     logdir: folder of the run.
     names: of estimators.
     repeats: independent gradients of each, at least 2.
-    warm_up: iterations that a new estimator learns.
+    warm_up: iterations for which another estimator trains its variables.
 
   Returns:
-    `step`, `batch_size`, `repeats` and, under `estimators`, for each its
-    `num_particles` and `groups` as by `measure`.
+    `step`, `trained_with`, `batch_size`, `repeats` and, under `estimators`, for
+    each its `num_particles` and `groups` as by `measure`.
 
   Raises:
     errors.UserError: if there is no such run, or no checkpoint of it.
   """
   opened = run_lib.Run(logdir)
-  run, config = opened.trainer, opened.config
-  scenes = opened.scenes.train.images
+  config, scenes = opened.config, opened.scenes.train.images
   images = streams.to_pixels(tf.constant(scenes[:config.batch_size]))
   results = {}
   with progress.bar(len(names) * repeats, 'gradients') as bar:
     for name in names:
       bar.compiling(name)
-      trainer = run if name == config.estimator else _with(run, name)
-      if trainer is not run:
+      trainer = opened.trainer
+      if name != config.estimator:
+        trainer = _with_estimator(trainer, name)
         trainer.train_auxiliary(tf.constant(scenes), tf.constant(warm_up))
       groups = measure(trainer, images, repeats, bar.update)
       results[name] = {'num_particles': trainer.config.particles,
@@ -72,61 +74,68 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
 def measure(trainer: trainer_lib.Trainer, images: tf.Tensor,
             repeats: int, advance: Callable[[], None] = lambda: None,
             ) -> dict[str, dict[str, float]]:
-  """Repeats one gradient with other random numbers.
+  """Measures the variance over independent gradients of one batch.
 
   Args:
     trainer: whose model, iteration and estimator are used; none changes.
     images: float `[B, H, W]`, 0 ... 1.
     repeats: at least 2.
-    advance: called after each of them.
+    advance: called after each gradient.
 
   Returns:
-    By group of variables (and `all`): `parameters`, their number, and the mean
-    unbiased variance of the `total` gradient, of the part that comes by
-    `backpropagation` and of the part of the sampled count's `score`. The two
-    parts may be correlated, so they need not add up.
+    By group of variables, and for `all`: `parameters`, their number, and the
+    mean unbiased variance of each of `PARTS`. The two terms may be correlated,
+    so their variances need not add up to the total.
   """
-  variables = trainer.model.trainable_variables
-  gradients = tf.function(lambda repeat: _parts(trainer, images, repeat))
-  # Differences to the first gradient: its mean need not be small against its
-  # standard deviation.
-  first = [x.numpy() for x in gradients(tf.constant(0))]
-  advance()
-  total = [np.zeros_like(x) for x in first]
-  squares = [np.zeros_like(x) for x in first]
-  for repeat in range(1, repeats):
-    for i, gradient in enumerate(gradients(tf.constant(repeat))):
-      difference = gradient.numpy() - first[i]
-      total[i] += difference
-      squares[i] += difference * difference
-    advance()
-  variances = [(square - sum_**2 / repeats) / (repeats - 1)
-               for sum_, square in zip(total, squares, strict=True)]
-  names = [gradient_monitor.group_of(v) for v in variables] * len(PARTS)
-  parts = np.repeat(PARTS, len(variables))
-  groups = [g for g in (*gradient_monitor.GROUPS, 'other')
-            if g in names] + ['all']
+  variances = _variances(trainer, images, repeats, advance)
+  groups = gradient_monitor.indices_by_group(trainer.model)
+  groups['all'] = range(len(trainer.model.trainable_variables))
   result = {}
-  for group in groups:
-    inside = lambda part, group=group: np.concatenate([
-        v.ravel() for v, n, p in zip(variances, names, parts, strict=True)
-        if p == part and group in (n, 'all')])
-    result[group] = {'parameters': inside('total').size} | {
-        part: float(np.mean(inside(part), dtype=np.float64))
-        for part in PARTS}
+  for group, indices in groups.items():
+    of_group = {part: np.concatenate([of_part[i].ravel() for i in indices])
+                for part, of_part in variances.items()}
+    result[group] = {'parameters': of_group['total'].size} | {
+        part: float(np.mean(values, dtype=np.float64))
+        for part, values in of_group.items()}
   return result
 
 
+def _variances(trainer: trainer_lib.Trainer, images: tf.Tensor,
+               repeats: int, advance: Callable[[], None],
+               ) -> dict[str, list[np.ndarray]]:
+  """Unbiased variance of every parameter, by part, then by variable."""
+  gradients = tf.function(lambda repeat: _parts(trainer, images, repeat))
+  # Differences to the first gradient avoid cancellation: the mean may be large
+  # compared with the standard deviation.
+  first = tf.nest.map_structure(np.asarray, gradients(tf.constant(0)))
+  advance()
+  total = tf.nest.map_structure(np.zeros_like, first)
+  squares = tf.nest.map_structure(np.zeros_like, first)
+  for repeat in range(1, repeats):
+    difference = tf.nest.map_structure(
+        lambda x, y: x.numpy() - y, gradients(tf.constant(repeat)), first)
+    total = tf.nest.map_structure(np.add, total, difference)
+    squares = tf.nest.map_structure(
+        lambda x, y: x + y * y, squares, difference)
+    advance()
+  return tf.nest.map_structure(
+      lambda square, sum_: (square - sum_**2 / repeats) / (repeats - 1),
+      squares, total)
+
+
 def markdown(result: dict) -> str:
-  """Returns the result of `compare` as a table, a row an estimator and part."""
+  """Returns a table of what `compare` found.
+
+  There is one row per estimator and part, one column per group.
+  """
   groups = list(next(iter(result['estimators'].values()))['groups'])
   rows = []
-  for name, found in result['estimators'].items():
-    particles = found['num_particles']
+  for name, measured in result['estimators'].items():
+    particles = measured['num_particles']
     label = name if particles == 1 else f'{name} (K = {particles})'
     for part in PARTS:
       cells = [label if part == 'total' else '', part]
-      cells += [f"{found['groups'][group][part]:.1e}" for group in groups]
+      cells += [f"{measured['groups'][group][part]:.1e}" for group in groups]
       rows.append(cells)
   return markdown_lib.table(['estimator', 'part', *groups], rows)
 
@@ -149,7 +158,8 @@ def save(result: dict, logdir: str) -> None:
   writer.flush()
 
 
-def _with(run: trainer_lib.Trainer, name: str) -> trainer_lib.Trainer:
+def _with_estimator(run: trainer_lib.Trainer,
+                    name: str) -> trainer_lib.Trainer:
   """A trainer of the same model at the same iteration, another estimator."""
   config: config_lib.Config = dataclasses.replace(
       run.config, estimator=name, num_particles=0)
@@ -161,14 +171,15 @@ def _with(run: trainer_lib.Trainer, name: str) -> trainer_lib.Trainer:
   return trainer
 
 
-def _parts(trainer, images, repeat) -> list[tf.Tensor]:
-  """Gradients by each of `PARTS`, one list of them all."""
-  variables = trainer.model.trainable_variables
+def _parts(trainer: trainer_lib.Trainer, images: tf.Tensor,
+           repeat: tf.Tensor) -> dict[str, list[tf.Tensor]]:
+  """The gradient of each variable, by part."""
   with tf.GradientTape(persistent=True) as tape:
     estimate = trainer.estimate(images, repeat)
   gradient = lambda loss: tape.gradient(
-      loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+      loss, trainer.model.trainable_variables,
+      unconnected_gradients=tf.UnconnectedGradients.ZERO)
   pathwise = gradient(estimate.pathwise_loss)
   score = gradient(estimate.score_loss)
   total = [tf.add(*pair) for pair in zip(pathwise, score, strict=True)]
-  return [*total, *pathwise, *score]
+  return dict(zip(PARTS, (total, pathwise, score), strict=True))

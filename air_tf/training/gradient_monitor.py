@@ -1,68 +1,64 @@
-"""Watches the variance of the gradient while a model trains."""
+"""The variance of the gradient, measured while a model trains."""
 
 import tensorflow as tf
 
+from air_tf import model as model_lib
 from air_tf.training import inputs
 from air_tf.training import trainer as trainer_lib
 
-__all__ = ['GROUPS', 'Monitor', 'group_of']
-
-# Groups of variables, by what their names hold.
-GROUPS = {
-    'encoder': ('/image_encoder/',),
-    'lstm': ('/lstm/', '/initial_hidden', '/initial_cell'),
-    'steps_predictor': ('/steps_predictor/',),
-    'where': ('/where_estimator/',),
-    'glimpse_encoder': ('/glimpse_encoder/',),
-    'decoder': ('/glimpse_decoder/',),
-}
+__all__ = ['Monitor', 'indices_by_group']
 
 
-def group_of(variable: tf.Variable) -> str:
-  """Returns the group of a model's variable; 'other' if it is in none."""
-  return next((group for group, parts in GROUPS.items()
-               if any(part in variable.name for part in parts)), 'other')
+def indices_by_group(model: model_lib.AIRModel) -> dict[str, list[int]]:
+  """Returns the positions of each group in `model.trainable_variables`.
+
+  The groups are those of `AIRModel.variable_groups`; every variable is in one.
+  """
+  # By identity: names repeat between modules.
+  position = {id(v): i for i, v in enumerate(model.trainable_variables)}
+  return {group: [position[id(v)] for v in variables]
+          for group, variables in model.variable_groups().items()}
 
 
 class Monitor:
-  """Variance per parameter, by group, from two gradients of one batch.
+  """Estimates the variance per parameter, by group, from two gradients.
 
       mean over parameters of (g - g')^2 / 2
 
-  with g and g' independent, is an unbiased estimate of the mean variance, and a
-  mean over thousands of parameters is steady enough for a curve. It leaves no
-  state: what is trained, and what a checkpoint holds, are as without it.
+  is unbiased if g and g' are independent gradients of the same batch, and a
+  mean over thousands of parameters is steady enough for a curve. Measuring
+  changes no state, so neither training nor checkpoints depend on it.
   """
 
   def __init__(self, trainer: trainer_lib.Trainer):
-    """Watches `trainer`."""
+    """Makes a monitor of `trainer`."""
     self._trainer = trainer
+    self._indices = indices_by_group(trainer.model)
     # Not compiled by XLA: that would take longer than all measurements.
     self._gradient = tf.function(self._compute_gradient)
 
   def __call__(self, scenes: inputs.Input) -> dict[str, float]:
-    """Measures on the batch that comes next.
+    """Measures on the next batch.
 
     Args:
-      scenes: uint8 `[N, H, W]`, those being trained on; of a stream, one of
-        its own, for it takes a batch.
+      scenes: uint8 `[N, H, W]`, those being trained on; or a stream of its own,
+        of which one batch is consumed.
 
     Returns:
       Variances by name in TensorBoard, `gradient_variance/<group>`.
     """
     images = self._trainer.next_images(scenes)
-    first, second = (self._gradient(images, tf.constant(i)) for i in range(2))
-    totals = {}
-    for variable, a, b in zip(self._trainer.model.trainable_variables, first,
-                              second, strict=True):
-      total, size = totals.get(group_of(variable), (0., 0))
-      totals[group_of(variable)] = (
-          total + .5 * float(tf.reduce_sum(tf.square(a - b))),
-          size + int(tf.size(a)))
-    return {f'gradient_variance/{group}': total / size
-            for group, (total, size) in totals.items()}
+    pair = (self._gradient(images, tf.constant(i)) for i in range(2))
+    squares = [.5 * tf.square(a - b).numpy()
+               for a, b in zip(*pair, strict=True)]
+    return {
+        f'gradient_variance/{group}': float(
+            sum(squares[i].sum() for i in indices)
+            / sum(squares[i].size for i in indices))
+        for group, indices in self._indices.items()}
 
-  def _compute_gradient(self, images, repeat):
+  def _compute_gradient(self, images: tf.Tensor,
+                        repeat: tf.Tensor) -> list[tf.Tensor]:
     variables = self._trainer.model.trainable_variables
     with tf.GradientTape() as tape:
       loss = self._trainer.estimate(images, repeat).loss
