@@ -7,16 +7,15 @@ import json
 import pathlib
 import re
 import runpy
-import sys
 import textwrap
 
 from absl import flags
 import numpy as np
 from PIL import Image
 import pytest
+import scripts
 import tiny
 
-import air_tf
 from air_tf import cli
 from air_tf import errors
 from air_tf import flagfiles
@@ -257,12 +256,12 @@ def test_no_page_names_a_machine(page):
 def place(tmp_path_factory):
   """A folder in which a tiny run has the names that the pages use."""
   folder = tmp_path_factory.mktemp('place')
-  config = tiny.config(num_iterations=4, cache_dir=str(folder / 'cache'))
-  air_tf.train(config, str(folder / 'runs' / 'quickstart'))
+  scripts.succeed('train.py', *tiny.run_flags(
+      folder, 'runs/quickstart', num_iterations=4))
   (folder / 'runs' / 'multi_mnist').symlink_to('quickstart')
   (folder / 'docs' / 'images').mkdir(parents=True)
   example = Image.open(ROOT / 'docs' / 'images' / 'example.png')
-  example = example.resize([config.canvas_size] * 2)
+  example = example.resize([16, 16])
   for name in 'docs/images/example.png', 'a.png', 'b.png', 'picture.png':
     example.save(folder / name)
   np.savez(folder / 'scenes.npz', images=np.stack([example] * 3))
@@ -277,18 +276,14 @@ CHEAP = {'bin/evaluate.py': [], 'bin/export.py': [], 'bin/infer.py': [],
 
 @pytest.mark.slow
 @pytest.mark.parametrize('page', ['README.md', 'docs/inference.md'])
-def test_cheap_commands_run(page, place, monkeypatch, capsys):
-  monkeypatch.chdir(place)
+def test_cheap_commands_run(page, place):
   done = 0
   for script, arguments in commands((ROOT / page).read_text()):
     if script in CHEAP:
-      monkeypatch.setattr(
-          sys, 'argv', [str(ROOT / script), *arguments, *CHEAP[script]])
-      with own_flags(), pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(ROOT / script), run_name='__main__')
-      output = capsys.readouterr()
-      assert not ended.value.code, (sys.argv, output.err)
-      assert json.loads(output.out.splitlines()[-1])
+      ended = scripts.run(script, *arguments, *CHEAP[script],
+                          before=f'import os; os.chdir({str(place)!r})')
+      assert not ended.returncode, (script, arguments, ended.stderr)
+      assert json.loads(ended.stdout.splitlines()[-1])
       done += 1
   assert done >= 2
 
