@@ -3,8 +3,6 @@
 Letters: `B` batch, `N` scenes, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
-from collections.abc import Sequence
-
 import sonnet as snt
 import tensorflow as tf
 
@@ -86,20 +84,20 @@ class Trainer(snt.Module):
         config, config.learning_rate, name='optimizer')
     self._auxiliary_optimizer = optimizers.Optimizer(
         config, config.baseline_learning_rate, name='auxiliary_optimizer')
-    # An estimator makes its variables on first use, and a compiled loop may
-    # make none.
+    # Estimators make their variables on first use; a compiled loop cannot.
     self.estimate(tf.zeros([1, *config.image_shape]))
     self.average = model_lib.AIRModel(config, name='average')
     for average, variable in zip(self.average.trainable_variables,
                                  self.model.trainable_variables, strict=True):
       average.assign(variable)
     self._optimizer.initialize(self.model.trainable_variables)
-    self._auxiliary_optimizer.initialize(self._auxiliary_variables())
+    self._auxiliary_optimizer.initialize(self.estimator.trainable_variables)
 
-  def num_steps_prior(self) -> prior.NumStepsDistribution:
-    """Returns p(n) at the current iteration, batch shape `[]`."""
-    return prior.truncated_geometric(
-        self._log_success(), self.config.max_steps)
+  def num_steps_prior(
+      self, max_steps: int | None = None) -> prior.NumStepsDistribution:
+    """Returns p(n) at this iteration, `[]`; T as in training, if None."""
+    max_steps = max_steps or self.config.max_steps
+    return prior.truncated_geometric(self._log_success(), max_steps)
 
   def averaged_model(self, max_steps: int | None = None) -> tuple[
       model_lib.AIRModel, prior.NumStepsDistribution]:
@@ -109,10 +107,9 @@ class Trainer(snt.Module):
       max_steps: T; as in training, if None. It may be larger: no step depends
         on how many may follow.
     """
-    if max_steps is None:
-      return self.ema_model, self.num_steps_prior()
+    max_steps = max_steps or self.config.max_steps
     return (self.ema_model.with_max_steps(max_steps),
-            prior.truncated_geometric(self._log_success(), max_steps))
+            self.num_steps_prior(max_steps))
 
   def estimate(self, images: tf.Tensor,
                repeat: tf.Tensor | None = None) -> estimators.Estimate:
@@ -141,7 +138,7 @@ class Trainer(snt.Module):
       scenes: uint8 `[N, H, W]`.
       iterations: int `[]`.
     """
-    variables = self._auxiliary_variables()
+    variables = self.estimator.trainable_variables
     if not variables:
       return
     for i in tf.range(iterations):
@@ -158,8 +155,8 @@ class Trainer(snt.Module):
   def make_input(self, scenes: inputs.Scenes) -> inputs.Input:
     """Returns scenes as compiled code reads them, from this iteration on.
 
-    `train` does so itself at every call. It is worth doing once for a large
-    array, which is copied, and for scenes on disk, which are prefetched.
+    `train` does so at every call. It is worth doing once for a large array,
+    which is copied, and for scenes on disk, which are prefetched.
 
     Args:
       scenes: as in `train`. Those on disk are streamed, with the same results.
@@ -167,11 +164,9 @@ class Trainer(snt.Module):
     Raises:
       ValueError: if the images are not uint8, or not of the model's size.
     """
-    return inputs.make(
-        scenes, self.config, self.iteration,
-        lambda num_scenes, iteration: inputs.sample_indices(
-            num_scenes, self.config.batch_size,
-            self._seed(_SCENES, iteration)))
+    indices = lambda num_scenes, iteration: inputs.sample_indices(
+        num_scenes, self.config.batch_size, self._seed(_SCENES, iteration))
+    return inputs.make(scenes, self.config, self.iteration, indices)
 
   def next_images(self, scenes: inputs.Input) -> tf.Tensor:
     """Returns the batch of the next iteration, float `[B, H, W]`, 0 ... 1.
@@ -204,8 +199,8 @@ class Trainer(snt.Module):
     """
     if isinstance(iterations, int) and iterations < 1:
       raise ValueError(f'`iterations` is {iterations}; expected at least 1.')
-    return self.run_iterations(
-        self.make_input(scenes), tf.cast(iterations, tf.int32))[0]
+    iterations = tf.cast(iterations, tf.int32)
+    return self.run_iterations(self.make_input(scenes), iterations)[0]
 
   @tf.function
   def run_iterations(
@@ -249,19 +244,17 @@ class Trainer(snt.Module):
       scalars by name. All are means over the images, but for an `x/variance`,
       which comes with its `x/mean`.
     """
-    exploration, log_success = self._exploration(), self._log_success()
-    variables = self.model.trainable_variables
-    auxiliary = self._auxiliary_variables()
     with tf.GradientTape() as tape:
       estimate = self.estimate(images)
       loss = estimate.loss + estimate.auxiliary_loss
-    gradients = tape.gradient(loss, (variables, auxiliary))
+    gradients = tape.gradient(loss, (self.model.trainable_variables,
+                                     self.estimator.trainable_variables))
     return gradients, {
         **{name: tf.reduce_mean(value)
            for name, value in estimate.elbo._asdict().items()},
         **estimate.metrics,
-        'exploration': exploration,
-        'prior_log_success': log_success,
+        'exploration': self._exploration(),
+        'prior_log_success': self._log_success(),
     }
 
   def _update(self, gradients: tuple,
@@ -269,7 +262,7 @@ class Trainer(snt.Module):
     """Second half: updates all variables; adds metrics of the update."""
     norm, rate = self._optimizer.apply(
         gradients[0], self.model.trainable_variables, self.iteration)
-    auxiliary = self._auxiliary_variables()
+    auxiliary = self.estimator.trainable_variables
     if auxiliary:
       self._auxiliary_optimizer.apply(gradients[1], auxiliary, self.iteration)
     self.estimator.update_statistics(metrics)
@@ -293,14 +286,11 @@ class Trainer(snt.Module):
         self.iteration, config.success_init, config.success_final,
         config.success_hold, config.success_iterations)
 
-  def _auxiliary_variables(self) -> Sequence[tf.Variable]:
-    return self.estimator.trainable_variables
-
   def _seed(self, purpose: int,
             iteration: tf.Tensor | None = None) -> tf.Tensor:
     iteration = self.iteration if iteration is None else iteration
-    return tf.stack([
-        tf.cast(iteration, tf.int32), 3 * self.config.seed + purpose])
+    purpose += 3 * self.config.seed
+    return tf.stack([tf.cast(iteration, tf.int32), purpose])
 
 
 def _all_finite(metrics: dict[str, tf.Tensor]) -> tf.Tensor:
