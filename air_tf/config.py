@@ -71,14 +71,14 @@ class Config:
       "with scikit-learn), 'mnist' (downloaded once by keras.datasets), "
       "'sprites' (coloured shapes), or a path: an `mnist.npz` in the Keras "
       'layout, or a folder with the four IDX files or with the two zip files '
-      'of Omniglot.')
+      'of Omniglot.', path=True)
   scenes: str = _option(
       '', 'A scene file (.npz; see data/README.md) or a folder of pictures to '
       'train on instead of scenes composed from digits. Pictures are fitted '
-      'into --canvas_size.')
+      'into --canvas_size.', path=True)
   test_scenes: str = _option(
       '', 'A scene file (.npz) or a folder to evaluate on. Without it, a tenth '
-      'of --scenes is held out.')
+      'of --scenes is held out.', path=True)
   canvas_size: int = _option(
       50, 'Side of the square images in pixels (blog: 50). A scene file has '
       'its own.', lower=8, upper=1024)
@@ -112,7 +112,8 @@ class Config:
       5_000, 'Scenes to evaluate on: at an accuracy of 99 %, the standard '
       'error is .14 points.', lower=1)
   cache_dir: str = _option(
-      'data/generated', 'Where composed scenes are kept between runs.')
+      'data/generated', 'Where composed scenes are kept between runs.',
+      path=True)
 
   # --- Model ------------------------------------------------------------------
   max_steps: int = _option(

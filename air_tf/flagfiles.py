@@ -1,11 +1,12 @@
 """Turns a command line with flagfiles and old names into plain flags.
 
-A flagfile holds one flag per line; `#` starts a comment line. It may include
-another one by `--flagfile=PATH`: what stands further down wins. A path that
-does not exist in the current folder is looked for beside the flagfile that
-names it.
+A flagfile is UTF-8 and holds one flag per line; `#` starts a comment line. It
+may include another one by `--flagfile=PATH`: what stands further down wins. A
+path that does not exist in the current folder is looked for beside the flagfile
+that names it.
 """
 
+import codecs
 from collections.abc import Sequence
 import functools
 import pathlib
@@ -15,10 +16,16 @@ from absl import logging
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import paths
 
-__all__ = ['current_flag', 'current_name', 'expand']
+__all__ = ['current_flag', 'current_name', 'expand', 'origin']
 
 _FLAG = re.compile(r'(--?)(\w+)(=.*)?', re.DOTALL)
+_MAX_BYTES = 1 << 20  # Of a flagfile.
+_MAX_DEPTH = 20  # Of flagfiles that include others.
+_MAX_FLAGS = 10_000  # In all; each file may include others several times.
+# Where a flag was given last: 'file:line', or '' for the command line.
+_origins: dict[str, str] = {}
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
@@ -28,9 +35,23 @@ def expand(arguments: Sequence[str]) -> list[str]:
     arguments: a command line, with or without the name of the program.
 
   Raises:
-    errors.UserError: if a flagfile cannot be read, or includes itself.
+    errors.UserError: if a flagfile cannot be read, or includes itself; the text
+      names the file and the line.
   """
-  return _expand(arguments, ())
+  _origins.clear()
+  return _expand([(argument, '') for argument in arguments], ())
+
+
+def origin(name: str) -> str:
+  """Returns 'file:line' where a flag was given last.
+
+  Args:
+    name: of a flag, without dashes.
+
+  Returns:
+    Empty if it was given on the command line, or not at all.
+  """
+  return _origins.get(name) or _origins.get(f'no{name}', '')
 
 
 @functools.cache  # One line for each name.
@@ -50,41 +71,106 @@ def current_flag(argument: str) -> str:
   return match[1] + current_name(match[2]) + (match[3] or '')
 
 
-def _expand(arguments: Sequence[str],
+def _expand(arguments: Sequence[tuple[str, str]],
             including: tuple[pathlib.Path, ...]) -> list[str]:
-  flags, rest = [], list(arguments)
+  """Expands arguments, each with its 'file:line'."""
+  flags, rest = [], list(reversed(arguments))
   while rest:
-    argument = rest.pop(0)
+    argument, where = rest.pop()
     if argument == '--':  # Only positional arguments follow.
-      return [*flags, argument, *rest]
+      return [*flags, argument, *(x for x, _ in reversed(rest))]
     match = _FLAG.fullmatch(argument)
     if not match or match[2] != 'flagfile':
       flags.append(current_flag(argument))
+      if match:
+        _origins[current_name(match[2])] = where
     elif match[3] or rest:
-      path = match[3][1:] if match[3] else rest.pop(0)
-      flags += _lines(path, including)
+      path = match[3][1:] if match[3] else rest.pop()[0]
+      flags += _expand(_lines(path, where, including), (
+          *including, _resolved(path, where, including)))
     else:
-      raise errors.UserError('--flagfile: expected --flagfile=PATH.')
+      raise _refusal(where, '--flagfile: expected --flagfile=PATH')
+    if len(flags) > _MAX_FLAGS:
+      raise _refusal(where, f'expected at most {_MAX_FLAGS:,} flags in all '
+                     'flagfiles together')
   return flags
 
 
-def _lines(name: str, including: tuple[pathlib.Path, ...]) -> list[str]:
-  """Returns the flags of a flagfile, those that it includes among them."""
-  path = pathlib.Path(name).expanduser()
-  if including and not path.exists():
-    path = including[-1].parent / path
-  path = path.resolve()
-  if path in including:
-    raise errors.UserError(
-        f'{including[-1]}: --flagfile={name} includes itself; leave one of '
-        'them out.')
+def _resolved(name: str, where: str,
+              including: tuple[pathlib.Path, ...]) -> pathlib.Path:
+  """Returns the path of a flagfile; checks that it does not include itself."""
   try:
-    lines = [line.strip() for line in path.read_text().splitlines()]
-  except (OSError, UnicodeDecodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'not text'
-    raise errors.UserError(
-        f'--flagfile={name}: cannot be read ({reason}); expected a file with '
-        'one flag per line.') from error
-  return _expand([line for line in lines
-                  if line and not line.startswith(('#', '//'))],
-                 (*including, path))
+    path = pathlib.Path(paths.given('--flagfile', name))
+    if including and not path.exists():
+      path = including[-1].parent / path
+    path = path.resolve()
+  except (errors.UserError, OSError, RuntimeError) as error:
+    raise _refusal(where, errors.one_line(error)) from error
+  if path in including or len(including) >= _MAX_DEPTH:
+    raise _refusal(where, f'--flagfile={name} includes itself; leave one of '
+                   'them out')
+  return path
+
+
+def _lines(name: str, where: str,
+           including: tuple[pathlib.Path, ...]) -> list[tuple[str, str]]:
+  """Returns the lines of a flagfile that are flags, each with its place."""
+  path = _resolved(name, where, including)
+  try:
+    with open(path, 'rb') as file:
+      data = file.read(_MAX_BYTES + 1)
+  except OSError as error:
+    raise _refusal(
+        where, f'--flagfile={name}: cannot be read ({error.strerror}); '
+        'expected a file with one flag per line') from error
+  text = _decoded(data, name)
+  lines = [(line.strip(), f'{name}:{number}')
+           for number, line in enumerate(text.split('\n'), 1)]
+  lines = [(line, place) for line, place in lines
+           if line and not line.startswith(('#', '//'))]
+  for line, place in lines:
+    _check_line(line, place)
+  return lines
+
+
+def _decoded(data: bytes, name: str) -> str:
+  """Returns the text of a flagfile; a byte-order mark is left out."""
+  if len(data) > _MAX_BYTES:
+    raise _refusal(name, 'found more than a megabyte; expected a file with one '
+                   'flag per line')
+  if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    raise _refusal(f'{name}:1', 'found UTF-16, as PowerShell writes by >; '
+                   'expected UTF-8. Save it as UTF-8, or write it with '
+                   'Out-File -Encoding utf8')
+  try:
+    text = data.decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    line = data[:error.start].count(b'\n') + 1
+    raise _refusal(
+        f'{name}:{line}', f'found the byte {data[error.start]:#x}, which is '
+        'not UTF-8; expected a flagfile in UTF-8. Save it as UTF-8') from error
+  if '\0' in text:
+    line = text[:text.index('\0')].count('\n') + 1
+    raise _refusal(f'{name}:{line}', 'found the character NUL; expected text '
+                   'in UTF-8 with one flag per line')
+  return text.replace('\r\n', '\n').replace('\r', '\n')
+
+
+def _check_line(line: str, place: str) -> None:
+  match = _FLAG.fullmatch(line)
+  shown = line if len(line) < 80 else line[:80] + '...'
+  if not match:
+    raise _refusal(place, f'found {shown!r}; expected one flag per line, as '
+                   '--name=value, or a comment that begins with #')
+  value = (match[3] or '=')[1:]
+  if len(value) > 1 and value[0] == value[-1] and value[0] in '\'"':
+    raise _refusal(place, f'found {shown!r}; expected the value without quotes,'
+                   ' which would be a part of it')
+  if re.search(r'\s(#|//)', value):
+    raise _refusal(place, f'found {shown!r}; expected the comment on a line of '
+                   'its own')
+
+
+def _refusal(where: str, text: str) -> errors.UserError:
+  text = text.rstrip('.')
+  return errors.UserError(f'{where}: {text}.' if where else f'{text}.')

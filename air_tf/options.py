@@ -13,10 +13,20 @@ TINY = 1e-12  # Lower bound of what must be positive.
 
 def option(default: Any, text: str, lower: float | None = None,
            upper: float | None = None,
-           choices: tuple[str, ...] | None = None) -> Any:
-  """Returns a dataclass field that carries its help text and its bounds."""
+           choices: tuple[str, ...] | None = None, path: bool = False) -> Any:
+  """Returns a dataclass field that carries its help text and its bounds.
+
+  Args:
+    default: its default.
+    text: for `--help`.
+    lower: bound of a number, itself allowed.
+    upper: likewise.
+    choices: the values of text that are allowed; all, if None.
+    path: whether it is that of a file or folder; empty only if the default is.
+  """
   return dataclasses.field(default=default, metadata={
-      'help': text, 'lower': lower, 'upper': upper, 'choices': choices})
+      'help': text, 'lower': lower, 'upper': upper, 'choices': choices,
+      'path': path})
 
 
 def check_bounds(field: dataclasses.Field, value: Any) -> None:

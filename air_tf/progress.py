@@ -144,13 +144,18 @@ class AboveBars:
   """A text stream that writes to standard error and keeps bars whole."""
 
   def write(self, text: str) -> None:
-    """Writes text, above the bars if there are any."""
-    with tqdm.tqdm.external_write_mode(file=sys.stderr):
+    """Writes text, above the bars if there are any.
+
+    Where standard error is full or gone, the text is lost: the work goes on.
+    """
+    with (contextlib.suppress(OSError),
+          tqdm.tqdm.external_write_mode(file=sys.stderr)):
       sys.stderr.write(text)
 
   def flush(self) -> None:
     """Sends everything to the terminal."""
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+      sys.stderr.flush()
 
   def close(self) -> None:
     """Does nothing: standard error stays open."""

@@ -34,7 +34,8 @@ _COLUMNS = {
     'startup_seconds': 'start, s', 'compile_seconds': 'compile, s'}
 
 _ROUNDS = flags.DEFINE_integer(
-    'rounds', 9, 'Rounds of 50 iterations to time.', lower_bound=1)
+    'rounds', 9, 'Rounds of 50 iterations to time.', lower_bound=1,
+    upper_bound=10_000)
 _ROW_FLAGS = flags.DEFINE_list(
     'rows', [], f"Flags to vary, of {', '.join(_ROWS)}.")
 flags.DEFINE_string('logdir', None, 'Taken and ignored: flagfiles hold it.')
@@ -45,10 +46,15 @@ def main(arguments: list[str]) -> dict:
   """Times the configuration, then each of the rows."""
   cli.no_arguments(arguments)
   config = cli.config_from_flags()
+  if config.scenes:
+    raise errors.UserError(
+        f'--scenes={config.scenes}: is not read here, where images are random; '
+        'expected --canvas_size and --channels instead.')
   unknown = [name for name in _ROW_FLAGS.value if name not in _ROWS]
-  if unknown:
-    raise errors.UserError(f"--rows={','.join(unknown)}: expected some of "
-                           f"{', '.join(_ROWS)}.")
+  if unknown or len(set(_ROW_FLAGS.value)) < len(_ROW_FLAGS.value):
+    raise errors.UserError(
+        f"--rows={','.join(_ROW_FLAGS.value)}: expected some of "
+        f"{', '.join(_ROWS)}, each once.")
   cli.import_tensorflow()
   from air_tf.studies import benchmark
   result = benchmark.measure(config, _ROUNDS.value, cli.STARTED)
@@ -63,8 +69,9 @@ def _in_own_process(name: str, value) -> dict:
   changed = [f'--{name}={value}', '--rows=']
   if name == 'max_steps':  # Scenes with more objects would be refused.
     changed.append('--counts=0,1')
+  given = [x for x in sys.argv if not x.startswith('--rows=')]
   done = subprocess.run(
-      [sys.executable, *sys.argv, *changed], stdout=subprocess.PIPE, text=True)
+      [sys.executable, *given, *changed], stdout=subprocess.PIPE, text=True)
   if done.returncode:
     raise errors.UserError(
         f"{' '.join(changed)}: ended with exit code {done.returncode}.")

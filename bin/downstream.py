@@ -12,15 +12,16 @@ from absl import flags
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import paths
 
-_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of a run on digits.',
-                              required=True)
+_LOGDIR = cli.define_path(
+    'logdir', None, 'Folder of a run on digits.', required=True)
 _LABELS = flags.DEFINE_list(
     'labels', ['100', '300', '1000', '3000', '10000'],
     'Numbers of labelled scenes to learn from.')
 _NUM_TEST_SCENES = flags.DEFINE_integer(
     'num_test_scenes', 5_000, 'Scenes to score on.', lower_bound=1)
-_OUT = flags.DEFINE_string(
+_OUT = cli.define_path(
     'out', None, 'Folder for the figure; `figures` in the run folder if left '
     'out.')
 
@@ -28,6 +29,8 @@ _OUT = flags.DEFINE_string(
 def main(arguments: list[str]) -> dict:
   """Runs both tasks."""
   cli.no_arguments(arguments)
+  if _OUT.value:
+    paths.check_folder('--out', _OUT.value)
   labels = _LABELS.value
   if not labels or not all(text.isdecimal() and int(text) >= 50
                            for text in labels):

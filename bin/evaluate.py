@@ -17,10 +17,10 @@ from air_tf import cli
 from air_tf import errors
 from air_tf import progress
 
-_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.')
-_SAVED_MODEL = flags.DEFINE_string(
+_LOGDIR = cli.define_path('logdir', None, 'Folder of the run.')
+_SAVED_MODEL = cli.define_path(
     'saved_model', None, 'Folder of a SavedModel, instead of --logdir.')
-_SCENES = flags.DEFINE_string(
+_SCENES = cli.define_path(
     'scenes', None, 'A scene file (.npz); the held-out scenes of the run if '
     'left out. See data/README.md.')
 _IMPORTANCE_SAMPLES = flags.DEFINE_integer(

@@ -13,9 +13,9 @@ from absl import flags
 from air_tf import cli
 from air_tf import progress
 
-_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
-                              required=True)
-_OUT = flags.DEFINE_string(
+_LOGDIR = cli.define_path(
+    'logdir', None, 'Folder of the run.', required=True)
+_OUT = cli.define_path(
     'out', None, 'Where to write it; `saved_model` in the run folder if left '
     'out.')
 _MAX_STEPS = flags.DEFINE_integer(

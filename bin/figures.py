@@ -9,13 +9,13 @@ in --out, and in TensorBoard under `figures/`. The last line on standard output
 is the result, as JSON.
 """
 
-from absl import flags
 
 from air_tf import cli
+from air_tf import paths
 
-_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
-                              required=True)
-_OUT = flags.DEFINE_string(
+_LOGDIR = cli.define_path(
+    'logdir', None, 'Folder of the run.', required=True)
+_OUT = cli.define_path(
     'out', None, 'Folder for the files; `figures` in the run folder if left '
     'out.')
 
@@ -23,6 +23,8 @@ _OUT = flags.DEFINE_string(
 def main(arguments: list[str]) -> dict:
   """Restores the run and draws."""
   cli.no_arguments(arguments)
+  if _OUT.value:
+    paths.check_folder('--out', _OUT.value)
   cli.import_tensorflow()
   from air_tf.studies import run_figures
   return run_figures.make(_LOGDIR.value, _OUT.value)

@@ -12,22 +12,26 @@ output, the accuracies as JSON.
 
 from air_tf import cli
 from air_tf import progress
+from air_tf import sweep_flags
 
 # Both of MNIST's digits, as air.flags says; later flags win.
 _AIR = cli.TRAIN.with_name('flags') / 'air.flags'
 _MODELS = {'AIR': (f'--flagfile={_AIR}',), 'DAIR': ('--digits=mnist',)}
-_LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
+_LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
     'runs/generalise', seeds='0:3')
 
 
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and asks all of them."""
-  common = cli.with_flagfiles(arguments)
-  seeds = cli.seeds(_SEEDS.value)
+  common = sweep_flags.with_flagfiles(
+      arguments, refused=('counts', 'max_steps', 'scenes', 'test_scenes'))
+  seeds = sweep_flags.seeds(_SEEDS.value)
   cli.import_tensorflow()
   from air_tf.studies import generalisation
   from air_tf.studies import sweep
   runs = generalisation.runs(_LOGDIR.value, _MODELS, common, seeds)
+  every = [run for of_key in runs.values() for run in of_key]
+  sweep_flags.check_runs(run.arguments for run in every)
   # A seed of everything before the next seed.
   sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)
                  for run in of_seed], cli.TRAIN, _JOBS.value)
@@ -36,6 +40,7 @@ def main(arguments: list[str]) -> dict:
           run, generalisation.EXPERIMENTS[key[0]].asked)) is not None]
       for key, of_key in progress.track(runs.items(), 'counting')}
   generalisation.save(results, _LOGDIR.value)
+  sweep.require_a_success(every)
   print(generalisation.markdown(results))
   return {'logdir': _LOGDIR.value} | {
       name: {model: [found['asked'] for found in results[name, model]]
@@ -44,4 +49,4 @@ def main(arguments: list[str]) -> dict:
 
 
 if __name__ == '__main__':
-  cli.run(main, parse=cli.parse_known)
+  cli.run(main, parse=sweep_flags.parse_known)

@@ -15,30 +15,32 @@ from air_tf import cli
 from air_tf import config as config_lib
 from air_tf import errors
 
-_LOGDIR = flags.DEFINE_string('logdir', None, 'Folder of the run.',
-                              required=True)
+_LOGDIR = cli.define_path(
+    'logdir', None, 'Folder of the run.', required=True)
 _ESTIMATORS = flags.DEFINE_list(
     'estimators', list(config_lib.ESTIMATORS), 'Which to measure.')
 _REPEATS = flags.DEFINE_integer(
     'repeats', 200, 'Gradients of each: 200 give the variance of one number '
-    'to 10 %.', lower_bound=2)
+    'to 10 %.', lower_bound=2, upper_bound=1_000_000)
 _WARM_UP = flags.DEFINE_integer(
     'warm_up', 500, 'Iterations that an estimator other than the run\'s own '
-    'trains its baseline, with the model held still.', lower_bound=0)
+    'trains its baseline, with the model held still.', lower_bound=0,
+    upper_bound=1_000_000)
 
 
 def main(arguments: list[str]) -> dict:
   """Measures, and leaves the result in the run folder."""
   cli.no_arguments(arguments)
-  for name in _ESTIMATORS.value:
-    if name not in config_lib.ESTIMATORS:
-      raise errors.UserError(
-          f'--estimators={name}: expected some of '
-          f"{', '.join(config_lib.ESTIMATORS)}.")
+  names = _ESTIMATORS.value
+  if not names or len(set(names)) < len(names) or not all(
+      name in config_lib.ESTIMATORS for name in names):
+    raise errors.UserError(
+        f"--estimators={','.join(names)}: expected some of "
+        f"{', '.join(config_lib.ESTIMATORS)}, each once.")
   cli.import_tensorflow()
   from air_tf.studies import gradient_variance
   result = gradient_variance.compare(
-      _LOGDIR.value, _ESTIMATORS.value, _REPEATS.value, _WARM_UP.value)
+      _LOGDIR.value, names, _REPEATS.value, _WARM_UP.value)
   gradient_variance.save(result, _LOGDIR.value)
   return result
 

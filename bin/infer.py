@@ -20,21 +20,23 @@ from absl import logging
 from air_tf import cli
 from air_tf import errors
 from air_tf import files
+from air_tf import paths
 from air_tf import progress
 from air_tf.data import images as images_lib
 
-_SAVED_MODEL = flags.DEFINE_string(
+_SAVED_MODEL = cli.define_path(
     'saved_model', None, 'Folder of the SavedModel, `saved_model` of a run.',
     required=True)
 _RESIZE = flags.DEFINE_bool(
     'resize', False, "Fit images of another size than the model's into its "
     'frame, proportions kept; boxes are given in pixels of the image as given.')
-_CSV = flags.DEFINE_string(
+_CSV = cli.define_path(
     'csv', None, 'File for the same as a table, one row per image.')
-_OVERLAY = flags.DEFINE_string(
+_OVERLAY = cli.define_path(
     'overlay', None, 'Folder for pictures of the images with their boxes.')
 _BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 256, 'Images in one call of the model.', lower_bound=1)
+    'batch_size', 256, 'Images in one call of the model.', lower_bound=1,
+    upper_bound=1_000_000)
 
 
 def main(arguments: list[str]) -> dict:
@@ -43,7 +45,10 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         'found no image; expected the paths of pictures, folders, scene files '
         'or stacks, after the flags.')
-  sources = [images_lib.open_source(path) for path in arguments]
+  # Pictures may have names that are not UTF-8: only Python opens them.
+  inputs = [paths.given('argument', path, utf8=False) for path in arguments]
+  _check_targets(inputs)
+  sources = [images_lib.open_source(path) for path in inputs]
   import tqdm
 
   cli.import_tensorflow()
@@ -75,12 +80,21 @@ def main(arguments: list[str]) -> dict:
   return {'images': total, 'objects': objects}
 
 
+def _check_targets(inputs: list[str]) -> None:
+  if _CSV.value:
+    paths.check_target('--csv', _CSV.value, inputs, begins=b'image,count,')
+  if _OVERLAY.value:
+    paths.check_folder('--overlay', _OVERLAY.value, inputs)
+
+
 def _open_csv(opened: contextlib.ExitStack, max_steps: int):
   from air_tf.serving import writers
   if not _CSV.value:
     return None
   with files.unwritable_as_user_error(f'--csv={_CSV.value}'):
-    file = opened.enter_context(open(_CSV.value, 'w', newline=''))
+    file = opened.enter_context(open(
+        _CSV.value, 'w', newline='', encoding='utf-8',
+        errors='backslashreplace'))
   return writers.CsvWriter(file, max_steps)
 
 

@@ -11,24 +11,28 @@ an interruption. Left in --logdir: one folder per run, `sensitivity.json` and
 """
 
 from air_tf import cli
+from air_tf import sweep_flags
 
-_LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
+_LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
     'runs/sensitivity', seeds='0:1')
 
 
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and draws the heat maps."""
-  common = cli.with_flagfiles(arguments)
-  seeds = cli.seeds(_SEEDS.value)
+  common = sweep_flags.with_flagfiles(arguments)
+  seeds = sweep_flags.seeds(_SEEDS.value)
+  sweep_flags.check_runs([(*common, f'--seed={max(seeds)}')])
   cli.import_tensorflow()
   from air_tf.studies import sensitivity
   from air_tf.studies import sweep
   cells = sensitivity.runs(_LOGDIR.value, common, seeds)
-  every = (run for of_cell in cells.values() for run in of_cell)
-  sweep.run_all(list(dict.fromkeys(every)), cli.TRAIN, _JOBS.value)
+  every = list(dict.fromkeys(
+      run for of_cell in cells.values() for run in of_cell))
+  sweep.run_all(every, cli.TRAIN, _JOBS.value)
   sensitivity.save(sensitivity.accuracies(cells), _LOGDIR.value)
+  sweep.require_a_success(every)
   return {'logdir': _LOGDIR.value, 'cells': len(cells), 'seeds': len(seeds)}
 
 
 if __name__ == '__main__':
-  cli.run(main, parse=cli.parse_known)
+  cli.run(main, parse=sweep_flags.parse_known)

@@ -17,22 +17,30 @@ from absl import flags
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import sweep_flags
 
-_LOGDIR, _SEEDS, _JOBS = cli.define_sweep_flags(
+_LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
     'runs/sweep', seeds='0:5')
-_THRESHOLD = flags.DEFINE_float(
+_THRESHOLD = cli.define_finite_float(
     'threshold', .98, 'Held-out count accuracy at the end from which a run is '
-    'a success.', lower_bound=0., upper_bound=1.)
+    'a success.', lower=0., upper=1.)
 _VARY = flags.DEFINE_multi_string(
     'vary', [], 'FLAG=V1,V2,...: a recipe for each value of a flag of '
     'bin/train.py; several give all combinations.')
 
+_NOT_VARIED = {'seed': 'seeds are given by --seeds=first:last',
+               'logdir': 'each run gets a folder in --logdir',
+               'flagfile': 'give several --flagfile'}
+
 
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and reports on all."""
-  common, flagfiles = cli.train_flags(arguments)
-  seeds = cli.seeds(_SEEDS.value)
+  common, flagfiles = sweep_flags.train_flags(arguments)
+  seeds = sweep_flags.seeds(_SEEDS.value)
   recipes = _recipes(flagfiles)
+  sweep_flags.check_runs(
+      [(*chosen, *common, f'--seed={max(seeds)}')
+       for chosen in recipes.values()])
   cli.import_tensorflow()
   from air_tf.studies import sweep
   from air_tf.studies import sweep_report
@@ -45,6 +53,7 @@ def main(arguments: list[str]) -> dict:
   sweep.run_all(list(in_turn), cli.TRAIN, _JOBS.value)
   report = sweep_report.summarise(runs, _THRESHOLD.value)
   sweep_report.save(report, _LOGDIR.value)
+  sweep.require_a_success(itertools.chain.from_iterable(runs.values()))
   return {'logdir': _LOGDIR.value, **report, 'recipes': {
       name: {key: value for key, value in found.items() if key != 'runs'}
       for name, found in report['recipes'].items()}}
@@ -52,27 +61,36 @@ def main(arguments: list[str]) -> dict:
 
 def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
   """Flags of bin/train.py by recipe: each flagfile with each combination."""
-  varied = []
+  varied, names = [], []
   for text in _VARY.value:
     name, equals, values = text.partition('=')
-    if not (name and equals and values):
+    name, values = name.lstrip('-'), values.split(',')
+    if not (name and equals and all(values)):
       raise errors.UserError(
           f'--vary={text}: expected FLAG=V1,V2, for example '
           '--vary=estimator=marginal,nvil.')
-    varied.append([f'{name}={value}' for value in values.split(',')])
+    if name in _NOT_VARIED:
+      raise errors.UserError(
+          f'--vary={text}: expected another flag; {_NOT_VARIED[name]}.')
+    if len(set(values)) < len(values) or name in names:
+      raise errors.UserError(
+          f'--vary={text}: expected each flag once, and each of its values.')
+    names.append(name)
+    varied.append([f'{name}={value}' for value in values])
   recipes = {}
   for flagfile in flagfiles or ['']:
     stem = [pathlib.Path(flagfile).stem] if flagfile else []
     for choice in itertools.product(*varied):
-      name = ','.join([*stem, *choice]) or 'default'
+      # A name of one folder, also where a value is a path.
+      name = ','.join([*stem, *choice]).replace('/', '_') or 'default'
       if name in recipes:
         raise errors.UserError(
             f'--flagfile={flagfile}: a second recipe is called {name!r}; '
-            'expected flagfiles with names of their own.')
+            'expected flagfiles with names of their own, each given once.')
       recipes[name] = (*([f'--flagfile={flagfile}'] if flagfile else []),
                        *(f'--{flag}' for flag in choice))
   return recipes
 
 
 if __name__ == '__main__':
-  cli.run(main, parse=cli.parse_known)
+  cli.run(main, parse=sweep_flags.parse_known)

@@ -7,11 +7,10 @@ figures and a SavedModel. The same command resumes after an interruption. The
 last line on standard output is the last held-out evaluation, as JSON.
 """
 
-from absl import flags
 
 from air_tf import cli
 
-_LOGDIR = flags.DEFINE_string(
+_LOGDIR = cli.define_path(
     'logdir', 'runs/air', 'Folder of the run; made if it is not there.')
 cli.define_config_flags()
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from air_tf import cli
 from air_tf import config as config_lib
+from air_tf import paths
 from air_tf import progress
 
-_OUT = flags.DEFINE_string(
+_OUT = cli.define_path(
     'out', None, 'Where to write the scene file (.npz).', required=True)
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', ['train', 'test'], 'Which digits to compose from: those '
@@ -33,6 +34,7 @@ flags.FLAGS.set_default('max_steps', 64)
 def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
   cli.no_arguments(arguments)
+  paths.check_target('--out', _OUT.value, (flags.FLAGS.digits,), '.npz', b'PK')
   config = cli.config_from_flags(object_size=1.)  # Likewise: any size.
   cli.import_tensorflow()  # Which the streams of large scene files need.
   from air_tf.data import datasets

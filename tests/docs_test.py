@@ -133,7 +133,7 @@ def parse(definitions, monkeypatch):
     return left[1:]
 
   def parse(script, arguments):
-    if 'parse=cli.parse_known' not in (ROOT / script).read_text():
+    if 'parse=sweep_flags.parse_known' not in (ROOT / script).read_text():
       return parse_by(script, arguments)
     # A sweep hands flagfiles and what it does not know to bin/train.py.
     files = [x for x in arguments if x.startswith('--flagfile=')]

@@ -11,11 +11,12 @@ PACKAGE = scripts.ROOT / 'air_tf'
 # Each may import what stands in lines above its own, and its own line.
 LAYERS = (
     ('errors',),
-    ('files', 'markdown', 'options', 'progress'),
+    ('console', 'files', 'markdown', 'options', 'paths', 'progress'),
     ('chatter', 'consistency'),
     ('config',),
-    ('flagfiles',),
-    ('cli',),
+    ('flagfiles', 'memory'),
+    ('config_flags',),
+    ('cli', 'sweep_flags'),
     ('plotting',),
     ('data', 'prior', 'modules', 'glimpses', 'search', 'background', 'cell',
      'elbo', 'encoders', 'initialisation', 'model', 'noise', 'unroll'),
@@ -29,7 +30,8 @@ RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Narrower than the layers: all of ours that these may import.
 ONLY = {
     'plotting': {'errors', 'files', 'plotting'},
-    'cli': {'errors', 'config', 'chatter', 'flagfiles', 'progress'},
+    'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
+            'progress'},
     'data': {'errors', 'files', 'markdown', 'progress', 'config', 'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports

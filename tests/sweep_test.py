@@ -168,11 +168,12 @@ def assert_shows_something(path):
 
 
 def test_seeds_in_words():
-  from air_tf import cli
-  assert cli.seeds('0:3') == [0, 1, 2] and cli.seeds('3,1') == [3, 1]
+  from air_tf import sweep_flags
+  assert sweep_flags.seeds('0:3') == [0, 1, 2]
+  assert sweep_flags.seeds('3,1') == [3, 1]
   for wrong in '3:3', 'many', '1,1', '-1':
     with pytest.raises(errors.UserError, match='--seeds='):
-      cli.seeds(wrong)
+      sweep_flags.seeds(wrong)
 
 
 def test_grids_of_the_sensitivity(script, tmp_path):

@@ -6,6 +6,7 @@ killed, or failed otherwise, resumes from its checkpoint.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 import ctypes
 import json
@@ -22,7 +23,8 @@ from absl import logging
 from air_tf import errors
 from air_tf import files
 
-__all__ = ['Outcome', 'Run', 'outcome', 'run_all', 'share_of_cores']
+__all__ = ['Outcome', 'Run', 'outcome', 'require_a_success', 'run_all',
+           'share_of_cores']
 
 _POLL_SECONDS = .2
 _ATTEMPTS = 2  # Of a run that is killed, for instance for lack of memory.
@@ -111,6 +113,26 @@ def outcome(run: Run) -> Outcome | None:
   except (OSError, ValueError, KeyError, TypeError):
     pass
   return None
+
+
+def require_a_success(runs: Iterable[Run]) -> None:
+  """Checks that at least one run has ended well.
+
+  Raises:
+    errors.Diverged: if all runs diverged.
+    errors.UserError: if none ended well, and some for another reason.
+  """
+  codes = {}
+  for run in runs:
+    ended = outcome(run) or Outcome(-1, 'it did not end')
+    codes.setdefault(ended.exit_code, (run, ended.error))
+  if 0 in codes or not codes:
+    return
+  kind = (errors.Diverged if set(codes) == {errors.Diverged.exit_code}
+          else errors.UserError)
+  run, reason = codes[max(codes, key=lambda x: x != kind.exit_code)]
+  raise kind(f'no run ended well; the first is {run.folder}: {reason}. All of '
+             'its output is in sweep.log there.')
 
 
 def _start(run: Run, script: pathlib.Path, slot: int,

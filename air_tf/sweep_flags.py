@@ -1,0 +1,127 @@
+"""What scripts share that start bin/train.py many times, with flags handed on.
+
+Everything is checked before the first run starts, as bin/train.py would.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+import os
+
+from absl import flags
+
+from air_tf import config_flags
+from air_tf import errors
+from air_tf import flagfiles
+
+__all__ = ['check_runs', 'define_sweep_flags', 'parse_known', 'seeds',
+           'train_flags', 'with_flagfiles']
+
+flags.disclaim_key_flags()  # They are those of the script that asks for them.
+
+_MAX_SEEDS = 10_000
+# What a script gives each run itself: by flag, what to give instead.
+_OWN = {'seed': '--seeds=first:last', 'logdir': "the script's own --logdir"}
+
+
+def define_sweep_flags(logdir: str, seeds: str) -> tuple:
+  """Offers --logdir, --seeds and --jobs, given defaults; returns the three."""
+  cores = (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
+           else 1)
+  return (
+      config_flags.define_path('logdir', logdir, 'Folder of all runs.'),
+      flags.DEFINE_string('seeds', seeds,
+                          'Seeds: first:last, the last left out, or 3,1,4.'),
+      flags.DEFINE_integer(
+          'jobs', cores, 'Runs at a time; the cores are shared out among them.',
+          lower_bound=1, upper_bound=1_000))
+
+
+def parse_known(argv: list[str]) -> list[str]:
+  """As `cli.parse`, but leaves flagfiles and all flags of other scripts.
+
+  For `cli.run`, of scripts that hand flags on to bin/train.py.
+  """
+  is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
+  own = [flagfiles.current_flag(x) for x in argv if not is_file(x)]
+  return [*flags.FLAGS(own, known_only=True), *filter(is_file, argv)]
+
+
+def train_flags(arguments: list[str], refused: Iterable[str] = ()
+                ) -> tuple[list[str], list[str]]:
+  """Sorts what `parse_known` left into flags of bin/train.py and flagfiles.
+
+  Args:
+    arguments: what was left.
+    refused: names of flags that the script gives its runs itself, beside
+      `seed` and `logdir`. In a flagfile they are overridden.
+
+  Raises:
+    errors.UserError: if something is not --name=value (or --name), or is a
+      flag that the script gives itself.
+  """
+  for argument in arguments:
+    if not argument.startswith('-') or argument in ('--flagfile', '--'):
+      raise errors.UserError(
+          f'found {argument!r}; expected flags only, as --name=value.')
+    name = argument.lstrip('-').partition('=')[0]
+    if name in _OWN or name in refused:
+      raise errors.UserError(
+          f'{argument}: is given to each run by this script; expected '
+          f"{_OWN.get(name, 'other flags')}. Leave it out.")
+  is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
+  files = [x.partition('=')[2] for x in arguments if is_file(x)]
+  return [x for x in arguments if not is_file(x)], files
+
+
+def with_flagfiles(arguments: list[str], refused: Iterable[str] = ()
+                   ) -> list[str]:
+  """As `train_flags`, for scripts to which a flagfile is a flag as any."""
+  common, files = train_flags(arguments, refused)
+  return [*(f'--flagfile={file}' for file in files), *common]
+
+
+def check_runs(arguments: Iterable[Sequence[str]]) -> None:
+  """Reads the flags of runs as bin/train.py would.
+
+  Args:
+    arguments: of the runs, without --logdir.
+
+  Raises:
+    errors.UserError: if it would refuse those of a run.
+  """
+  # Runs that differ in the seed alone are alike, but for bounds of the seed.
+  alike = {}
+  for run in arguments:
+    alike.setdefault(tuple(x for x in run if not x.startswith('--seed=')),
+                     []).append(run)
+  for runs in alike.values():
+    config_flags.config_of(max(runs, key=_seed))
+
+
+def seeds(text: str) -> list[int]:
+  """Returns the seeds of `first:last` (the last left out) or of `3,1,4`.
+
+  Raises:
+    errors.UserError: if `text` is neither, or there are none, or very many.
+  """
+  first, colon, last = text.partition(':')
+  try:
+    found = (range(int(first or 0), int(last)) if colon
+             else [int(part) for part in text.split(',')])
+  except ValueError:
+    found = []
+  if not found or min(found[0], found[-1]) < 0 or (
+      not colon and (min(found) < 0 or len(set(found)) < len(found))):
+    raise errors.UserError(
+        f'--seeds={text}: expected first:last or numbers with commas between '
+        'them, each once, for example --seeds=0:20.')
+  # `len` of a longer range does not fit its type.
+  if found[-1] - found[0] >= _MAX_SEEDS and colon or len(found) > _MAX_SEEDS:
+    raise errors.UserError(
+        f'--seeds={text}: expected at most {_MAX_SEEDS:,} seeds.')
+  return list(found)
+
+
+def _seed(arguments: Sequence[str]) -> int:
+  given = [x.partition('=')[2] for x in arguments if x.startswith('--seed=')]
+  return int(given[-1]) if given else 0
