@@ -15,8 +15,8 @@ from air_tf import modules
 
 __all__ = ['CODE_SIZE', 'Background', 'BackgroundModel']
 
-# D. Enough for where the lines of a grid are and how bright; too few to draw
-# objects, which are left to glimpses.
+# D. Enough for the positions and brightness of the lines of a grid, too few to
+# draw objects, which are left to the steps.
 CODE_SIZE = 16
 
 

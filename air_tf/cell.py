@@ -19,13 +19,14 @@ from air_tf import search
 __all__ = ['AIRCell', 'EncodedImage', 'State', 'Step', 'WHERE_SIZE', 'to_where']
 
 WHERE_SIZE = 3  # Scale, shift_x, shift_y.
-# On the step of Adam for the output of a search: it knows places to a hundredth
-# of the image, and one step of Adam moves all 256 weights at once.
+# Slows Adam down on the output layer for place where there is a search. A place
+# has to be right to a hundredth of the image, and one step of Adam changes all
+# 256 weights of an output at once.
 _OUTPUT_LR_SCALE = .1
 
 
 class EncodedImage(NamedTuple):
-  """An image, and what the encoder made of it."""
+  """Images, and what the encoder computed from them."""
   images: tf.Tensor  # [B, H, W, ...], what was encoded.
   gate_inputs: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
   features: tf.Tensor | None  # [B, m, k, F], of each place, if there are any.
@@ -35,7 +36,7 @@ class State(NamedTuple):
   """What one step passes on to the next."""
   lstm: modules.LSTMState  # Two of [B, U].
   where: tf.Tensor  # [B, 3], of the step before; zeros at first.
-  what: tf.Tensor   # [B, Z], likewise.
+  what: tf.Tensor   # [B, Z], of the step before; zeros at first.
 
 
 class Step(NamedTuple):
@@ -63,7 +64,7 @@ class AIRCell(snt.Module):
     self._image_encoder = encoders.make(
         config.image_encoder, hidden, name='image_encoder')
     self._lstm = modules.LSTM(config.lstm_size, name='lstm')
-    # Cell state and hidden state start at learnt values (blog).
+    # The initial cell and hidden states are learnt (blog).
     self._initial_hidden = tf.Variable(
         tf.zeros([config.lstm_size]), name='initial_hidden')
     self._initial_cell = tf.Variable(
@@ -109,7 +110,7 @@ class AIRCell(snt.Module):
                         gate_inputs=self._lstm.gate_inputs(summary))
 
   def variable_groups(self) -> dict[str, list[tf.Variable]]:
-    """Returns the trainable variables by what they are for."""
+    """Returns the trainable variables, grouped by function."""
     modules_by_group = {
         'encoder': self._image_encoder, 'search': self._search,
         'lstm': self._lstm, 'steps_predictor': self._steps_predictor,
@@ -148,10 +149,10 @@ class AIRCell(snt.Module):
     `step_logits` and `write` are separate, to be called for all steps at once.
 
     Args:
-      images: `[B, H, W]`, what the glimpse is read from, less a background.
-      encoded: `encode` of the images, or of the residual of the steps before.
-        Separate, because an image that stays the same is encoded only once.
-      state: of the step before, for each example or one for all.
+      images: `[B, H, W]`, minus the background; glimpses are read from them.
+      encoded: `encode` of the images (AIR), or of the residual and the partial
+        reconstruction (DAIR). Separate, because AIR encodes an image only once.
+      state: of the step before; its batch may be 1, for all examples.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
       reparameterise: whether gradients flow through the samples; without it
         they are constants.

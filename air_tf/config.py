@@ -2,7 +2,7 @@
 
 `Config` is the only place where a default is written. `bin/` offers each field
 as a flag of the same name, so that `--help`, the run folder's `config.json` and
-the code can never disagree.
+the code cannot disagree.
 
 "Blog" is Adam Kosiorek, "Implementing Attend, Infer, Repeat" (2017); "paper" is
 Eslami et al. 2016, arXiv 1603.08575; "BUILD_NOTES" holds our measurements.
@@ -24,7 +24,7 @@ IMAGE_ENCODERS = ('search', 'conv', 'mlp')
 
 class EstimatorSpec(NamedTuple):
   """What is known of an estimator without importing TensorFlow."""
-  path: str  # Its module in `air_tf.estimators`, and its class there.
+  path: str  # 'module.Class' in `air_tf.estimators`.
   has_bound: bool = False  # Whether it takes several particles.
   fewest_particles: int = 1
   usual_particles: int = 1
@@ -46,7 +46,7 @@ ESTIMATORS = {
 }
 OPTIMIZERS = ('adam', 'rmsprop')
 DISTRIBUTION_STRATEGIES = ('none', 'mirrored', 'multi_worker', 'tpu')
-# Old names of fields, still understood in flags and run folders.
+# Old names of fields, still accepted in flags and run folders.
 RENAMED = {'average_decay': 'ema_decay',
            'decoder_scale': 'decoder_init_scale',
            'distribution': 'distribution_strategy',
@@ -81,10 +81,10 @@ class Config:
       'of --scenes is held out.', path=True)
   canvas_size: int = _option(
       50, 'Side of the square images in pixels (blog: 50). A scene file has '
-      'its own.', lower=8, upper=1024)
+      'its own size.', lower=8, upper=1024)
   channels: int = _option(
-      1, 'Channels per pixel, 1 (grey) or 3 (RGB). Training takes the number '
-      'from the scenes, whatever is given here.', lower=1, upper=3)
+      1, 'Channels per pixel, 1 (grey) or 3 (RGB). Training ignores this and '
+      'takes the number from the scenes.', lower=1, upper=3)
   counts: tuple[int, ...] = _option(
       (0, 1, 2), 'Numbers of digits that a scene may hold, equally likely '
       '(blog and paper: 0,1,2).', lower=0)
@@ -99,15 +99,15 @@ class Config:
       choices=BACKDROPS)
   backdrop_level: float = _option(
       .4, 'Largest value of a backdrop pixel, where 1 is white. The default is '
-      'well below the digits, so that a person sees them at once.',
+      'well below the digits, so that they stand out to the eye.',
       lower=0., upper=1.)
   num_train_scenes: int = _option(
       20_000, 'Training scenes composed at a time: about as many as '
       '--refresh_every iterations sample (blog: 60,000, once).', lower=1)
   refresh_every: int = _option(
       250, 'Iterations after which all training scenes are composed anew, so '
-      'that the model cannot overfit to them; 0 trains on one fixed set '
-      '(blog). Costs 3 % of the time.', lower=0)
+      'that the model cannot overfit to them, which costs 3 % of the time; '
+      '0 trains on one fixed set (blog).', lower=0)
   num_test_scenes: int = _option(
       5_000, 'Scenes to evaluate on: at an accuracy of 99 %, the standard '
       'error is .14 points.', lower=1)
@@ -118,13 +118,14 @@ class Config:
   # --- Model ------------------------------------------------------------------
   max_steps: int = _option(
       3, 'T, the largest number of objects that the model can write: one more '
-      'than the scenes hold, so that it can overcount (blog: 3).',
+      'than the scenes hold, so that overcounting is possible (blog: 3).',
       lower=1, upper=64)
   image_encoder: str = _option(
-      'search', "Encoder of the whole image: 'mlp' (blog), which keeps taking "
-      "two digits that touch for one; 'conv', two strided convolutions before "
-      "it; 'search', where each step also attends to the convolutional "
-      'features to find the next object, which small and many objects need.',
+      'search', "Encoder of the whole image: 'mlp' (blog), which takes two "
+      "digits that touch for one; 'conv', two strided convolutions before "
+      "the MLP; 'search', as 'conv', but each step also attends to the "
+      'features to find the next object, which small objects and many objects '
+      'need.',
       choices=IMAGE_ENCODERS)
   difference: bool = _option(
       True, 'DAIR (paper: Difference-AIR): each step encodes the partial '
@@ -147,8 +148,9 @@ class Config:
       22., 'Prior median of the side of a glimpse, in pixels of the image, and '
       'its initial value: the size of the largest objects.', lower=_TINY)
   scale_prior_stddev: float = _option(
-      .5, 'Prior standard deviation of the logit of the glimpse scale. On 50 '
-      'pixels, 12 are not quite two of them below --object_size=22.',
+      .5, 'Prior standard deviation of the logit of the glimpse scale. With '
+      '--object_size=22 on 50 pixels, a glimpse of 12 pixels is just under two '
+      'standard deviations below the median.',
       lower=_TINY)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
@@ -158,18 +160,20 @@ class Config:
       'squashing: wide enough to explore, narrow enough to hold one object.',
       lower=_TINY)
   decoder_bias: float = _option(
-      -2., 'Initial logit of every glimpse pixel. The dark first glimpse (.12) '
-      'neither pays for its existence nor drowns the image.')
+      -2., 'Initial logit of every glimpse pixel. At -2, pixels start at .12: '
+      'so dark that the first glimpses neither raise the likelihood by '
+      'themselves nor hide the image.')
   steps_bias: float = _option(
-      .75, 'Initial log-odds of a further step: above 0, so that the first '
-      'iterations write objects at all.')
+      .75, 'Initial log-odds of taking a step: above 0, so that the model '
+      'writes objects from the first iteration.')
   decoder_init_scale: float = _option(
-      1., "Factor on the initial weights of the decoder's output layer; see "
-      'bin/sensitivity.py for this and the next two (blog: about .5).',
+      1., "Factor on the initial weights of the decoder's output layer (blog: "
+      'about .5). bin/sensitivity.py varies this and the other initial values.',
       lower=_TINY)
   where_init_scale: float = _option(
-      1., 'Factor on the initial weights of the output layers for place, whose '
-      'standard deviation is .01 (blog: about 6, the usual 1 / sqrt(256)).',
+      1., 'Factor on the initial weights of the output layer for place, whose '
+      'standard deviation is .01 without it (blog: about 6, that is 1 / '
+      'sqrt(256)).',
       lower=_TINY)
   steps_init_scale: float = _option(
       1., "Factor on the initial weights of the steps predictor's output layer "
@@ -178,15 +182,15 @@ class Config:
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
       1e-5, 'Initial success probability s of the prior over counts, p(n) ~ '
-      's^n on 0...T: the price of an object. At .1 q(n) can collapse to T '
-      'while objects are still drawn poorly.', lower=1e-30, upper=1.)
+      's^n on 0...T: an object costs -log s nats. At .1, q(n) can collapse to '
+      'T while objects are still drawn poorly.', lower=1e-30, upper=1.)
   success_final: float = _option(
       .1, 'Final success probability s (blog: 1e-5). The smaller it is, the '
       'more small and faint objects are left out.', lower=1e-30, upper=1.)
   success_hold: int = _option(
       500, 'Iterations at the initial success probability.', lower=0)
   success_iterations: int = _option(
-      0, 'Iterations after the hold over which log s goes linearly to its '
+      0, 'Iterations after the hold over which log s changes linearly to its '
       'final value (blog: 100,000).', lower=0)
 
   # --- Estimator of the gradient ----------------------------------------------
@@ -213,28 +217,32 @@ class Config:
       'small objects are reconstructed even before they are counted.',
       lower=0., upper=1.)
   exploration_iterations: int = _option(
-      1_500, 'Iterations of the linear fall of the exploration floor.', lower=0)
+      1_500, 'Iterations over which the exploration floor falls linearly.',
+      lower=0)
   prefix_share: float = _option(
       .7, 'Share of q(n) that training spreads evenly over 1 ... n, so that '
-      'each step explains an object by itself instead of leaving a part to '
-      'the next step, which is then counted.', lower=0., upper=.99)
+      'each step explains a whole object instead of leaving a part to the '
+      'next step, which would be counted as another object.',
+      lower=0., upper=.99)
 
   # --- Optimisation -----------------------------------------------------------
   optimizer: str = _option(
       'adam', "Optimizer: 'adam', or 'rmsprop' (blog: momentum .9, centred, "
       'initialised as in TensorFlow 1).', choices=OPTIMIZERS)
   learning_rate: float = _option(
-      7e-4, 'Initial learning rate. At 1e-3 accuracy swings by points after '
-      'the exploration floor has fallen; at 5e-4 many objects take longer.',
-      lower=_TINY)
+      7e-4, 'Initial learning rate. At 1e-3, accuracy fluctuates by percentage '
+      'points once the exploration floor has fallen; at 5e-4, scenes of many '
+      'objects take longer to learn.', lower=_TINY)
   baseline_learning_rate: float = _option(
-      5e-3, 'Learning rate of the neural baseline, where there is one: ten '
-      "times that of air.flags (blog: ten times the model's).", lower=_TINY)
+      5e-3, 'Learning rate of the neural baselines and of the variables of '
+      "rebar: ten times that of air.flags (blog: ten times the model's).",
+      lower=_TINY)
   decay_iterations: int = _option(
       4_000, 'Iterations over which the learning rate falls by half a cosine '
       'to a fiftieth, where it stays; 0 keeps it constant.', lower=0)
   clip_norm: float = _option(
-      100., 'Largest global norm of the gradient; 0: no clipping.', lower=0.)
+      100., 'Largest global norm of the gradient, which is clipped above it; '
+      '0: no clipping.', lower=0.)
   ema_decay: float = _option(
       .995, 'Decay of the exponential moving average of the weights, which is '
       'what is evaluated and exported.', lower=0., upper=1.)
@@ -248,7 +256,8 @@ class Config:
       0, 'Seed of everything random. Two runs with equal seeds on one CPU are '
       'bit-identical.', lower=0, upper=700_000_000)
   log_every: int = _option(
-      50, 'Iterations between training scalars; one compiled call.', lower=1)
+      50, 'Iterations between training scalars; they run as one compiled '
+      'call.', lower=1)
   eval_every: int = _option(
       500, 'Iterations between evaluations on all held-out scenes.', lower=1)
   checkpoint_every: int = _option(

@@ -7,8 +7,9 @@ With z = (where, what) of each step, sampled from q(z | x),
          - KL(q(n) || p(n))                                    kl_num_steps
          - KL of the background's code, where it is modelled   kl_background
 
-One pass explains the image by n objects for every n at once, hence q(n) is
-summed out exactly (`expected_elbo`) or a count is sampled (`elbo_under`).
+One pass explains the image by n objects for every n at once. The expectation
+over q(n) is therefore an exact sum (`expected_elbo`), or the likelihood is that
+of a sampled count (`elbo_under`).
 
 Letters: `B` batch, `T` most steps, `K` samples of a bound, `Z` size of a
 latent, `n` number of objects.
@@ -33,7 +34,7 @@ class ElboTerms(NamedTuple):
   """The parts of the ELBO of each example, in nats, for every n at once."""
   log_likelihood: tf.Tensor  # [B, T + 1], log p(x | first n objects).
   kl_what: tf.Tensor         # [B, T], of each step, if present.
-  kl_where: tf.Tensor        # [B, T], likewise.
+  kl_where: tf.Tensor        # [B, T], of each step, if present.
   log_ratio: tf.Tensor       # [B, T], log p / q of each step's where and what.
   log_posterior: tf.Tensor   # [B, T + 1], log q(n | x).
   log_prior: tf.Tensor       # [T + 1], log p(n).
@@ -48,7 +49,7 @@ class ElboTerms(NamedTuple):
 
   @property
   def cumulative_log_ratio(self) -> tf.Tensor:
-    """Likewise log p / q, `[B, T + 1]`."""
+    """log p / q `[B, T + 1]` of the same latents."""
     return _cumulative(self.log_ratio_background, self.log_ratio)
 
 
@@ -60,7 +61,7 @@ class Elbo(NamedTuple):
   elbo: tf.Tensor            # [B]
   log_likelihood: tf.Tensor  # [B], of log p(x | n), under q or at a sample.
   kl_what: tf.Tensor         # [B], steps weighted by q(n >= t).
-  kl_where: tf.Tensor        # [B], likewise.
+  kl_where: tf.Tensor        # [B], steps weighted by q(n >= t).
   kl_num_steps: tf.Tensor    # [B], KL(q(n) || p(n)).
   kl_background: tf.Tensor   # [B], 0 without a model of the background.
   expected_num_steps: tf.Tensor  # [B], expected n under q; not part of the sum.
@@ -118,11 +119,11 @@ def marginal_log_weight(terms: ElboTerms) -> tf.Tensor:
 
       w(z) = sum_n p(n) p(x | z_1 ... z_n) p(z_1) / q(z_1) ... p(z_n) / q(z_n)
 
-  That is the mean under q(n) of `log_weights`' w(n), in which q(n) cancels.
-  Both are unbiased, E[w] = p(x); as a conditional mean w(z) has the smaller
-  variance, so that E[log w(z)], a lower bound of log p(x), is the tighter one.
-  It scores the model and q(z), no longer q(n): a wrong count is not penalised
-  as long as some n explains the image.
+  w(z) is the mean under q(n) of the w(n) of `log_weights`; q(n) cancels. Both
+  are unbiased, E[w] = p(x). As a conditional mean, w(z) has the smaller
+  variance, so E[log w(z)] is the tighter lower bound on log p(x). It scores the
+  model and q(z), but not q(n): a wrong count is not penalised as long as some n
+  explains the image.
   """
   return tf.reduce_logsumexp(_log_joint_ratio(terms), axis=-1)
 
@@ -153,8 +154,8 @@ class QuadraticLikelihood(NamedTuple):
 
       constant + linear . s - s . square . s / 2
 
-  A canvas is a sum of objects, so their log-likelihood is quadratic in s and
-  costs no pixels once its coefficients are known.
+  A canvas is a sum of objects, so the log-likelihood is quadratic in s. Once
+  the coefficients are known, it takes no operation on pixels.
   """
   constant: tf.Tensor  # [B], log-likelihood without objects.
   linear: tf.Tensor    # [B, T]

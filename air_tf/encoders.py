@@ -43,8 +43,8 @@ class ConvEncoder(snt.Module):
 
   16 filters of 8 x 8 pixels, 4 apart, then 16 of 4 x 4, 2 apart, rectified:
   the layers of Mnih et al. 2013, "Playing Atari with Deep Reinforcement
-  Learning", the second half as wide. What is learnt about objects that touch
-  is shared among places, where an MLP has to learn it for each place anew.
+  Learning", with half the filters in the second. What is learnt about touching
+  objects is shared by all places; an MLP has to learn it for each place.
   """
 
   LAYERS = (16, 4), (16, 2)  # Filters, stride; their side is twice that.
@@ -78,9 +78,9 @@ class ConvEncoder(snt.Module):
 class _Convolution(snt.Module):
   """Convolution of kernel 2 S and stride S, padded by S.
 
-  The padding lets pixels at the edge take part in as many outputs as those in
-  the middle. Computed after space-to-depth, as a 2 x 2 convolution of stride 1
-  over blocks of S x S pixels: on CPU, XLA takes some 40 % less time for it.
+  With this padding, pixels at the edge contribute to as many outputs as those
+  in the middle. Computed after space-to-depth, as a 2 x 2 convolution of stride
+  1 over blocks of S x S pixels, for which XLA takes some 40 % less time on CPU.
   """
 
   def __init__(self, filters: int, stride: int, name: str | None = None):

@@ -1,4 +1,4 @@
-"""What a trained model says of images: how many objects, where, and what.
+"""What a trained model infers from images: how many objects, where, and what.
 
 Letters: `N` images, `T` most steps, `Z` size of `what`, `[H, W]` image,
 `[h, w]` glimpse, `n` the number of objects. Images and glimpses in colour have
@@ -38,8 +38,8 @@ class Explanation(NamedTuple):
   glimpses: tf.Tensor         # [N, T, h, w], decoded.
   canvases: tf.Tensor         # [N, T, H, W], after each step.
   reconstruction: tf.Tensor   # [N, H, W], after the last step taken.
-  # [N, H, W], which canvases and reconstruction hold too; None without a model
-  # of the background.
+  # [N, H, W], included in canvases and reconstruction; None without a model of
+  # the background.
   background: tf.Tensor | None = None
 
   def as_dict(self) -> dict[str, tf.Tensor]:

@@ -30,7 +30,7 @@ tfd = tfp.distributions
 class Inference(NamedTuple):
   """One pass of T steps over a batch, every step taken.
 
-  Nothing before a step depends on whether the walk stops there, so this one
+  Nothing before a step depends on whether the model stops there, so this one
   pass holds an explanation by n objects for every n at once.
   """
   num_steps_posterior: prior.NumStepsDistribution  # q(n | x), batch shape [B].
@@ -67,7 +67,7 @@ class AIRModel(snt.Module):
     self.infer(tf.zeros([1, *config.image_shape]))
 
   def with_max_steps(self, max_steps: int) -> 'AIRModel':
-    """Returns this model, the weights shared, that takes up to another T."""
+    """Returns a model with another T that shares this model's weights."""
     other = copy.copy(self)
     other.config = dataclasses.replace(self.config, max_steps=max_steps)
     return other
@@ -91,8 +91,8 @@ class AIRModel(snt.Module):
       The explanation by n objects for every n in 0 ... T.
 
     Raises:
-      ValueError: if `images` has not as many axes and channels as the
-        configuration says, or H and W are not known.
+      ValueError: if the axes or channels of `images` are not those of the
+        configuration, or H and W are not known.
     """
     images = self._check(tf.convert_to_tensor(images, tf.float32))
     step_noise, background_noise = self._noise(
@@ -117,7 +117,7 @@ class AIRModel(snt.Module):
         background=background)
 
   def _check(self, images: tf.Tensor) -> tf.Tensor:
-    """Returns the images; raises what `infer` says."""
+    """Returns the images; raises ValueError if `infer` cannot take them."""
     channels = self.config.image_shape[2:]
     expected = tf.TensorShape([None, None, None, *channels])
     if not (expected.is_compatible_with(images.shape)
@@ -138,12 +138,12 @@ class AIRModel(snt.Module):
     `--pixel_stddev`, and each channel of a pixel counts as one.
 
     Args:
-      images: float `[B, H, W]`, those that were explained.
+      images: float `[B, H, W]`, from which `inference` was made.
       inference: `infer` of the images.
       num_steps_prior: p(n), batch shape `[]`.
 
     Returns:
-      The terms of the ELBO, apart for each example and each n.
+      The terms of the ELBO, separately for each example and each n.
     """
     likelihood = tfd.Normal(inference.canvases, self.config.pixel_stddev)
     what_q = inference.what_posterior.distribution()
@@ -194,7 +194,7 @@ class AIRModel(snt.Module):
     """Returns log p(x | presences of the objects), presences in 0 ... 1.
 
     Args:
-      images: `[B, H, W]`, those that were explained.
+      images: `[B, H, W]`, from which `inference` was made.
       inference: `infer` of the images.
     """
     return elbo_lib.quadratic_likelihood(
@@ -229,7 +229,7 @@ class AIRModel(snt.Module):
     Returns:
       `[B, H, W]`, 0 ... T: where objects overlap their pixels add up.
     """
-    # An absent object may have any `where`, also scale 0: give it a valid one.
+    # Absent objects may have any `where`, even a scale of 0: use a valid one.
     where = tf.where(presence[..., tf.newaxis] > 0., where, .5)
     _, written = unroll_lib.write(self._cell, what, where, height, width)
     return tf.reduce_sum(prior.mask_absent(presence, written), axis=1)
@@ -261,7 +261,7 @@ class AIRModel(snt.Module):
         self.background_prior().sample(shape[:1], seed=seeds[2]))
 
   def variable_groups(self) -> dict[str, list[tf.Variable]]:
-    """Returns the trainable variables by what they are for.
+    """Returns the trainable variables, grouped by function.
 
     Each is in one group: encoder, search, lstm, steps_predictor, where,
     glimpse_encoder, decoder, background; parts that this model lacks are left

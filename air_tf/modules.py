@@ -67,13 +67,14 @@ class GaussianEstimator(snt.Module):
       mean_init: initial mean, a float or `[Z]`.
       stddev_init: initial standard deviation.
       output_scale: factor on the initial weights of the output layer.
-      output_lr_scale: factor on how fast Adam moves the output, which starts
-        where it would without: weights are larger, the output is scaled down.
+      output_lr_scale: factor on the speed at which Adam changes the output. The
+        initial output does not depend on it: the weights are larger by the
+        inverse factor, and the output is scaled down.
       name: name of the module.
     """
     super().__init__(name=name)
     self._hidden = encoder(hidden_size, name='hidden')
-    # One product for both: twelve small ones fewer per iteration.
+    # One product for both saves twelve small products per iteration.
     self._both = snt.Linear(
         2 * size, name='mean_and_stddev', w_init=_ScaledNormal(
             output_scale, stddev=.01 / output_lr_scale))
@@ -117,8 +118,7 @@ class LSTM(snt.Module):
 
   The first half is computed once for all steps (`gate_inputs`), which saves a
   third of the products of AIR's loop, where most of the input is the image.
-  Otherwise Jozefowicz et al. 2015, with the forget gate's bias at 1, as
-  `snt.LSTM`.
+  Otherwise as `snt.LSTM` (Jozefowicz et al. 2015), with a forget bias of 1.
   """
 
   def __init__(self, size: int, name: str | None = None):
@@ -216,8 +216,8 @@ class _ScaledNormal(snt.initializers.Initializer):
     Args:
       scale: the factor.
       stddev: before the factor; 1 / sqrt(D), if None.
-      output_size: where one initialiser serves several layers, the size of
-        those that the factor is for; all, if None.
+      output_size: where one initialiser serves several layers, the output size
+        of those that the factor applies to; all, if None.
     """
     self._scale, self._stddev = scale, stddev
     self._output_size = output_size

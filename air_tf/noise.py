@@ -1,10 +1,9 @@
 """Random numbers for the rows of a batch, the same on one device or on many.
 
 In one of r replicas of `tf.distribute`, a batch of b rows is a share of r b
-rows. The numbers of all rows are drawn in every replica, from the same seed,
-and the replica takes those of its own: an example gets the same noise however
-many devices share the work. Drawing costs next to nothing beside a network.
-Outside of replicas, the b rows are all there are.
+rows. Every replica draws the numbers of all rows from the same seed and keeps
+those of its own rows, so an example gets the same noise on any number of
+devices. The cost is negligible. Outside of replicas, the b rows are the batch.
 """
 
 from collections.abc import Callable

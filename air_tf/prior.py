@@ -28,9 +28,9 @@ tfd = tfp.distributions
 class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
   """How many objects AIR writes before it first decides to stop.
 
-  Step `t` goes ahead with probability `p[t] = sigmoid(step_logits[..., t])`,
-  given that every earlier step went ahead; after `T` steps the walk ends
-  whatever happens. Hence, over the `T + 1` counts `n = 0, ..., T`,
+  Step `t` is taken with probability `p[t] = sigmoid(step_logits[..., t])`,
+  given that every earlier step is taken; there are at most `T` steps. Hence,
+  over the `T + 1` counts `n = 0, ..., T`,
 
       P(n) = p[0] * ... * p[n - 1] * (1 - p[n])    for n < T
       P(T) = p[0] * ... * p[T - 1]
@@ -44,7 +44,8 @@ class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
   of a `tf.function`.
 
   Args:
-    step_logits: float Tensor `[..., T]`, log-odds that step `t` goes ahead.
+    step_logits: float Tensor `[..., T]`, log-odds that step `t` is taken, given
+      that every earlier step is.
     validate_args: if True, `log_prob` raises `InvalidArgumentError` on a count
       that is not a whole number in `0 ... T`; if False, such a count has
       log-probability `-inf`.
@@ -92,7 +93,7 @@ class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
 
   @property
   def step_logits(self) -> tf.Tensor:
-    """Log-odds `[..., T]` of each step, given that the walk got there."""
+    """Log-odds `[..., T]` of each step, given that it is reached."""
     return self._step_logits
 
   @property
@@ -124,7 +125,7 @@ class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
     return None
 
   def _sample_n(self, n, seed=None):
-    # The walk itself: a step is present if its coin and all before it say go.
+    # Step by step: one is taken if its own draw and all earlier ones say so.
     shape = tf.concat([[n], tf.shape(self._step_logits)], axis=0)
     seed = tfp.random.sanitize_seed(seed, salt='num_steps')
     uniform = tf.random.stateless_uniform(
@@ -136,7 +137,7 @@ class NumStepsDistribution(distribution.AutoCompositeTensorDistribution):
     log_pmf = self.log_pmf()
     counts = tf.range(self.max_steps + 1, dtype=tf.float32)
     match = tf.cast(value, tf.float32)[..., tf.newaxis] == counts
-    # One entry matches, or none: the log of an empty sum of terms is -inf.
+    # At most one entry matches; if none does, the result is -inf.
     return tf.reduce_logsumexp(
         tf.where(match, log_pmf, -math.inf), axis=-1)
 
@@ -214,13 +215,13 @@ def truncated_geometric(log_success: float | tf.Tensor,
                         max_steps: int) -> NumStepsDistribution:
   """The prior p(n) proportional to s^n, normalised on the counts 0 ... T.
 
-  As a walk, the odds of going ahead after `t` steps are
+  The odds of a further step after `t` steps are
 
       P(n >= t + 1) / P(n = t) = s + s^2 + ... + s^(T - t)
 
   Args:
-    log_success: float Tensor `[...]`, log s. A log, because the annealing
-      may start at s = 1 - 1e-15, which is 1 in float32.
+    log_success: float Tensor `[...]`, log s and not s, because annealing may
+      start at s = 1 - 1e-15, which is 1 in float32.
     max_steps: `T`.
 
   Returns:
@@ -257,10 +258,10 @@ def _pad(x: tf.Tensor, before: float | None = None,
 
 
 def _at_floor(value: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-  """Looks up a step function on the line, `[...]`.
+  """Evaluates a step function, `[...]`, that changes at 0, 1, ..., T.
 
   Args:
-    value: number `[...]`, where.
+    value: number `[...]`, where to evaluate it.
     table: `[..., T + 2]`, the function below 0, from 0, from 1, ..., from T on.
   """
   last = table.shape[-1] - 1

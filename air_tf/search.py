@@ -1,6 +1,6 @@
 """Where the next object is: from the hidden state alone, or by a search.
 
-Both are asked in the same way; the cell takes one of them:
+Both have the same interface; the cell uses one of them:
 
     posterior = locate(hidden, images, features)   # Over [B, 3].
 
@@ -37,14 +37,14 @@ class Search(snt.Module):
 
   Both results are means under the hard weights: those of the largest weight and
   its eight neighbours, so that of two objects one is chosen, never the empty
-  middle between them. All places share K: what an object looks like is learnt
-  once, not for each place. M has one row per place, so that the query, which
-  knows the whole image, can point to a place; tanh bounds it, so that pointing
-  cannot outweigh what is seen.
+  middle between them. All places share K, so the appearance of an object is
+  learnt once, not for each place. M has one row per place: through it the
+  query, which depends on the whole image, can prefer places; tanh keeps this
+  preference from outweighing the features.
 
-  Straight-through: features get the soft-attention gradient, the location only
-  that of the 3 x 3 window. To extend it to places far away draws the search
-  into the corners.
+  Straight-through: features get the gradient of soft attention over all places,
+  the place only that of the 3 x 3 window. With the gradient of all places, the
+  search is drawn into the corners.
 
   Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning
   to Align and Translate"; the mean place as in Finn et al. 2016, "Deep Spatial
@@ -58,18 +58,18 @@ class Search(snt.Module):
     super().__init__(name=name)
     self._keys = snt.Linear(self.UNITS, name='keys')
     self._query = snt.Linear(self.UNITS, with_bias=False, name='query')
-    # Small, so that the first weights are about even and choices can change.
+    # Small, so that attention starts nearly uniform and its choice can change.
     self._score = snt.Linear(
         1, with_bias=False, name='score',
         w_init=snt.initializers.TruncatedNormal(stddev=.1))
-    self._point: snt.Linear | None = None  # Its size is that of the first map.
+    self._point: snt.Linear | None = None  # Sized by the first map of features.
 
   def __call__(self, features: tf.Tensor, query: tf.Tensor) -> Attended:
     """Attends to one place.
 
     Args:
-      features: `[B, m, k, F]`; m, k and F must be known, and in all calls the
-        same.
+      features: `[B, m, k, F]`; m, k and F must be known, and the same in all
+        calls.
       query: `[B, D]`, what is looked for.
     """
     _, rows, columns, size = features.shape
@@ -110,8 +110,8 @@ class StateLocator:
 
     Args:
       hidden: `[B, U]`, of the LSTM.
-      images: not looked at.
-      features: likewise.
+      images: ignored.
+      features: ignored.
     """
     del images, features
     return self._where_estimator(hidden)
@@ -121,8 +121,9 @@ class SearchLocator:
   """Locates the next object by attention, then by a look at the pixels there.
 
   Attention chooses a place on the map of features. From a window of pixels
-  around it the estimator tells how large the object is and where its centre
-  lies: relative to that place, and so the same at all places once learnt.
+  around that place, the estimator infers the size of the object and the offset
+  of its centre. The offset is relative to the place, so what is learnt holds at
+  all places.
   """
 
   def __init__(self, search: Search,

@@ -27,7 +27,7 @@ def unroll(cell: cell_lib.AIRCell, images: tf.Tensor,
 
   Args:
     cell: the cell.
-    images: `[B, H, W]`, less a background.
+    images: `[B, H, W]`, minus the background.
     noise: T tensors `[B, 3 + Z]`, see the cell.
     reparameterise: whether gradients flow through the samples.
   """
@@ -47,8 +47,8 @@ def unroll_differences(cell: cell_lib.AIRCell, images: tf.Tensor,
   """DAIR: each step sees what the steps before explained, and the residual.
 
   The paper's steps see the residual alone. From that a step cannot tell an
-  object from the edges of one that was not reconstructed exactly. Arguments as
-  those of `unroll`.
+  object from the edges of one that was not reconstructed exactly. Arguments
+  as in `unroll`.
   """
   state, explained = cell.initial_state(), tf.zeros_like(images)
   steps, drawn = [], []

@@ -38,7 +38,7 @@ _ROUNDS = flags.DEFINE_integer(
     upper_bound=10_000)
 _ROW_FLAGS = flags.DEFINE_list(
     'rows', [], f"Flags to vary, of {', '.join(_ROWS)}.")
-flags.DEFINE_string('logdir', None, 'Taken and ignored: flagfiles hold it.')
+flags.DEFINE_string('logdir', None, 'Ignored; flagfiles set it.')
 cli.define_config_flags()
 
 

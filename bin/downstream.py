@@ -1,4 +1,4 @@
-"""Compares AIR's latents with pixels, as what a classifier learns from.
+"""Compares AIR's latents with pixels as inputs of a classifier.
 
     python bin/downstream.py --logdir=runs/multi_mnist
 

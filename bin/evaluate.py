@@ -5,8 +5,8 @@
     python bin/evaluate.py --saved_model=PATH --scenes=PATH
 
 A table for reading, then, as the last line on standard output, the result as
-JSON. What the scenes do not tell (counts, boxes, labels) is left out. Two
-calls with the same arguments print the same.
+JSON. Metrics that need counts, boxes or labels are left out where the scenes
+have none. Two calls with the same arguments print the same.
 """
 
 import sys

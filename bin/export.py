@@ -2,8 +2,9 @@
 
     python bin/export.py --logdir=runs/quickstart
 
-Training does this at its end; this is for a run that is still going or was
-stopped. The SavedModel loads with TensorFlow alone.
+Training does this at its end; use this script for a run that is still training
+or was stopped, or for another --max_steps. The SavedModel loads with TensorFlow
+alone.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Counts what was never seen: the paper's experiments on AIR and DAIR.
+"""Tests counts not trained on: the paper's experiments on AIR and DAIR.
 
     python bin/generalise.py --seeds=0:3
 
-Trains AIR (flags/air.flags) and DAIR (the default) on scenes of 0, 1 and 2
+Trains AIR (bin/flags/air.flags) and DAIR (the default) on scenes of 0, 1 and 2
 digits and asks for 3; and on 0, 1 and 3 and asks for 2. Every other flag goes
 to bin/train.py, as --name=value. The same command resumes after an
 interruption. Left in --logdir: one folder per run, `generalisation.json` and

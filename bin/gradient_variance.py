@@ -20,11 +20,11 @@ _LOGDIR = cli.define_path(
 _ESTIMATORS = flags.DEFINE_list(
     'estimators', list(config_lib.ESTIMATORS), 'Which to measure.')
 _REPEATS = flags.DEFINE_integer(
-    'repeats', 200, 'Gradients of each: 200 give the variance of one number '
-    'to 10 %.', lower_bound=2, upper_bound=1_000_000)
+    'repeats', 200, 'Gradients per estimator: 200 give the variance of one '
+    'number to within 10 %.', lower_bound=2, upper_bound=1_000_000)
 _WARM_UP = flags.DEFINE_integer(
     'warm_up', 500, 'Iterations that an estimator other than the run\'s own '
-    'trains its baseline, with the model held still.', lower_bound=0,
+    'trains its baseline, with the model fixed.', lower_bound=0,
     upper_bound=1_000_000)
 
 

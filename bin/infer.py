@@ -1,4 +1,4 @@
-"""Counts and places the objects in images, with a SavedModel.
+"""Counts and locates the objects in images, with a SavedModel.
 
     python bin/infer.py --saved_model=runs/quickstart/saved_model IMAGES...
 
@@ -31,7 +31,7 @@ _RESIZE = flags.DEFINE_bool(
     'resize', False, "Fit images of another size than the model's into its "
     'frame, proportions kept; boxes are given in pixels of the image as given.')
 _CSV = cli.define_path(
-    'csv', None, 'File for the same as a table, one row per image.')
+    'csv', None, 'File for the same as a CSV table, one row per image.')
 _OVERLAY = cli.define_path(
     'overlay', None, 'Folder for pictures of the images with their boxes.')
 _BATCH_SIZE = flags.DEFINE_integer(

@@ -3,8 +3,9 @@
     python bin/sensitivity.py --flagfile=bin/flags/air.flags \
         --num_iterations=600
 
-Trains one run (or --seeds) for every cell of air_tf/sensitivity.py, for
-`marginal` with and without the exploration floor and for `nvil` without. Every
+Trains one run (or one per --seeds) for every cell of the grids in
+air_tf/studies/sensitivity.py, for `marginal` with and without the exploration
+floor and for `nvil` without. Every
 other flag goes to bin/train.py, as --name=value. The same command resumes after
 an interruption. Left in --logdir: one folder per run, `sensitivity.json` and
 `sensitivity.png`. The last line on standard output says where, as JSON.

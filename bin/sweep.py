@@ -22,8 +22,8 @@ from air_tf import sweep_flags
 _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
     'runs/sweep', seeds='0:5')
 _THRESHOLD = cli.define_finite_float(
-    'threshold', .98, 'Held-out count accuracy at the end from which a run is '
-    'a success.', lower=0., upper=1.)
+    'threshold', .98, 'Held-out count accuracy that a run must have at its '
+    'end to be a success.', lower=0., upper=1.)
 _VARY = flags.DEFINE_multi_string(
     'vary', [], 'FLAG=V1,V2,...: a recipe for each value of a flag of '
     'bin/train.py; several give all combinations.')

@@ -26,7 +26,7 @@ _NUM_SCENES = flags.DEFINE_integer(
 cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
                         'overlap', 'backdrop', 'backdrop_level', 'seed',
                         'max_steps')
-flags.DEFINE_bool('background', False, 'Taken and ignored: flagfiles hold it.')
+flags.DEFINE_bool('background', False, 'Ignored; flagfiles set it.')
 # The file is for no particular model: allow what the largest one can count.
 flags.FLAGS.set_default('max_steps', 64)
 

@@ -14,9 +14,10 @@ whose gradient through q(n) is what makes AIR hard to train. With K particles
 and the bound E log mean_k w_k(n_k), which is tighter than the ELBO (Burda et
 al. 2016, "Importance Weighted Autoencoders").
 
-Wherever n is sampled or summed, q_eps stands for q; see `exploration`. What it
-shares out among prefixes is a constant to the gradient; "exact" and "unbiased"
-are meant for q_eps with that held, and for all of q_eps with --prefix_share=0.
+Wherever n is sampled or summed, q stands for q_eps; see `exploration`. The part
+of q_eps that is spread over prefixes is held constant in the gradient. "Exact"
+and "unbiased" refer to the gradient with that part constant; with
+--prefix_share=0 there is no such part.
 
 To add an estimator, write a subclass of `Estimator` in a file of this package
 and name it in `config.ESTIMATORS`.

@@ -33,7 +33,7 @@ class EstimatorInputs(NamedTuple):
   exploration: tf.Tensor           # [], weight of the uniform count in q.
   seed: tf.Tensor                  # int32 [2], for sampled counts.
   num_particles: int = 1           # K
-  prefix_share: float = 0.         # Of each count, spread over 1 ... n.
+  prefix_share: float = 0.         # Share of q(n) that is spread over 1 ... n.
 
   def exploration_log_pmf(self, log_q: tf.Tensor | None = None) -> tf.Tensor:
     """Returns log q_eps(n), `[R, T + 1]`: what is sampled or summed for q.
@@ -53,8 +53,8 @@ class Estimate(NamedTuple):
   pathwise_loss: tf.Tensor   # [], through the values of a sample, and
   score_loss: tf.Tensor      # [], of the probability of the sampled count.
   auxiliary_loss: tf.Tensor  # [], whose gradient trains the estimator.
-  # Scalars by their name in TensorBoard: means over rows, or an `x/variance`
-  # beside its `x/mean`, so that those of parts of a batch can be joined.
+  # Scalars by their name in TensorBoard. Each is a mean over rows, or an
+  # `x/variance` beside its `x/mean`, so that parts of a batch can be combined.
   metrics: dict[str, tf.Tensor]
 
   @classmethod
@@ -64,8 +64,8 @@ class Estimate(NamedTuple):
            metrics: dict[str, tf.Tensor] | None = None) -> 'Estimate':
     """Adds up the loss.
 
-    Here and not on demand, so that it is recorded by the gradient tape that the
-    estimate is made under. The arguments are the fields.
+    It is added here, not on demand, so that the gradient tape under which the
+    estimate is made records the sum. The arguments are the fields.
     """
     score_loss, auxiliary_loss = map(
         tf.convert_to_tensor, (score_loss, auxiliary_loss))
@@ -79,7 +79,7 @@ class Estimate(NamedTuple):
 class Estimator(snt.Module):
   """Estimates the gradient through the number of steps.
 
-  A subclass defines `__call__`; what trains it, if it has variables, is the
+  A subclass defines `__call__`. Its own variables, if any, are trained by the
   gradient of `Estimate.auxiliary_loss`.
 
   Attributes:
@@ -137,16 +137,16 @@ def gather_counts(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
 
 
 def continuation_log_probs(log_q: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """The walk behind a distribution over counts.
+  """Splits a distribution over counts into one decision per step.
 
-      P(go at t | reached t) = P(n >= t) / P(n >= t - 1),  t = 1 ... T
+      P(take step t | reached t) = P(n >= t) / P(n >= t - 1),  t = 1 ... T
 
   Args:
     log_q: `[R, T + 1]`, log q(n).
 
   Returns:
-    Log-probabilities `[R, T]` of going ahead at each step and of stopping
-    there, given that the walk got there.
+    Log-probabilities `[R, T]` of taking each step and of stopping before it,
+    given that it is reached.
   """
   log_reached = tf.stack(
       [tf.reduce_logsumexp(log_q[:, t:], axis=-1)

@@ -20,12 +20,12 @@ class Marginal(base.Estimator):
       sum_n q(n) L(n), all T + 1 likelihoods from one pass
 
   Unbiased, without variance from n. Cost: T + 1 pixel likelihoods; the pass
-  itself is that of a sampled n. q is q_eps in all three terms, still a valid
-  posterior.
+  itself costs as much as with a sampled n. q is q_eps in all three terms, still
+  a valid posterior.
 
-  With K particles, the sum runs over all (T + 1)^K ways in which the particles
-  can count: sum_{n_1 ... n_K} prod_k q_k(n_k) log mean_k w_k(n_k). Cost: K
-  passes; the sum itself is of numbers, not of images, and so next to nothing.
+  With K particles, the sum runs over all (T + 1)^K combinations of their
+  counts: sum_{n_1 ... n_K} prod_k q_k(n_k) log mean_k w_k(n_k). Cost: K
+  passes; the sum itself is over scalars, not images, and negligible.
 
   Source: the design of this project; enumeration of AIR's counts is also in
   Le et al. 2019, "Revisiting Reweighted Wake-Sleep" (as a reference gradient).
@@ -47,14 +47,14 @@ class Marginal(base.Estimator):
 class Responsibilities(base.Estimator):
   """Trains q(n) towards the exact posterior over counts, by cross-entropy.
 
-  Given the samples of one pass, the best posterior over n is known:
+  Given the samples of one pass, the best posterior over n has a closed form:
 
       r(n) ~ p(n) exp(L(n) - sum_{t <= n} (KL_what[t] + KL_where[t]))
 
-  The continuous parts climb sum_n r_eps(n) (L(n) - KLs), with r held constant
-  and turned into r_eps as q into q_eps; q(n) climbs sum_n r(n) log q(n). Its
-  gradient r - q does not vanish when q has collapsed to a wrong count, as that
-  of `marginal` does.
+  All but q(n) maximises sum_n r_eps(n) (L(n) - KLs), with r held constant and
+  r_eps made of r as q_eps is of q; q(n) maximises sum_n r(n) log q(n). The
+  gradient r - q of the latter does not vanish when q has collapsed to a wrong
+  count, unlike that of `marginal`.
 
   Biased: where `marginal` follows the ELBO, q(n) follows the mean of r over
   samples, which is broader than the ELBO's optimum. Cost: as `marginal`.

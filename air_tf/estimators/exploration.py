@@ -1,7 +1,8 @@
 """What stands for q(n) wherever counts are sampled or summed in training.
 
-q_eps(n) shares a part of each count out among 1 ... n, its prefixes, and mixes
-a uniform count into that, the exploration floor. It is a valid posterior.
+q_eps spreads a share of each q(n) evenly over the counts 1 ... n (the prefix
+share) and mixes the result with a uniform count (the exploration floor). It is
+a valid posterior.
 
 Letters: `T` most steps, `n` number of objects, `...` any batch shape.
 """
@@ -43,12 +44,12 @@ def mix_with_uniform(log_pmf: tf.Tensor, exploration: tf.Tensor) -> tf.Tensor:
 
 
 def smooth_over_prefixes(log_pmf: tf.Tensor, share: float) -> tf.Tensor:
-  """Shares out a part of each count's probability among 1 ... that count.
+  """Spreads a share of each count's probability evenly over 1 ... that count.
 
       q'(n) = (1 - share) q(n) + share sum_{m >= n} q(m) / m,  n = 1 ... T
 
-  The probability of 0 stays as it is. What is shared out has no gradient: else
-  q would compensate by counting more.
+  The probability of 0 is unchanged. The part that is spread has no gradient:
+  otherwise q would compensate by counting more.
 
   Args:
     log_pmf: float Tensor `[..., T + 1]`, log q(n).

@@ -1,4 +1,4 @@
-"""The measure-valued derivative: two walks that differ in one decision.
+"""The measure-valued derivative: two counts that differ in one decision.
 
 Letters as in the package's docstring.
 """
@@ -15,17 +15,18 @@ __all__ = ['MVD']
 class MVD(base.Estimator):
   """Compares, for each decision, going ahead with stopping there.
 
-  The walk is T coins with log-odds a_t; n counts those before the first
-  "stop". For one coin, d E f / d p = f(go) - f(stop), hence
+  A count is drawn by T coins with log-odds a_t: n is the number of coins that
+  say "go" before the first "stop". For one coin, d E f / d p = f(go) - f(stop),
+  hence
 
       d E L / d a_t = E p_t (1 - p_t) (L(n with t go) - L(n with t stop))
 
-  with the other coins drawn once for both: the two walks are coupled, and
-  equal where the walk does not reach t. Unbiased; its variance does not grow
-  with the likelihood, only with what one object more or less changes in it.
-  Cost: 2 T likelihoods of a set of T + 1 that one pass gives anyway, hence as
-  `marginal`. Particles: not defined here, for the bound of K would have to be
-  taken 2 K T times.
+  with the other coins drawn once for both: the two counts are coupled, and
+  equal where coin t is not reached. Unbiased; the variance does not grow with
+  the likelihood, only with the change that a decision makes in it. Cost: as
+  `marginal`, because the 2 T likelihoods are among the T + 1 of one pass.
+  Particles: not defined here, because the bound would have to be evaluated
+  2 K T times.
 
   Source: Mohamed et al. 2020, "Monte Carlo Gradient Estimation in Machine
   Learning", section 6.

@@ -1,4 +1,4 @@
-"""Estimators that let a step be present in part.
+"""Estimators with relaxed presences: a step may be partly present.
 
 Their likelihood is `AIRModel.quadratic_likelihood`. Letters as in the package's
 docstring; `s` `[R, T]` presences in 0 ... 1, `y` the decoded objects.
@@ -24,19 +24,19 @@ class Concrete(base.Estimator):
       s_t = sigmoid((a_t + logit(u)) / temperature),   u uniform,
       canvas = sum_t s_t [sum_{i <= t} (1 - s_i) < .99] y_t
 
-  a_t are the log-odds of going ahead. The walk stops, as in adaptive
-  computation time, where the absences add up to one; the indicator has no
-  gradient. All else is backpropagation. The floor and the share of prefixes
-  act on the a_t.
+  a_t are the log-odds of taking step t. As in adaptive computation time, steps
+  end where the absences 1 - s_i add up to one; the indicator has no gradient.
+  All else is backpropagation. The exploration floor and the prefix share act on
+  the a_t.
 
-  Biased: it is the gradient of another function, the likelihood of scenes with
-  objects that are present in part, which the decoder learns to use. At low
-  temperature that function nears the ELBO and the variance grows. Here the KLs
-  are the exact ones of q(n); the public code takes those of the relaxed
-  variables, by a sample.
+  Biased: it is the gradient of another objective, with objects that are partly
+  present, which the decoder learns to exploit. At a low temperature that
+  objective approaches the ELBO, and the variance grows. Here the KLs are the
+  exact ones of q(n); the public code estimates those of the relaxed variables
+  from a sample.
 
   Cost: T + 1 products of images with themselves, as `marginal`'s likelihoods.
-  Particles: not defined, for there is no importance weight of a partial object.
+  Particles: not defined, because a partial object has no importance weight.
 
   Source: Maddison et al. 2017, "The Concrete Distribution"; Jang et al. 2017;
   the stopping (Graves 2016) and the temperature 1 as in the public Concrete AIR
@@ -70,19 +70,19 @@ class Concrete(base.Estimator):
 class Rebar(base.Estimator):
   """Score function with a relaxed likelihood as its control variate.
 
-  The walk is T coins b_t = [z_t > 0], z_t = a_t + logit(u). With f the
+  A count is drawn by T coins b_t = [z_t > 0], z_t = a_t + logit(u). With f the
   likelihood of relaxed presences cumprod(sigmoid(z / temperature)), and z' a
   second relaxation, given the same coins,
 
       d = (L(n) - eta f(z')) d log q(b) + eta (d f(z) - d f(z'))
 
-  Unbiased for any eta and temperature: what eta takes away by the score
-  function it gives back by reparameterisation. Both are learnt, for least
+  Unbiased for any eta and temperature: the term that eta subtracts from the
+  score function is added back by reparameterisation. Both are learnt, for least
   variance: the auxiliary loss is the squared gradient at the log-odds a, with
   the learning rate of the baselines.
 
-  Cost: as `concrete`, and its quadratic form three times over, which has no
-  pixels. Particles: not defined here.
+  Cost: as `concrete`, with three evaluations of the quadratic form, which
+  involve no pixels. Particles: not defined here.
 
   Source: Tucker et al. 2017, "REBAR: Low-variance, unbiased gradient estimates
   for discrete latent variable models".

@@ -15,8 +15,8 @@ class ReweightedWakeSleep(base.Estimator):
   """Trains p and q by two losses, on K weighted explanations of each image.
 
       n_k, z_k ~ q,   v_k = w_k / sum_j w_j   (constants)
-      p climbs  sum_k v_k log p(x, n_k, z_k)      (wake phase of the model)
-      q climbs  sum_k v_k log q(n_k, z_k)         (wake phase of the posterior)
+      p maximises  sum_k v_k log p(x, n_k, z_k)   (wake phase of the model)
+      q maximises  sum_k v_k log q(n_k, z_k)      (wake phase of the posterior)
 
   No reparameterisation and no score function of a likelihood: the samples are
   constants (`reparameterise=False`), so that one sum of the two trains both,
@@ -24,10 +24,10 @@ class ReweightedWakeSleep(base.Estimator):
   exploration floor counts are drawn and weighted by q_eps, while q itself is
   trained ("defensive" importance sampling in Le et al.).
 
-  Biased, both halves, as self-normalised weights are: by O(1 / K), vanishing
-  for many particles; q follows KL(p(n, z | x) || q), not the ELBO. With 53
-  continuous numbers a step the weights often rest on a single particle. Cost: K
-  passes, K at least 2.
+  Both gradients are biased by O(1 / K), because the weights are
+  self-normalised; q follows KL(p(n, z | x) || q), not the ELBO. With 53
+  continuous latents per step, a single particle often has most of the weight.
+  Cost: K passes, K at least 2.
 
   Source: Bornschein and Bengio 2015, "Reweighted Wake-Sleep"; Le et al. 2019,
   "Revisiting Reweighted Wake-Sleep", on AIR.

@@ -30,9 +30,9 @@ class Reinforce(base.Estimator):
   Unbiased, but its variance is that of the likelihood of a whole image,
   hundreds of nats. Cost: as `marginal`, because the terms of all counts are
   computed for every estimator; one pixel likelihood would do. Particles: the
-  bound takes the place of L(n), and all n_k have a share in it.
+  bound replaces L(n), and the score function is that of all n_k.
 
-  Source: Williams 1992; the blog's first variant (variance 1e3 a parameter).
+  Source: Williams 1992; the blog's first variant (variance 1e3 per parameter).
   """
 
   def __call__(self, inputs: base.EstimatorInputs) -> base.Estimate:
@@ -49,17 +49,17 @@ class NVIL(base.Estimator):
 
   The baseline b is an MLP 256-128 on the image and the sampled latents, trained
   on the squared error to L(n) with a learning rate of its own. It lowers the
-  variance from 1e3 to 1e-1 a parameter (blog).
+  variance from 1e3 to 1e-1 per parameter (blog).
 
   With `moving`, the signal L(n) - b is centred by its moving mean, and divided
   by its moving standard deviation where that is above 1 (Mnih and Gregor).
 
-  Bias: a baseline leaves the gradient's mean alone only if it does not depend
-  on n. The blog's sees the latents of the sampled steps and the presence of
-  each, hence n itself, and the term E[b(n) d log q(n)] need not vanish: the
-  better b predicts L(n) from n, the smaller the gradient of q. The division
-  shrinks it further, relative to that of the KL terms. `nvil_per_step` has
-  neither bias.
+  Bias: a baseline leaves the mean of the gradient unchanged only if it does not
+  depend on n. The blog's baseline sees the latents of the sampled steps and the
+  presence of each, hence n itself, and the term E[b(n) d log q(n)] need not
+  vanish: the better b predicts L(n) from n, the smaller the gradient of q. The
+  division shrinks it further, relative to that of the KL terms.
+  `nvil_per_step` has neither bias.
 
   Cost: as `marginal`, and one MLP of H W + T (Z + 5) inputs. Particles: one
   baseline each.
@@ -113,19 +113,19 @@ class NVIL(base.Estimator):
 
 
 class NVILPerStep(base.Estimator):
-  """Score function with a baseline for each step that cannot see its decision.
+  """Score function with one baseline per step, blind to the step's decision.
 
       n ~ q,   L(n) + sum_t stop_gradient(L(n) - b_t) log q(decision t)
 
-  over the decisions that the walk took: to go ahead at t = 1 ... n, and to stop
-  at n + 1. The baseline b_t is an MLP 256-128 on the image, the latents of the
-  steps before t, and t. It is fixed when decision t falls, so E[b_t d log q] is
-  0 and the estimate is unbiased, unlike that of `nvil`.
+  over the decisions that were made: to take steps 1 ... n, and to stop before
+  step n + 1. The baseline b_t is an MLP 256-128 on the image, the latents of
+  the steps before t, and t. It does not depend on decision t, so
+  E[b_t d log q] is 0 and the estimate is unbiased, unlike that of `nvil`.
 
   Cost: as `marginal`, and T times the MLP of `nvil`. Particles: as there.
 
-  Source: Mnih and Gregor 2014, whose baselines of each layer see the layer
-  above only, applied to the steps of AIR.
+  Source: Mnih and Gregor 2014, where the baseline of a layer sees only the
+  layer above; here the layers are the steps of AIR.
   """
 
   def __init__(self, name: str = 'nvil_per_step'):

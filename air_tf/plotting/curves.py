@@ -69,7 +69,7 @@ def accuracy(lines: Sequence[Mapping], num_scenes: int) -> figure.Figure:
 
 
 def elbo(lines: Sequence[Mapping]) -> figure.Figure:
-  """The ELBO and its terms over training, in nats an image.
+  """The ELBO and its terms over training, in nats per image.
 
   Args:
     lines: evaluations of both splits, as in `metrics.jsonl`.

@@ -23,7 +23,7 @@ def json_line(prediction: predictor.Prediction) -> str:
 
 
 class CsvWriter:
-  """Writes a row an image: name, count, T + 1 probabilities, T boxes.
+  """Writes one row per image: name, count, T + 1 probabilities, T boxes.
 
   Columns: `image`, `count`, `p_0` ... `p_T`, then `y_1`, `x_1`, `height_1`,
   `width_1` and so on to T; cells of absent objects are empty.

@@ -2,7 +2,7 @@
 
 For each of three outputs, a grid over its initial bias and the initial scale of
 its weights, with everything else at the default. The ranges cover this
-project's value, the blog's, and an order of magnitude beyond both.
+project's value, that of the blog's code, and an order of magnitude beyond both.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from air_tf.training import run_folder
 __all__ = ['OUTPUTS', 'RECIPES', 'accuracies', 'runs', 'save']
 
 # By output: (flag of its bias, values), (flag of its scale, values). Defaults
-# are -2, .2, .75 and 1; the blog's are 0, softplus(.5) = .97, .75 and scales of
-# .5, 6 (of weights that start at .01 here) and 1.
+# are -2, .2, .75 and 1; those of the blog's code are 0, softplus(.5) = .97, .75
+# and scales of .5, 6 (of weights that start at .01 here) and 1.
 OUTPUTS = {
     'reconstruction': (('decoder_bias', (-20., -6., -2., 0.)),
                        ('decoder_init_scale', (.1, 1., 10.))),
