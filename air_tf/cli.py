@@ -107,7 +107,7 @@ def run(main: Callable[[list[str]], dict | None],
     app.run(guarded, flags_parser=lambda argv: _parsed(parse, argv))
   except KeyboardInterrupt:
     console.fail(errors.Interrupted(signal.SIGINT, 'stopped.'), 130)
-  except BrokenPipeError:  # The reader is gone: no more work, no complaint.
+  except BrokenPipeError:  # Nobody reads the output any more: end quietly.
     sys.exit(0)
   except Exception as error:
     _fail_unless_bug(error)

@@ -1,4 +1,4 @@
-"""Networks that know nothing of AIR.
+"""Networks that do not depend on the rest of AIR.
 
 Letters: `B` batch, `[h, w]` glimpse, `D` size of an input, `Z` size of a
 latent, `U` units of the LSTM. Glimpses in colour have a last axis of channels.

@@ -19,8 +19,8 @@ def option(default: Any, text: str, lower: float | None = None,
   Args:
     default: its default.
     text: for `--help`.
-    lower: bound of a number, itself allowed.
-    upper: likewise.
+    lower: smallest number allowed, if there is a bound.
+    upper: largest number allowed, if there is a bound.
     choices: the values of text that are allowed; all, if None.
     path: whether it is that of a file or folder; empty only if the default is.
   """

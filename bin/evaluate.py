@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError('expected one of --logdir and --saved_model.')
   if _SAVED_MODEL.value is not None and _SCENES.value is None:
     raise errors.UserError(
-        '--saved_model says nothing of the scenes; expected --scenes=PATH '
+        '--saved_model: a SavedModel holds no scenes; expected --scenes=PATH '
         'beside it, or --logdir.')
   if _SAVED_MODEL.value is not None and _MAX_STEPS.value is not None:
     raise errors.UserError(

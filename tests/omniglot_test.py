@@ -21,7 +21,7 @@ def character(seed):
 
 
 def png(ink):
-  """Returns a PNG file of 1 bit a pixel, black on white."""
+  """Returns a PNG file of 1 bit per pixel, black on white."""
   file = io.BytesIO()
   Image.fromarray(~ink).save(file, 'PNG')
   return file.getvalue()

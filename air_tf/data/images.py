@@ -140,7 +140,7 @@ def _folder(path: str) -> Source:
 def _read_picture(path: str) -> np.ndarray:
   try:
     with Image.open(path) as picture:
-      if picture.mode.startswith('I'):  # 16 bits a pixel.
+      if picture.mode.startswith('I'):  # 16 bits per pixel.
         pixels = np.asarray(picture, np.float64)
         return np.round(pixels / 257.).clip(0, 255).astype(np.uint8)
       if picture.mode == 'L' and 'transparency' not in picture.info:

@@ -35,7 +35,7 @@ def variance_bars(variances: dict[str, dict[str, float]]) -> figure.Figure:
 def accuracy_curves(
     curves: dict[str, Sequence[tuple[Sequence[int], Sequence[float]]]],
     threshold: float) -> figure.Figure:
-  """Held-out count accuracy of every run, a colour a recipe.
+  """Held-out count accuracy of every run, one colour per recipe.
 
   Args:
     curves: by recipe, a pair of iterations and accuracies (0 ... 1) a run.
@@ -59,7 +59,9 @@ def accuracy_curves(
 def heat_maps(grids: dict[tuple[str, str], np.ndarray],
               axes_of: dict[str, tuple],
               chosen: Mapping[str, float]) -> figure.Figure:
-  """Count accuracy over pairs of options: a column an output, a row a recipe.
+  """Count accuracy over pairs of options, as heat maps.
+
+  There is one column per output and one row per recipe.
 
   Args:
     grids: by (recipe, output), accuracies `[rows, columns]`, NaN where a run

@@ -107,7 +107,7 @@ def elbo(lines: Sequence[Mapping]) -> figure.Figure:
 
 def policy(boxes: np.ndarray, presence: np.ndarray,
            image_size: tuple[int, int]) -> figure.Figure:
-  """Where each step looks, over a set of scenes: one colour a step.
+  """Where each step looks, over a set of scenes: one colour per step.
 
   A dot is the centre of a glimpse that was taken. The first panel has all
   steps, the others one each.
@@ -150,7 +150,7 @@ def policy(boxes: np.ndarray, presence: np.ndarray,
 
 def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
                      ) -> figure.Figure:
-  """Accuracy over the number of labels: a panel a task, a curve an input.
+  """Accuracy over the number of labels: a panel per task, a curve per input.
 
   Args:
     num_labels: at which the accuracies were measured.

@@ -1,4 +1,4 @@
-"""A trained model as a SavedModel, and a SavedModel at work on images.
+"""Exports a trained model as a SavedModel, and applies a SavedModel to images.
 
 May import: the model, `explain`, `data`.
 """

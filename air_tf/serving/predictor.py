@@ -1,4 +1,4 @@
-"""A SavedModel at work on people's images.
+"""Applies a SavedModel to images of any source.
 
 Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image
 (`[H, W, 3]` in colour).

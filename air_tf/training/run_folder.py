@@ -2,7 +2,7 @@
 
     flags.txt, config.json    what repeats the run
     versions.json             what it ran with
-    metrics.jsonl             a line an evaluation
+    metrics.jsonl             one line per evaluation
     checkpoints/              the last few states
     figures/, saved_model/, train/, test/   pictures, model, TensorBoard events
 """
@@ -47,7 +47,7 @@ class RunFolder:
     self.path = pathlib.Path(path)
 
   def begin(self, config: config_lib.Config) -> None:
-    """Starts a run in a new folder, or prepares to go on with the same one.
+    """Starts a run in a new folder, or prepares to resume the run in it.
 
     Raises:
       errors.UserError: if the folder cannot be written or holds a run with

@@ -1,7 +1,7 @@
 """Schedules: pure functions of the iteration.
 
-They are evaluated inside the compiled training step, so a resumed run needs to
-remember nothing but the iteration.
+They are evaluated inside the compiled training step, so the iteration is
+all the state that a resumed run needs.
 """
 
 import math
