@@ -27,7 +27,7 @@ __all__ = ['Experiment', 'run']
 
 _TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
 _PICTURED = 10  # Scenes in the progress figure.
-_FIRST_EVALUATION = 100  # Iteration: early, so that one sees where it goes.
+_FIRST_EVALUATION = 100  # Iteration: early, to give a first impression.
 
 
 def run(config: config_lib.Config, logdir: str,

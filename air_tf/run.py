@@ -79,14 +79,14 @@ class LoadedModel:
     self.max_steps = predictor.max_steps
 
   def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
-    """Counts, places and redraws the objects of images.
+    """Counts, locates and reconstructs the objects of images.
 
     Args:
       images: `[N, H, W]`, uint8, or floats in 0 ... 1. One image is
         `image[np.newaxis]`.
 
     Returns:
-      Numpy arrays, each with first axis N; equal images, equal answers.
+      Numpy arrays, each with first axis N; equal images give equal results.
 
     Raises:
       errors.UserError: if `images` have another shape, type or range.
@@ -206,14 +206,14 @@ class Run:
         *self.trainer.averaged_model(max_steps)).endpoints
 
   def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
-    """Counts, places and redraws the objects of images.
+    """Counts, locates and reconstructs the objects of images.
 
     Args:
       images: `[N, H, W]`, uint8, or floats in 0 ... 1. One image is
         `image[np.newaxis]`.
 
     Returns:
-      Numpy arrays, each with first axis N; equal images, equal answers.
+      Numpy arrays, each with first axis N; equal images give equal results.
 
     Raises:
       errors.UserError: if `images` have another shape, type or range.

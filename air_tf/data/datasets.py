@@ -1,4 +1,4 @@
-"""The scenes of a run: composed anew all the time, or from the user's files."""
+"""The scenes of a run: composed anew throughout, or from the user's files."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class _FreshPools:
   """Composes pools of scenes, one ahead of its use, in a thread.
 
   Composing costs a few hundredths of the training time, so an endless supply
-  is cheaper than a set that must be stored and is learnt by heart.
+  is cheaper than a fixed set, which has to be stored and is overfitted.
   """
 
   def __init__(self, config, images, labels) -> None:
@@ -120,7 +120,7 @@ def _load_files(config: config_lib.Config):
 
 
 def _read(path: str, config: config_lib.Config) -> scenes_lib.Scenes:
-  """Returns the scenes of a file or a folder, if the model can count so far."""
+  """Returns the scenes of a file or a folder, if none exceeds `max_steps`."""
   if os.path.isdir(path):
     return scenes_lib.Scenes(
         images_lib.folder(path, config.canvas_size), None, None, None)
