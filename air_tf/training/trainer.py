@@ -107,7 +107,8 @@ class Trainer(snt.Module):
       max_steps: T; as in training, if None. It may be larger: no step depends
         on how many may follow.
     """
-    max_steps = max_steps or self.config.max_steps
+    if max_steps is None:
+      return self.ema_model, self.num_steps_prior()
     return (self.ema_model.with_max_steps(max_steps),
             self.num_steps_prior(max_steps))
 
