@@ -55,6 +55,7 @@ RENAMED = {'average_decay': 'ema_decay',
            'where_scale': 'where_init_scale'}
 
 _option, _TINY = options.option, options.TINY
+_MOST = 2**31 - 1  # Iterations are counted in 32 bits.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Config:
   refresh_every: int = _option(
       250, 'Iterations after which all training scenes are composed anew, so '
       'that the model cannot overfit to them, which costs 3 % of the time; '
-      '0 trains on one fixed set (blog).', lower=0)
+      '0 trains on one fixed set (blog).', lower=0, upper=_MOST)
   num_test_scenes: int = _option(
       5_000, 'Scenes to evaluate on: at an accuracy of 99 %, the standard '
       'error is .14 points.', lower=1)
@@ -143,41 +144,41 @@ class Config:
       'decoder and the estimator of place (blog: 256).', lower=1)
   lstm_size: int = _option(256, 'Units of the LSTM (blog: 256).', lower=1)
   pixel_stddev: float = _option(
-      .3, 'Standard deviation of a pixel (blog: .3).', lower=_TINY)
+      .3, 'Standard deviation of a pixel (blog: .3).', lower=1e-3, upper=1e3)
   object_size: float = _option(
       22., 'Prior median of the side of a glimpse, in pixels of the image, and '
-      'its initial value: the size of the largest objects.', lower=_TINY)
+      'its initial value: the size of the largest objects.', lower=.5)
   scale_prior_stddev: float = _option(
       .5, 'Prior standard deviation of the logit of the glimpse scale. With '
       '--object_size=22 on 50 pixels, a glimpse of 12 pixels is just under two '
       'standard deviations below the median.',
-      lower=_TINY)
+      lower=1e-3, upper=100.)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
-      'almost evenly over the image (blog: 1).', lower=_TINY)
+      'almost evenly over the image (blog: 1).', lower=1e-3, upper=100.)
   where_stddev_init: float = _option(
       .2, 'Initial standard deviation of the posterior over place, before '
       'squashing: wide enough to explore, narrow enough to hold one object.',
-      lower=_TINY)
+      lower=1e-6, upper=100.)
   decoder_bias: float = _option(
       -2., 'Initial logit of every glimpse pixel. At -2, pixels start at .12: '
       'so dark that the first glimpses neither raise the likelihood by '
-      'themselves nor hide the image.')
+      'themselves nor hide the image.', lower=-100., upper=100.)
   steps_bias: float = _option(
       .75, 'Initial log-odds of taking a step: above 0, so that the model '
-      'writes objects from the first iteration.')
+      'writes objects from the first iteration.', lower=-100., upper=100.)
   decoder_init_scale: float = _option(
       1., "Factor on the initial weights of the decoder's output layer (blog: "
       'about .5). bin/sensitivity.py varies this and the other initial values.',
-      lower=_TINY)
+      lower=_TINY, upper=1e4)
   where_init_scale: float = _option(
       1., 'Factor on the initial weights of the output layer for place, whose '
       'standard deviation is .01 without it (blog: about 6, that is 1 / '
       'sqrt(256)).',
-      lower=_TINY)
+      lower=_TINY, upper=1e4)
   steps_init_scale: float = _option(
       1., "Factor on the initial weights of the steps predictor's output layer "
-      '(blog: 1).', lower=_TINY)
+      '(blog: 1).', lower=_TINY, upper=1e4)
 
   # --- Prior over the number of steps -----------------------------------------
   success_init: float = _option(
@@ -188,10 +189,11 @@ class Config:
       .1, 'Final success probability s (blog: 1e-5). The smaller it is, the '
       'more small and faint objects are left out.', lower=1e-30, upper=1.)
   success_hold: int = _option(
-      500, 'Iterations at the initial success probability.', lower=0)
+      500, 'Iterations at the initial success probability.',
+      lower=0, upper=_MOST)
   success_iterations: int = _option(
       0, 'Iterations after the hold over which log s changes linearly to its '
-      'final value (blog: 100,000).', lower=0)
+      'final value (blog: 100,000).', lower=0, upper=_MOST)
 
   # --- Estimator of the gradient ----------------------------------------------
   estimator: str = _option(
@@ -207,7 +209,7 @@ class Config:
       '1 (Mnih and Gregor 2014; not in the blog).')
   concrete_temperature: float = _option(
       1., 'With --estimator=concrete: temperature of the relaxed presences (1 '
-      'in the public Concrete AIR).', lower=_TINY)
+      'in the public Concrete AIR).', lower=1e-6, upper=1e3)
   exploration_init: float = _option(
       .9, 'Initial exploration floor: the weight of a uniform count mixed into '
       'q(n). Without it q(n) collapses to one count.', lower=0., upper=1.)
@@ -218,7 +220,7 @@ class Config:
       lower=0., upper=1.)
   exploration_iterations: int = _option(
       1_500, 'Iterations over which the exploration floor falls linearly.',
-      lower=0)
+      lower=0, upper=_MOST)
   prefix_share: float = _option(
       .7, 'Share of q(n) that training spreads evenly over 1 ... n, so that '
       'each step explains a whole object instead of leaving a part to the '
@@ -239,7 +241,8 @@ class Config:
       lower=_TINY)
   decay_iterations: int = _option(
       4_000, 'Iterations over which the learning rate falls by half a cosine '
-      'to a fiftieth, where it stays; 0 keeps it constant.', lower=0)
+      'to a fiftieth, where it stays; 0 keeps it constant.',
+      lower=0, upper=_MOST)
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient, which is clipped above it; '
       '0: no clipping.', lower=0.)
@@ -249,7 +252,8 @@ class Config:
   batch_size: int = _option(
       64, 'Images per iteration (blog: 64), of all replicas together.', lower=1)
   num_iterations: int = _option(
-      4_000, 'Iterations in all; raise it to resume a finished run.', lower=1)
+      4_000, 'Iterations in all; raise it to resume a finished run.',
+      lower=1, upper=_MOST)
 
   # --- Bookkeeping ------------------------------------------------------------
   seed: int = _option(
@@ -257,15 +261,16 @@ class Config:
       'bit-identical.', lower=0, upper=700_000_000)
   log_every: int = _option(
       50, 'Iterations between training scalars; they run as one compiled '
-      'call.', lower=1)
+      'call.', lower=1, upper=_MOST)
   eval_every: int = _option(
-      500, 'Iterations between evaluations on all held-out scenes.', lower=1)
+      500, 'Iterations between evaluations on all held-out scenes.',
+      lower=1, upper=_MOST)
   checkpoint_every: int = _option(
-      500, 'Iterations between checkpoints.', lower=1)
+      500, 'Iterations between checkpoints.', lower=1, upper=_MOST)
   gradient_variance_every: int = _option(
       0, 'Iterations between measurements of the variance of the gradient, for '
       'TensorBoard; 0 measures none. Each takes as long as about four '
-      'iterations: at 100 it costs 4 %.', lower=0)
+      'iterations: at 100 it costs 4 %.', lower=0, upper=_MOST)
   jit_compile: bool = _option(True, 'Compile the training step with XLA.')
   distribution_strategy: str = _option(
       'none', "Devices that share each batch: 'none' (one device), 'mirrored' "
@@ -298,6 +303,9 @@ class Config:
   @property
   def scale_prior_mean(self) -> float:
     """Prior mean of the logit of the glimpse scale."""
+    options.require(
+        self.object_scale < 1., '--object_size', self.object_size,
+        f'fewer pixels than {self.canvas_size}, the side of the images')
     return math.log(self.object_scale / (1. - self.object_scale))
 
   @property

@@ -39,7 +39,11 @@ def _check_scenes(config) -> None:
           'to stand beside --scenes; without that, test scenes are composed '
           'from test digits')
   require('channels', config.channels != 2, '1 or 3')
-  require('object_size', config.object_size < config.canvas_size,
+  require('clip_norm', not 0. < config.clip_norm < options.TINY,
+          f'0, for no clipping, or at least {options.TINY:g}')
+  # A file has a size of its own, which is not known here.
+  require('object_size',
+          config.scenes or config.object_size < config.canvas_size,
           f'fewer pixels than --canvas_size={config.canvas_size}, the side of '
           'the images')
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import explain as explain_lib
+from air_tf import memory
 from air_tf import progress
 from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
@@ -58,10 +59,13 @@ def run(config: config_lib.Config, logdir: str,
       f'--estimator={config.estimator} on '
       + (f'--scenes={config.scenes}' if config.scenes
          else f'--digits={config.digits}') + f', in {logdir}.')
+  if not config.scenes:  # Else the size of the images is not known yet.
+    memory.require(config)
   devices = strategy.make(config)
   progress.status('Preparing scenes.')
   pools, test_scenes = datasets.load(config)
   config = datasets.with_image_shape(config, test_scenes)
+  memory.require(config)
   with tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers():
     folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
     folder.begin(config)

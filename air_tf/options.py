@@ -9,6 +9,8 @@ from air_tf import errors
 __all__ = ['TINY', 'check_bounds', 'option', 'require']
 
 TINY = 1e-12  # Lower bound of what must be positive.
+# Of whole numbers, and of others, which are computed with in 32 bits.
+_LARGEST = 1e15, 1e30
 
 
 def option(default: Any, text: str, lower: float | None = None,
@@ -58,7 +60,10 @@ def require(condition: Any, flag: str, found: Any, expected: str) -> None:
 def _check_number(field: dataclasses.Field, number: float, value: Any) -> None:
   flag, metadata = f'--{field.name}', field.metadata
   lower, upper = metadata['lower'], metadata['upper']
-  require(math.isfinite(number), flag, value, 'a finite number')
+  if isinstance(number, float):
+    require(math.isfinite(number), flag, value, 'a finite number')
+  largest = _LARGEST[isinstance(number, float)]
+  require(abs(number) <= largest, flag, value, f'at most {largest:g}')
   if lower is not None:
     require(number >= lower, flag, value,
             'more than 0' if lower == TINY else f'at least {lower}')

@@ -12,6 +12,7 @@ from absl import flags
 from air_tf import config_flags
 from air_tf import errors
 from air_tf import flagfiles
+from air_tf import memory
 
 __all__ = ['check_runs', 'define_sweep_flags', 'parse_known', 'seeds',
            'train_flags', 'with_flagfiles']
@@ -95,7 +96,9 @@ def check_runs(arguments: Iterable[Sequence[str]]) -> None:
     alike.setdefault(tuple(x for x in run if not x.startswith('--seed=')),
                      []).append(run)
   for runs in alike.values():
-    config_flags.config_of(max(runs, key=_seed))
+    config = config_flags.config_of(max(runs, key=_seed))
+    if not config.scenes:
+      memory.require(config)
 
 
 def seeds(text: str) -> list[int]:

@@ -9,6 +9,7 @@ own process. The last line on standard output is the result for the
 configuration itself, as JSON.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from absl import flags
 from air_tf import cli
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import memory
 from air_tf.studies import markdown
 
 _ROWS = {
@@ -50,6 +52,8 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         f'--scenes={config.scenes}: is not read here, where images are random; '
         'expected --canvas_size and --channels instead.')
+  memory.require(dataclasses.replace(
+      config, num_train_scenes=1, num_test_scenes=1))  # None are composed.
   unknown = [name for name in _ROW_FLAGS.value if name not in _ROWS]
   if unknown or len(set(_ROW_FLAGS.value)) < len(_ROW_FLAGS.value):
     raise errors.UserError(

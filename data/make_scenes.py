@@ -12,6 +12,7 @@ import numpy as np
 
 from air_tf import cli
 from air_tf import config as config_lib
+from air_tf import memory
 from air_tf import paths
 from air_tf import progress
 
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> dict:
   cli.no_arguments(arguments)
   paths.check_target('--out', _OUT.value, (flags.FLAGS.digits,), '.npz', b'PK')
   config = cli.config_from_flags(object_size=1.)  # Likewise: any size.
+  memory.require_for_scenes(_NUM_SCENES.value, config, '--num_scenes')
   cli.import_tensorflow()  # Which the streams of large scene files need.
   from air_tf.data import datasets
   from air_tf.data import digits as digits_lib

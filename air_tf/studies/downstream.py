@@ -18,6 +18,7 @@ import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import memory
 from air_tf import progress
 from air_tf import run as run_lib
 from air_tf.data import datasets
@@ -32,6 +33,7 @@ __all__ = ['latents', 'run', 'targets']
 
 _TASKS = {'sum': 'sum of the two digits',
           'ascending': 'digits ascend from left to right'}
+_BYTES_PER_PIXEL = 5  # As composed, and as floats.
 _TRAIN_SEED, _TEST_SEED = 3, 4  # Not the scenes that the model has seen.
 
 
@@ -55,13 +57,12 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
   Raises:
     errors.UserError: if there is no such run, or its scenes come from a file.
   """
+  config = run_folder.RunFolder(logdir).config()
+  digits = _digits(config, logdir)
+  memory.require_for_scenes(
+      max(num_labels) + num_test, config, '--labels or --num_test_scenes',
+      _BYTES_PER_PIXEL)
   opened = run_lib.Run(logdir)
-  config = opened.config
-  if config.scenes:
-    raise errors.UserError(
-        f'--logdir={logdir}: was trained on --scenes={config.scenes}; wanted a '
-        'run on digits, of which scenes with two can be composed.')
-  digits = digits_lib.load(config.digits)
   train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
   test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
   inputs = {
@@ -79,6 +80,21 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
     result[task]['chance'] = float(np.bincount(y_test).max() / len(y_test))
     logging.info('%s: %s', task, result[task])
   return result | {'figure': _draw(result, logdir, out)}
+
+
+def _digits(config: config_lib.Config, logdir: str) -> digits_lib.Digits:
+  """Returns the run's digits; raises `UserError` if there are none."""
+  source = (f'--scenes={config.scenes}' if config.scenes
+            else f'--digits={config.digits}')
+  refusal = errors.UserError(
+      f'--logdir={logdir}: was trained on {source}; expected a run on digits '
+      'from 0 to 9, whose sum and order can be asked for.')
+  if config.scenes or config.digits == 'sprites':
+    raise refusal
+  digits = digits_lib.load(config.digits)
+  if max(digits.train_labels.max(), digits.test_labels.max()) > 9:
+    raise refusal  # Letters, for example.
+  return digits
 
 
 def targets(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
