@@ -1,0 +1,394 @@
+"""What the border of the scripts makes of people's flags, files and streams."""
+
+import errno
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+import zlib
+
+from absl import flags
+import pytest
+import scripts
+import tensorflow as tf
+import tiny
+
+from air_tf import config as config_lib
+from air_tf import config_flags
+from air_tf import errors
+from air_tf import flagfiles
+from air_tf import paths
+from air_tf import sweep_flags
+from air_tf.studies import sweep
+
+
+def refusal(function, *arguments, **options):
+  """Returns the text, one line, with which a call is refused."""
+  with pytest.raises(errors.UserError) as refused:
+    function(*arguments, **options)
+  assert '\n' not in str(refused.value)
+  return str(refused.value)
+
+
+# --- Text files ---------------------------------------------------------------
+
+@pytest.mark.parametrize('data, line, expected', [
+    ('--seed=1\n'.encode('utf-16'), 1, 'UTF-16'),
+    ('--seed=1\n'.encode('utf-16-be'), 1, 'NUL'),
+    ('# Größe\n--seed=1\n'.encode('cp1252'), 1, '0xf6, which is not UTF-8'),
+    ('--seed=1\n\n--digits=é\n'.encode('latin-1'), 3, 'not UTF-8'),
+    (b"--seed='1'\n", 1, 'without quotes'),
+    (b'\n--digits="a b"\n', 2, 'without quotes'),
+    (b'--seed=1  # One.\n', 1, 'a line of its own'),
+    (b'--seed=1 // One.\n', 1, 'a line of its own'),
+    (b'--seed 1\n', 1, 'one flag per line'),
+    (b'--a=1\nseed=1\n', 2, 'one flag per line'),
+    (b'--a=1\n--b=\0\n', 2, 'NUL'),
+    (b'\x89PNG\r\n\x1a\n', 1, 'not UTF-8'),
+    (b'--a=1\n--flagfile=none\n', 2, 'No such file'),
+    (b'--a=1\n--flagfile=.\n', 2, 'Is a directory'),
+    (b'--flagfile=\n', 1, 'a path'),
+    (b'--flagfile=f.flags\n', 1, 'includes itself')])
+def test_a_flagfile_that_cannot_be_read_is_named_with_its_line(
+    data, line, expected, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  pathlib.Path('f.flags').write_bytes(data)
+  text = refusal(flagfiles.expand, ['--flagfile=f.flags'])
+  assert text.startswith(f'f.flags:{line}: ') and expected in text
+
+
+@pytest.mark.parametrize('data', [
+    b'\xef\xbb\xbf--digits=\xc3\xa9\n', b'--digits=\xc3\xa9\r\n',
+    b'\r\n  --digits=\xc3\xa9  \r# --seed="1" # x', b'// x\n--digits=\xc3\xa9'])
+def test_a_flagfile_is_read_whatever_editor_wrote_it(data, tmp_path):
+  (tmp_path / 'f.flags').write_bytes(data)
+  assert flagfiles.expand([f'--flagfile={tmp_path}/f.flags']) == ['--digits=é']
+
+
+def test_flagfiles_that_multiply_end(tmp_path):
+  for i in range(18):
+    (tmp_path / f'{i}').write_text(f'--a=1\n--flagfile={i + 1}\n' * 2)
+  (tmp_path / '18').write_text('--a=1')
+  text = refusal(flagfiles.expand, [f'--flagfile={tmp_path}/0'])
+  assert 'at most 10,000 flags' in text
+  text = refusal(flagfiles.expand, ['--flagfile=/dev/zero'])
+  assert 'a megabyte' in text
+
+
+@pytest.mark.parametrize('line, expected', [
+    ('--batch_size=none', '--batch_size=none'), ('--batch_size=0', 'at least'),
+    ('--magic=1', "'magic'"), ('--counts=a,b', 'int numbers'),
+    ('--optimizer=sgd', 'one of adam'), ('--logdir=', 'expected a path')])
+def test_a_refused_flag_is_named_with_its_line(line, expected, tmp_path):
+  path = tmp_path / 'f.flags'
+  path.write_text(f'\n# x\n{line}\n')
+  process = scripts.run('bin/train.py', f'--flagfile={path}')
+  assert process.returncode == 2
+  last = process.stderr.splitlines()[-1]
+  assert last.startswith(f'train.py: {path}:3: ') and expected in last
+
+
+# --- Paths --------------------------------------------------------------------
+
+def test_home_is_expanded_wherever_a_path_is_a_flag(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  config = config_flags.config_of([
+      '--scenes=~/a.npz', '--test_scenes=~/b.npz', '--cache_dir=~/c',
+      '--digits=~/d'])
+  assert config.scenes == f'{tmp_path}/a.npz'
+  assert config.test_scenes == f'{tmp_path}/b.npz'
+  assert config.cache_dir == f'{tmp_path}/c' and config.digits.endswith('/d')
+  assert paths.given('--csv', '~') == str(tmp_path)
+  assert paths.given('--csv', './~') == './~'
+  import pwd
+  user = pwd.getpwuid(os.getuid())
+  assert paths.given('--csv', f'~{user.pw_name}/x') == f'{user.pw_dir}/x'
+
+
+@pytest.mark.parametrize('path, expected', [
+    ('', 'expected a path'), ('  ', 'expected a path'),
+    ('~no_such_user/x', 'no user of this name'), ('a\0b', 'NUL'),
+    ('x' * 256, '255 bytes'), ('é' * 128 + '/y', 'one of 256'),
+    ('x/' * 2_100, '4095'), ('caf\udce9', 'UTF-8')])
+def test_paths_that_no_file_can_have(path, expected):
+  text = refusal(paths.given, '--logdir', path)
+  assert text.startswith('--logdir=') and expected in text
+  for name in 'logdir', 'cache_dir', 'digits':
+    assert expected in refusal(config_flags.config_of, [f'--{name}={path}'])
+
+
+def test_an_empty_path_is_taken_where_it_is_the_default():
+  config = config_flags.config_of(['--scenes=', '--test_scenes='])
+  assert config == config_lib.Config()
+
+
+def test_targets_that_would_overwrite_something(tmp_path):
+  picture, text = tmp_path / 'a.png', tmp_path / 'a.txt'
+  picture.write_bytes(b'\x89PNG')
+  text.write_text('Dear diary')
+  (tmp_path / 'link').symlink_to(picture)
+  check = lambda path, *inputs: refusal(
+      paths.check_target, '--csv', str(path), inputs, begins=b'image,')
+  assert 'one of the inputs' in check(picture, str(picture))
+  assert 'one of the inputs' in check(tmp_path / 'link', str(picture))
+  assert 'ends in .png' in check(tmp_path / 'new.PNG')
+  assert 'ends in .npz' in check(tmp_path / 'new.npz')
+  assert 'of another kind' in check(text) and 'a folder' in check(tmp_path)
+  assert text.read_text() == 'Dear diary'
+  assert 'no suffix' in refusal(
+      paths.check_target, '--out', str(tmp_path / 'x'), (), '.npz')
+  assert 'a file' in refusal(paths.check_folder, '--out', str(text))
+  assert 'inputs' in refusal(
+      paths.check_folder, '--out', str(tmp_path), (str(tmp_path),))
+  text.write_text('image,count')
+  for path in text, tmp_path / 'new', tmp_path / 'new.csv', '/dev/null':
+    paths.check_target('--csv', str(path), (str(picture),), begins=b'image,')
+
+
+@pytest.mark.parametrize('script, arguments, expected', [
+    ('bin/infer.py', ['--saved_model=x', '--csv=b.jpg', 'a.png'], '--csv=b.jpg'),
+    ('bin/infer.py', ['--saved_model=x', '--csv=a.png', 'a.png'], '--csv=a.png'),
+    ('bin/infer.py', ['--saved_model=', 'a.png'], '--saved_model='),
+    ('bin/infer.py', ['--saved_model=x', '--overlay=', 'a.png'], '--overlay='),
+    ('bin/infer.py', ['--saved_model=x', ''], "argument ''"),
+    ('bin/figures.py', ['--logdir=x', f'--out={__file__}'], 'found a file'),
+    ('bin/export.py', ['--logdir=~no_such_user'], 'no user'),
+    ('bin/evaluate.py', ['--saved_model=x', '--scenes='], '--scenes='),
+    ('data/make_scenes.py', ['--out=x.png'], '.npz'),
+    ('data/make_scenes.py', ['--out=x.npz', '--num_scenes=1000000000000'],
+     'GiB'),
+    ('bin/benchmark.py', ['--scenes=x.npz'], '--scenes=x.npz'),
+    ('bin/benchmark.py', ['--rows=batch_size,batch_size'], 'each once'),
+    ('bin/benchmark.py', ['--batch_size=1000000000'], '--batch_size'),
+    ('bin/gradient_variance.py', ['--logdir=x', '--estimators='], 'each once'),
+    ('bin/gradient_variance.py', ['--logdir=x', '--estimators=mvd,mvd'],
+     'each once'),
+    ('bin/train.py', ['--hidden_size=1000000'], 'GiB')])
+def test_scripts_refuse_in_one_line(script, arguments, expected):
+  process = scripts.run(script, *arguments)
+  assert process.returncode == 2, process.stderr
+  assert 'Traceback' not in process.stderr and process.stdout == ''
+  assert expected in process.stderr.splitlines()[-1]
+
+
+# --- Numbers ------------------------------------------------------------------
+
+FLOATS = [name for name, field in config_lib.Config.__dataclass_fields__.items()
+          if isinstance(field.default, float)]
+
+
+@pytest.mark.parametrize('name', FLOATS)
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf', '1e300', '-1e300'])
+def test_numbers_that_are_none(name, value):
+  text = refusal(config_flags.config_of, [f'--{name}={value}'])
+  assert text.startswith(f'--{name}=')
+
+
+@pytest.mark.parametrize('flag', [
+    'num_iterations', 'log_every', 'decay_iterations', 'success_hold'])
+def test_iterations_fit_into_32_bits(flag):
+  assert 'at most' in refusal(config_flags.config_of, [f'--{flag}=2147483648'])
+
+
+@pytest.mark.parametrize('flag', ['batch_size', 'num_test_scenes'])
+def test_whole_numbers_beyond_all_bounds(flag):
+  assert 'at most 1e+15' in refusal(
+      config_flags.config_of, [f'--{flag}=1{"0" * 400}'])
+
+
+# --- Flags that are handed on -------------------------------------------------
+
+@pytest.mark.parametrize('text', [
+    '0:1000000000', f'0:1{"0" * 30}', ':100000', '1,-1', '-5:3', '5:', '::',
+    '1,,2', '', 'a:b'])
+def test_seeds_are_bounded(text):
+  assert f'--seeds={text}: expected' in refusal(sweep_flags.seeds, text)
+
+
+def test_seeds_at_the_bounds():
+  assert sweep_flags.seeds('5:8') == [5, 6, 7]
+  assert sweep_flags.seeds('30000,2') == [30_000, 2]
+  assert len(sweep_flags.seeds(':10000')) == 10_000
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['--seed=3'], '--seeds=first:last'), (['--logdir=x'], '--logdir'),
+    (['-seed=3'], '--seeds'), (['--counts=1'], 'Leave it out'),
+    (['batch_size=3'], 'flags only')])
+def test_flags_that_a_script_gives_itself(arguments, expected):
+  assert expected in refusal(
+      sweep_flags.train_flags, arguments, refused=('counts',))
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['--no_such_flag=1'], "'no_such_flag'"), (['--batch_size=x'], "'x'"),
+    (['--batch_size=1000000000'], 'GiB'), (['--optimizer=sgd'], 'one of adam'),
+    (['--seed=700000001'], 'at most 700000000'), (['stray'], "'stray'"),
+    (['--flagfile=none'], '--flagfile=none')])
+def test_flags_of_runs_are_checked_before_the_first_starts(
+    arguments, expected):
+  assert expected in refusal(
+      sweep_flags.check_runs, [['--seed=1'], arguments])
+
+
+def test_flags_of_the_process_stay_as_they_are():
+  sweep_flags.check_runs([['--batch_size=7', '--verbosity=1'], ['--seed=2']])
+  assert 'batch_size' not in flags.FLAGS and flags.FLAGS['verbosity'].value < 1
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['--vary=seed=1,2'], '--seeds=first:last'), (['--seed=1'], '--seeds'),
+    (['--vary=logdir=a,b'], '--logdir'), (['--vary=estimator=mvd,mvd'], 'once'),
+    (['--vary=a=1,2', '--vary=a=3'], 'once'), (['--vary=a=1,,2'], 'FLAG=V1'),
+    (['--threshold=nan'], 'from 0 to 1'), (['--threshold=inf'], 'threshold'),
+    (['--jobs=100000'], 'jobs'), (['--nope=1'], "sweep.py: Unknown command"),
+    (['--vary=optimizer=adam,sgd'], 'one of adam'),
+    (['--logdir='], 'expected a path')])
+def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
+  process = scripts.run(
+      'bin/sweep.py', f'--logdir={tmp_path / "s"}', *arguments)
+  assert process.returncode == 2 and 'Traceback' not in process.stderr
+  assert expected in process.stderr.splitlines()[-1]
+  assert not (tmp_path / 's').exists() and 'Starting' not in process.stderr
+
+
+@pytest.mark.parametrize('codes, kind', [
+    ([0, 3], None), ([3, 3], errors.Diverged), ([3, 75], errors.UserError),
+    ([-9], errors.UserError), ([None, 1], errors.UserError)])
+def test_a_sweep_without_success_fails_with_the_reason(codes, kind, tmp_path):
+  runs = []
+  for i, code in enumerate(codes):
+    folder = tmp_path / f'seed-{i}'
+    folder.mkdir()
+    runs.append(sweep.Run(folder, ('--a=1',)))
+    if code is not None:
+      (folder / 'sweep.json').write_text(json.dumps(
+          {'arguments': ['--a=1'], 'exit_code': code, 'error': f'bad {code}'}))
+  if kind is None:
+    sweep.require_a_success(runs)
+  else:
+    with pytest.raises(kind, match=r'seed-\d: (bad|it did not)'):
+      sweep.require_a_success(runs)
+
+
+def test_a_flag_given_twice_is_said():
+  process = scripts.run('bin/train.py', '--batch_size=3', '--batch_size=0',
+                        fresh=True)
+  assert '--batch_size was given as 3 and as 0: the last counts.' in (
+      process.stderr)
+  process = scripts.run('bin/train.py', '--seed=3', '--seed=3',
+                        '--batch_size=0', fresh=True)
+  assert 'the last counts' not in process.stderr
+
+
+# --- What libraries raise -----------------------------------------------------
+
+def nested():
+  return json.loads('[' * 100_000)
+
+
+def raised_by(function):
+  try:
+    function()
+  except Exception as error:
+    return error
+
+
+def tensorflow(kind, text):
+  return getattr(tf.errors, kind)(None, None, text)
+
+
+@pytest.mark.parametrize('error, code, expected', [
+    (OSError(errno.ENOSPC, 'No space left on device', 'a.txt'), 75, 'a.txt'),
+    (OSError(errno.EDQUOT, 'Disk quota exceeded'), 75, 'no space'),
+    (tensorflow('ResourceExhaustedError', '/x; No space left on device'), 75,
+     '/x'),
+    (tensorflow('ResourceExhaustedError', 'OOM when allocating'), 2, 'memory'),
+    (tensorflow('InternalError', 'Out of memory while trying'), 2, 'memory'),
+    (tensorflow('NotFoundError', '/x/y; No such file or directory'), 2, '/x/y'),
+    (tensorflow('PermissionDeniedError', '/x; Permission denied'), 2, '/x'),
+    (tensorflow('DataLossError', 'truncated block read of /x'), 2, 'truncated'),
+    (MemoryError('std::bad_alloc'), 2, '--batch_size'),
+    (MemoryError(), 2, '--batch_size'),
+    (FileNotFoundError(errno.ENOENT, 'No such file', 'b'), 2, 'b: No such'),
+    (PermissionError(errno.EACCES, 'Permission denied', 'c'), 2, 'c: Perm'),
+    (OSError(errno.ENAMETOOLONG, 'File name too long', 'd'), 2, 'too long'),
+    (zipfile.BadZipFile('bad CRC'), 2, 'damaged'), (zlib.error('x'), 2, 'x'),
+    (raised_by(nested), 2, 'damaged'),
+    (raised_by(lambda: open('a\0b')), 2, 'null byte'),
+    (raised_by('\udce9'.encode), 2, 'not UTF-8'),
+    (errors.WorkerLost('gone'), 75, 'gone')])
+def test_exceptions_of_libraries_are_one_line(error, code, expected):
+  found = errors.from_exception(error)
+  assert found.exit_code == code and expected in str(found)
+  assert isinstance(found, errors.EXPECTED)
+
+
+@pytest.mark.parametrize('error', [
+    ValueError('x'), KeyError('x'), AttributeError('x'), RecursionError('x'),
+    tensorflow('InvalidArgumentError', 'Incompatible shapes'),
+    tensorflow('InternalError', 'x'), UnicodeError('x'), AssertionError()])
+def test_bugs_keep_their_traceback(error):
+  assert errors.from_exception(error) is None
+
+
+# --- Streams ------------------------------------------------------------------
+
+def shell(command, **environment):
+  """Runs `TRAIN ...` in a shell of its own."""
+  train = f'{sys.executable} {scripts.ROOT}/bin/train.py'
+  return subprocess.run(
+      command.replace('TRAIN', train), shell=True, capture_output=True,
+      env=scripts.ENVIRONMENT | environment, timeout=120)
+
+
+@pytest.mark.parametrize('command, code, expected', [
+    ('TRAIN --help > /dev/full', 75, b'standard output: no space'),
+    ('TRAIN --help >&-', 2, b'standard output is closed'),
+    ('TRAIN --help <&- >&-', 2, b'standard output is closed'),
+    ('TRAIN --help >&- 2>&-', 2, b''),
+    ('TRAIN --batch_size=0 2> /dev/full', 2, b''),
+    ('TRAIN --batch_size=0 2>&-', 2, b''),
+    ('TRAIN --batch_size=0 <&-', 2, b'at least 1')])
+def test_streams_that_are_closed_or_full(command, code, expected):
+  if 'full' in command and not os.path.exists('/dev/full'):
+    pytest.skip('This system has no /dev/full.')
+  process = shell(command)
+  assert process.returncode == code, process.stderr
+  assert process.stdout == b'' and len(process.stderr.splitlines()) <= 1
+  assert expected in process.stderr and bool(expected) == bool(process.stderr)
+
+
+@pytest.mark.parametrize('environment', [
+    dict(PYTHONIOENCODING='ascii'),
+    dict(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0'),
+    dict(PYTHONIOENCODING='latin-1')])
+def test_a_terminal_that_lacks_characters(environment):
+  program = ('from air_tf import console; console.prepare(); '
+             'print("\\u2265 98 \\u2013 \\u4e2d \\udce9")')
+  process = subprocess.run(
+      [sys.executable, '-c', program], capture_output=True,
+      env=scripts.ENVIRONMENT | environment)
+  assert process.stdout.rstrip() == rb'>= 98 - \u4e2d \udce9', process.stderr
+
+
+@pytest.mark.parametrize('argument', [b'caf\xe9', b'--digits=\xff',
+                                      b'--logdir=\x80/x', b'--no\xe9=1'])
+def test_arguments_that_are_not_utf8(argument):
+  process = subprocess.run(
+      [sys.executable.encode(), f'{scripts.ROOT}/bin/train.py'.encode(),
+       argument], capture_output=True, env=scripts.ENVIRONMENT, timeout=120)
+  assert process.returncode == 2
+  assert len(process.stderr.splitlines()) == 1, process.stderr
+
+
+def test_a_run_whose_name_has_colons_and_commas(tmp_path):
+  folder = tmp_path / 'a:b,c d=é'
+  train = scripts.result('train.py', *tiny.run_flags(
+      tmp_path, folder.name, num_iterations=1))
+  assert train['logdir'] == str(folder)
+  assert (folder / 'saved_model' / 'saved_model.pb').exists()
+  again = scripts.result('evaluate.py', f'--logdir={folder}')
+  assert again['step'] == 1
