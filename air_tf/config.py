@@ -9,6 +9,7 @@ Eslami et al. 2016, arXiv 1603.08575; "BUILD_NOTES" holds our measurements.
 """
 
 import dataclasses
+import functools
 import math
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from air_tf import consistency
 from air_tf import options
 
 __all__ = ['BACKDROPS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
-           'EstimatorSpec', 'IMAGE_ENCODERS', 'OPTIMIZERS', 'RENAMED']
+           'EstimatorSpec', 'IMAGE_ENCODERS', 'OPTIMIZERS']
 
 BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
@@ -46,16 +47,9 @@ ESTIMATORS = {
 }
 OPTIMIZERS = ('adam', 'rmsprop')
 DISTRIBUTION_STRATEGIES = ('none', 'mirrored', 'multi_worker', 'tpu')
-# Old names of fields, still accepted in flags and run folders.
-RENAMED = {'average_decay': 'ema_decay',
-           'decoder_scale': 'decoder_init_scale',
-           'distribution': 'distribution_strategy',
-           'object_size_stddev': 'scale_prior_stddev',
-           'steps_scale': 'steps_init_scale',
-           'where_scale': 'where_init_scale'}
 
 _option, _TINY = options.option, options.TINY
-_MOST = 2**31 - 1  # Iterations are counted in 32 bits.
+_iterations = functools.partial(_option, lower=0, upper=2**31 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +99,10 @@ class Config:
   num_train_scenes: int = _option(
       20_000, 'Training scenes composed at a time: about as many as '
       '--refresh_every iterations sample (blog: 60,000, once).', lower=1)
-  refresh_every: int = _option(
+  refresh_every: int = _iterations(
       250, 'Iterations after which all training scenes are composed anew, so '
       'that the model cannot overfit to them, which costs 3 % of the time; '
-      '0 trains on one fixed set (blog).', lower=0, upper=_MOST)
+      '0 trains on one fixed set (blog).')
   num_test_scenes: int = _option(
       5_000, 'Scenes to evaluate on: at an accuracy of 99 %, the standard '
       'error is .14 points.', lower=1)
@@ -188,12 +182,11 @@ class Config:
   success_final: float = _option(
       .1, 'Final success probability s (blog: 1e-5). The smaller it is, the '
       'more small and faint objects are left out.', lower=1e-30, upper=1.)
-  success_hold: int = _option(
-      500, 'Iterations at the initial success probability.',
-      lower=0, upper=_MOST)
-  success_iterations: int = _option(
+  success_hold: int = _iterations(
+      500, 'Iterations at the initial success probability.')
+  success_iterations: int = _iterations(
       0, 'Iterations after the hold over which log s changes linearly to its '
-      'final value (blog: 100,000).', lower=0, upper=_MOST)
+      'final value (blog: 100,000).')
 
   # --- Estimator of the gradient ----------------------------------------------
   estimator: str = _option(
@@ -218,9 +211,8 @@ class Config:
       'explanation good, so that one step keeps explaining one object, and '
       'small objects are reconstructed even before they are counted.',
       lower=0., upper=1.)
-  exploration_iterations: int = _option(
-      1_500, 'Iterations over which the exploration floor falls linearly.',
-      lower=0, upper=_MOST)
+  exploration_iterations: int = _iterations(
+      1_500, 'Iterations over which the exploration floor falls linearly.')
   prefix_share: float = _option(
       .7, 'Share of q(n) that training spreads evenly over 1 ... n, so that '
       'each step explains a whole object instead of leaving a part to the '
@@ -239,10 +231,9 @@ class Config:
       5e-3, 'Learning rate of the neural baselines and of the variables of '
       "rebar: ten times that of air.flags (blog: ten times the model's).",
       lower=_TINY)
-  decay_iterations: int = _option(
+  decay_iterations: int = _iterations(
       4_000, 'Iterations over which the learning rate falls by half a cosine '
-      'to a fiftieth, where it stays; 0 keeps it constant.',
-      lower=0, upper=_MOST)
+      'to a fiftieth, where it stays; 0 keeps it constant.')
   clip_norm: float = _option(
       100., 'Largest global norm of the gradient, which is clipped above it; '
       '0: no clipping.', lower=0.)
@@ -251,26 +242,24 @@ class Config:
       'what is evaluated and exported.', lower=0., upper=1.)
   batch_size: int = _option(
       64, 'Images per iteration (blog: 64), of all replicas together.', lower=1)
-  num_iterations: int = _option(
-      4_000, 'Iterations in all; raise it to resume a finished run.',
-      lower=1, upper=_MOST)
+  num_iterations: int = _iterations(
+      4_000, 'Iterations in all; raise it to resume a finished run.', lower=1)
 
   # --- Bookkeeping ------------------------------------------------------------
   seed: int = _option(
       0, 'Seed of everything random. Two runs with equal seeds on one CPU are '
       'bit-identical.', lower=0, upper=700_000_000)
-  log_every: int = _option(
+  log_every: int = _iterations(
       50, 'Iterations between training scalars; they run as one compiled '
-      'call.', lower=1, upper=_MOST)
-  eval_every: int = _option(
-      500, 'Iterations between evaluations on all held-out scenes.',
-      lower=1, upper=_MOST)
-  checkpoint_every: int = _option(
-      500, 'Iterations between checkpoints.', lower=1, upper=_MOST)
-  gradient_variance_every: int = _option(
+      'call.', lower=1)
+  eval_every: int = _iterations(
+      500, 'Iterations between evaluations on all held-out scenes.', lower=1)
+  checkpoint_every: int = _iterations(
+      500, 'Iterations between checkpoints.', lower=1)
+  gradient_variance_every: int = _iterations(
       0, 'Iterations between measurements of the variance of the gradient, for '
       'TensorBoard; 0 measures none. Each takes as long as about four '
-      'iterations: at 100 it costs 4 %.', lower=0, upper=_MOST)
+      'iterations: at 100 it costs 4 %.')
   jit_compile: bool = _option(True, 'Compile the training step with XLA.')
   distribution_strategy: str = _option(
       'none', "Devices that share each batch: 'none' (one device), 'mirrored' "

@@ -14,11 +14,18 @@ import re
 
 from absl import logging
 
-from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import paths
 
-__all__ = ['current_flag', 'current_name', 'expand', 'origin']
+__all__ = ['RENAMED', 'current_flag', 'current_name', 'expand', 'origin']
+
+# Old names of fields, still accepted in flags and run folders.
+RENAMED = {'average_decay': 'ema_decay',
+           'decoder_scale': 'decoder_init_scale',
+           'distribution': 'distribution_strategy',
+           'object_size_stddev': 'scale_prior_stddev',
+           'steps_scale': 'steps_init_scale',
+           'where_scale': 'where_init_scale'}
 
 _FLAG = re.compile(r'(--?)(\w+)(=.*)?', re.DOTALL)
 _MAX_BYTES = 1 << 20  # Of a flagfile.
@@ -57,10 +64,9 @@ def origin(name: str) -> str:
 @functools.cache  # One line for each name.
 def current_name(name: str) -> str:
   """Returns what a flag is called now; says so if `name` is an old name."""
-  renamed = config_lib.RENAMED
-  if name in renamed:
-    logging.warning('--%s is now called --%s.', name, renamed[name])
-  return renamed.get(name, name)
+  if name in RENAMED:
+    logging.warning('--%s is now called --%s.', name, RENAMED[name])
+  return RENAMED.get(name, name)
 
 
 def current_flag(argument: str) -> str:

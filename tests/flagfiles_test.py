@@ -58,10 +58,10 @@ def test_a_flagfile_that_cannot_be_used_is_named(tmp_path):
     flagfiles.expand(['--flagfile'])
 
 
-@pytest.mark.parametrize('old', config_lib.RENAMED)
+@pytest.mark.parametrize('old', flagfiles.RENAMED)
 def test_an_old_name_is_understood_everywhere_and_said_once(
     old, tmp_path, caplog):
-  new = config_lib.RENAMED[old]
+  new = flagfiles.RENAMED[old]
   (tmp_path / 'a.flags').write_text(f'--{old}=1\n')
   assert flagfiles.expand(
       [f'--{old}=2', f'--{old}', '3', f'--flagfile={tmp_path}/a.flags']) == [
@@ -78,7 +78,7 @@ def test_a_run_folder_of_old_names_is_rewritten_with_new_ones(
   shutil.copytree(RUNS / name, tmp_path / 'run')
   folder = run_folder.RunFolder(tmp_path / 'run')
   config = folder.config()
-  for old, new in config_lib.RENAMED.items():
+  for old, new in flagfiles.RENAMED.items():
     assert f'--{old} is now called --{new}.' in caplog.messages
   folder.begin(config)  # As a resumed run does: it is the same run.
   written = json.loads((tmp_path / 'run' / 'config.json').read_text())

@@ -44,7 +44,7 @@ def test_what_works_is_not_refused(monkeypatch):
   # Measured on a machine of 24 GiB: 3.5, 2.2 and 1.7 GiB at the peak.
   for changes, peak in ((dict(batch_size=1024, canvas_size=100), 3.5),
                         (dict(batch_size=1024), 2.2), ({}, 1.7)):
-    monkeypatch.setattr(memory, 'available', lambda: peak * 2**30)
+    monkeypatch.setattr(memory, 'available', lambda limit=peak * 2**30: limit)
     memory.require(config_lib.Config(**changes))
 
 

@@ -148,8 +148,8 @@ def test_targets_that_would_overwrite_something(tmp_path):
 
 
 @pytest.mark.parametrize('script, arguments, expected', [
-    ('bin/infer.py', ['--saved_model=x', '--csv=b.jpg', 'a.png'], '--csv=b.jpg'),
-    ('bin/infer.py', ['--saved_model=x', '--csv=a.png', 'a.png'], '--csv=a.png'),
+    ('bin/infer.py', ['--saved_model=x', '--csv=b.jpg', 'a.png'], 'b.jpg'),
+    ('bin/infer.py', ['--saved_model=x', '--csv=a.png', 'a.png'], 'a.png'),
     ('bin/infer.py', ['--saved_model=', 'a.png'], '--saved_model='),
     ('bin/infer.py', ['--saved_model=x', '--overlay=', 'a.png'], '--overlay='),
     ('bin/infer.py', ['--saved_model=x', ''], "argument ''"),
