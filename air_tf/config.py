@@ -267,6 +267,9 @@ class Config:
       "TF_CONFIG names, one device each), 'tpu' (the one that TPU_NAME names). "
       'The result is the same to within rounding.',
       choices=DISTRIBUTION_STRATEGIES)
+  wait_seconds: float = _option(
+      600., 'With --distribution_strategy=multi_worker: how long to wait until '
+      'all processes have been started.', lower=0.)
 
   def __post_init__(self) -> None:
     """Checks every value; see the class for what it raises."""

@@ -30,7 +30,8 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
 # A run may be resumed with other values of these: none changes a parameter, or
 # (--distribution_strategy) by no more than rounding.
 _RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
-              'cache_dir', 'gradient_variance_every', 'distribution_strategy')
+              'cache_dir', 'gradient_variance_every', 'distribution_strategy',
+              'wait_seconds')
 # Old keys of `metrics.jsonl`.
 _RENAMED_METRICS = {'reconstruction': 'log_likelihood',
                     'num_steps': 'expected_num_steps'}

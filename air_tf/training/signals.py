@@ -1,10 +1,14 @@
-"""Signals that ask a training run to stop."""
+"""Signals that ask a training run, or one that waits, to stop."""
 
 from collections.abc import Iterator
 import contextlib
 import signal
+import threading
+from typing import Any
 
-__all__ = ['received']
+from air_tf import errors
+
+__all__ = ['immediate', 'raised', 'received']
 
 
 @contextlib.contextmanager
@@ -21,10 +25,42 @@ def received() -> Iterator[list[int]]:
     numbers.append(number)
     signal.signal(number, signal.SIG_DFL)
 
-  previous = {number: signal.signal(number, note)
-              for number in (signal.SIGINT, signal.SIGTERM)}
-  try:
+  with _handled_by(note):
     yield numbers
+
+
+@contextlib.contextmanager
+def raised(message: str) -> Iterator[None]:
+  """Returns a context in which SIGINT and SIGTERM raise at once.
+
+  Args:
+    message: of the `errors.Interrupted` that is raised.
+  """
+  def interrupt(number, frame):
+    del frame
+    raise errors.Interrupted(number, message)
+
+  with _handled_by(interrupt):
+    yield
+
+
+def immediate() -> contextlib.AbstractContextManager[None]:
+  """Returns a context in which SIGINT and SIGTERM end the process.
+
+  For native code that waits: no function of Python is called meanwhile.
+  """
+  return _handled_by(signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Any) -> Iterator[None]:
+  previous = {}
+  if threading.current_thread() is threading.main_thread():  # Python's rule.
+    previous = {number: signal.signal(number, handler)
+                for number in (signal.SIGINT, signal.SIGTERM)
+                if signal.getsignal(number) != signal.SIG_IGN}
+  try:
+    yield
   finally:
     for number, handler in previous.items():
       signal.signal(number, handler)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 import os
 import signal
 from typing import Any
@@ -23,6 +24,8 @@ from air_tf import errors
 from air_tf import noise
 from air_tf.training import all_reduce
 from air_tf.training import cluster
+from air_tf.training import rendezvous
+from air_tf.training import signals
 
 __all__ = ['Mirrored', 'MultiWorker', 'OneDevice', 'make']
 
@@ -152,8 +155,9 @@ class MultiWorker(Mirrored):
   """
 
   def __init__(self, jit_compile: bool) -> None:
-    """Waits until all processes that `TF_CONFIG` names have started."""
-    with self.detect_lost_workers():
+    """Joins the others, which have to be there: see `rendezvous`."""
+    # Native code waits, and only a signal without a handler ends that.
+    with self.detect_lost_workers(), signals.immediate():
       super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), jit_compile)
     resolver = self.strategy.cluster_resolver
     processes = resolver.cluster_spec().as_dict()
@@ -214,17 +218,30 @@ def make(config: config_lib.Config) -> OneDevice:
   Raises:
     errors.UserError: if the strategy is not available here, or its number of
       replicas does not divide the batch.
-    errors.WorkerLost: if another process is lost while they start.
+    errors.WorkerLost: if another process is lost while they start, or does not
+      start within `config.wait_seconds`.
+    errors.Interrupted: on SIGINT or SIGTERM while waiting for the others.
   """
   kind = config.distribution_strategy
   if kind == 'none':
     return OneDevice(config.jit_compile)
-  if kind == 'multi_worker':  # Checked before waiting for the others.
-    _require_divisible(config, cluster.num_processes(cluster.read()))
+  if kind == 'multi_worker':
+    processes = cluster.read()
+    _require_divisible(config, cluster.num_processes(processes.processes))
+    with signals.raised('stopped while waiting for the other processes; '
+                        'nothing was begun.'):
+      rendezvous.meet(processes, _common(config), config.wait_seconds)
     return MultiWorker(config.jit_compile)
   devices = Mirrored(_replicator() if kind == 'mirrored' else _tpu_replicator())
   _require_divisible(config, devices.num_replicas)
   return devices
+
+
+def _common(config: config_lib.Config) -> dict[str, Any]:
+  """Returns what all processes have to agree on: all but paths and waiting."""
+  return {field.name: getattr(config, field.name)
+          for field in dataclasses.fields(config)
+          if not field.metadata['path'] and field.name != 'wait_seconds'}
 
 
 def _require_divisible(config: config_lib.Config, num_replicas: int) -> None:
