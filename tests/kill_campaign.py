@@ -125,8 +125,8 @@ def main(_):
       ended = start(folder, name).wait()
       assert ended.returncode == 0, ended.stderr
       duration = time.monotonic() - begun
-    expected, kills, different, iterations = state(folder / 'expected'), 0, [], []
-    number = 0
+    expected = state(folder / 'expected')
+    kills, number, different, iterations = 0, 0, [], []
     while kills < _KILLS.value and (
         time.monotonic() - started < 60. * _MINUTES.value):
       number += 1

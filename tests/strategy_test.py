@@ -1,9 +1,9 @@
 """Many devices: two of one process, and two processes, against one device."""
 
 import json
-import socket
 import time
 
+import cluster_util
 import numpy as np
 import pytest
 import scripts
@@ -15,7 +15,6 @@ from air_tf import config as config_lib
 from air_tf import errors
 from air_tf.data import datasets
 from air_tf.training import all_reduce
-from air_tf.training import cluster as cluster_lib
 from air_tf.training import gradient_monitor
 from air_tf.training import run_folder
 from air_tf.training import strategy
@@ -87,21 +86,9 @@ def assert_follows(first, second):
         a, b, rtol=ROUNDING, atol=ROUNDING, err_msg=a.name)
 
 
-def free_ports(number):
-  sockets = [socket.socket() for _ in range(number)]
-  for one in sockets:
-    one.bind(('127.0.0.1', 0))
-  ports = [one.getsockname()[1] for one in sockets]
-  for one in sockets:
-    one.close()
-  return ports
-
-
 def start(flags, ports, index):
-  task = {'cluster': {'worker': [f'127.0.0.1:{port}' for port in ports]},
-          'task': {'type': 'worker', 'index': index}}
-  return scripts.Process('bin/train.py', *flags,
-                         environment={'TF_CONFIG': json.dumps(task)})
+  return scripts.Process('bin/train.py', *flags, environment={
+      'TF_CONFIG': cluster_util.tf_config(ports, index)})
 
 
 @pytest.mark.slow
@@ -114,7 +101,7 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
       distribution_strategy='multi_worker', num_iterations=1_000,
       checkpoint_every=2,
       eval_every=1_000, **changes)]
-  ports = free_ports(2)
+  ports = cluster_util.free_ports(2)
   chief, other = (start(flags, ports, i) for i in range(2))
   while not list((tmp_path / 'run' / 'checkpoints').glob('*.index')):
     assert chief.poll() is None and other.poll() is None
@@ -146,20 +133,9 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
       config, datasets.load(config)[0](0).images))
 
 
-def cluster(workers=2, index=0, kind='worker'):
-  return json.dumps({
-      'cluster': {'worker': [f'host:{i}' for i in range(workers)]},
-      'task': {'type': kind, 'index': index}})
-
-
-@pytest.mark.parametrize('text, message', [
-    ('', "TF_CONFIG=''"), ('{', 'TF_CONFIG'), ('[]', 'TF_CONFIG'),
-    (cluster(index=2), 'TF_CONFIG'), (cluster(index=-1), 'TF_CONFIG'),
-    (cluster(kind='evaluator'), 'TF_CONFIG'),
-    (cluster(workers=3), '--batch_size=4: expected a multiple of 3')])
-def test_a_cluster_that_cannot_be_is_refused(monkeypatch, text, message):
-  monkeypatch.setenv('TF_CONFIG', text)
-  with pytest.raises(errors.UserError, match=message.replace('[', '.')):
+def test_a_cluster_that_does_not_divide_the_batch_is_refused(monkeypatch):
+  monkeypatch.setenv('TF_CONFIG', cluster_util.tf_config([1, 2, 3]))
+  with pytest.raises(errors.UserError, match='=4: expected a multiple of 3'):
     strategy.make(tiny.config(distribution_strategy='multi_worker'))
 
 
@@ -167,15 +143,6 @@ def test_no_tpu_is_a_user_error(monkeypatch):
   monkeypatch.delenv('TPU_NAME', raising=False)
   with pytest.raises(errors.UserError, match='tpu: found no'):
     strategy.make(config_lib.Config(distribution_strategy='tpu'))
-
-
-def test_the_first_process_is_the_chief_unless_one_is_called_so():
-  workers = {'worker': ['a', 'b']}
-  named = workers | {'chief': ['c']}
-  assert cluster_lib.is_chief(workers, 'worker', 0)
-  assert not cluster_lib.is_chief(workers, 'worker', 1)
-  assert cluster_lib.is_chief(named, 'chief', 0)
-  assert not cluster_lib.is_chief(named, 'worker', 0)
 
 
 def test_variances_of_halves_are_joined():

@@ -36,20 +36,36 @@ def raised(message: str) -> Iterator[None]:
   Args:
     message: of the `errors.Interrupted` that is raised.
   """
-  def interrupt(number, frame):
+  def stop(number, frame):
     del frame
-    raise errors.Interrupted(number, message)
+    raise _Stopped(number)
 
-  with _handled_by(interrupt):
-    yield
+  try:
+    with _handled_by(stop):
+      yield
+  except _Stopped as stopped:
+    raise errors.Interrupted(stopped.args[0], message) from None
 
 
-def immediate() -> contextlib.AbstractContextManager[None]:
-  """Returns a context in which SIGINT and SIGTERM end the process.
+@contextlib.contextmanager
+def immediate(seconds: float) -> Iterator[None]:
+  """Returns a context in which signals end the process, as does the time.
 
   For native code that waits: no function of Python is called meanwhile.
+
+  Args:
+    seconds: after which SIGALRM ends the process.
   """
-  return _handled_by(signal.SIG_DFL)
+  with _handled_by(signal.SIG_DFL):
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+      yield
+    finally:
+      signal.setitimer(signal.ITIMER_REAL, 0.)
+
+
+class _Stopped(BaseException):
+  """No `Exception`: whoever handles those, as `logging`, must not catch it."""
 
 
 @contextlib.contextmanager
@@ -57,8 +73,7 @@ def _handled_by(handler: Any) -> Iterator[None]:
   previous = {}
   if threading.current_thread() is threading.main_thread():  # Python's rule.
     previous = {number: signal.signal(number, handler)
-                for number in (signal.SIGINT, signal.SIGTERM)
-                if signal.getsignal(number) != signal.SIG_IGN}
+                for number in (signal.SIGINT, signal.SIGTERM)}
   try:
     yield
   finally:

@@ -33,6 +33,8 @@ __all__ = ['Mirrored', 'MultiWorker', 'OneDevice', 'make']
 Gradient = Callable[[tf.Tensor], tuple]
 Update = Callable[..., dict[str, tf.Tensor]]
 
+_JOIN_SECONDS = 300.  # For TensorFlow to join processes that are all there.
+
 
 class OneDevice:
   """No distribution: a whole iteration is one compiled function.
@@ -156,8 +158,9 @@ class MultiWorker(Mirrored):
 
   def __init__(self, jit_compile: bool) -> None:
     """Joins the others, which have to be there: see `rendezvous`."""
-    # Native code waits, and only a signal without a handler ends that.
-    with self.detect_lost_workers(), signals.immediate():
+    # If one is lost just now, native code waits for it, and only a signal
+    # without a handler ends that.
+    with self.detect_lost_workers(), signals.immediate(_JOIN_SECONDS):
       super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), jit_compile)
     resolver = self.strategy.cluster_resolver
     processes = resolver.cluster_spec().as_dict()
