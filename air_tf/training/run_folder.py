@@ -37,7 +37,7 @@ _RENAMED_METRICS = {'reconstruction': 'log_likelihood',
                     'num_steps': 'expected_num_steps'}
 # Runs of earlier versions lack these, and did what the default says.
 _ADDED_LATER = ('backdrop', 'backdrop_level', 'channels',
-                'distribution_strategy')
+                'distribution_strategy', 'wait_seconds')
 
 
 class RunFolder:
