@@ -217,12 +217,13 @@ class Experiment:
     self._display.evaluated(self._result)
 
   def _picture(self) -> None:
-    scenes, counts = self._test_scenes.images, self._test_scenes.counts
-    chosen = explanations.balanced_selection(counts, len(scenes), _PICTURED)
-    images = streams.to_pixels(scenes[chosen])
+    scenes = self._test_scenes
+    scenes = scenes.select(explanations.balanced_selection(
+        scenes.counts, len(scenes.images), _PICTURED))
+    images = streams.to_pixels(scenes.images)
     figure = explanations.progress(
         images.numpy(), explain_lib.explain(self.trainer.ema_model, images),
-        None if counts is None else counts[chosen])
+        scenes.counts)
     self._writer.figure('progress', figure, self._iteration,
                         self._folder.path / 'figures' / 'progress.png')
 

@@ -22,7 +22,7 @@ _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
 
 
 def main(arguments: list[str]) -> dict:
-  """Makes the runs that are missing and asks all of them."""
+  """Trains the models that are missing and tests all of them."""
   common = sweep_flags.with_flagfiles(
       arguments, refused=('counts', 'max_steps', 'scenes', 'test_scenes'))
   seeds = sweep_flags.seeds(_SEEDS.value)
@@ -36,14 +36,14 @@ def main(arguments: list[str]) -> dict:
   sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)
                  for run in of_seed], cli.TRAIN, _JOBS.value)
   results = {
-      key: [found for run in of_key if (found := generalisation.measure(
+      key: [result for run in of_key if (result := generalisation.measure(
           run, generalisation.EXPERIMENTS[key[0]].asked)) is not None]
       for key, of_key in progress.track(runs.items(), 'counting')}
   generalisation.save(results, _LOGDIR.value)
   sweep.require_a_success(every)
   print(generalisation.markdown(results))
   return {'logdir': _LOGDIR.value} | {
-      name: {model: [found['asked'] for found in results[name, model]]
+      name: {model: [result['asked'] for result in results[name, model]]
              for model in _MODELS}
       for name in generalisation.EXPERIMENTS}
 

@@ -55,8 +55,8 @@ def main(arguments: list[str]) -> dict:
   sweep_report.save(report, _LOGDIR.value)
   sweep.require_a_success(itertools.chain.from_iterable(runs.values()))
   return {'logdir': _LOGDIR.value, **report, 'recipes': {
-      name: {key: value for key, value in found.items() if key != 'runs'}
-      for name, found in report['recipes'].items()}}
+      name: {key: value for key, value in summary.items() if key != 'runs'}
+      for name, summary in report['recipes'].items()}}
 
 
 def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:

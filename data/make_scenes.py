@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> dict:
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
   progress.status(f'Composing {_NUM_SCENES.value:,} scenes.')
   scenes = scenes_lib.compose(
-      images, labels,
-      **datasets.recipe(config, _NUM_SCENES.value, config.seed))
+      images, labels, **datasets.composition_options(
+          config, _NUM_SCENES.value, config.seed))
   scene_files.write(_OUT.value, scenes)
   counts, frequencies = np.unique(scenes.counts, return_counts=True)
   return dict(

@@ -21,7 +21,14 @@ def test_accuracy_has_a_curve_a_count_on_a_scale_of_mistakes():
   np.testing.assert_allclose(curves['true count 0'].get_ydata(), .01)  # Top.
   assert axes.get_ylim() == (1., .01)
   names = [text.get_text() for text in axes.get_yticklabels()]
-  assert names[0] == '0 %' and names[-1] == 'all right' and '90 %' in names
+  assert names[0] == '0 %' and names[-1] == '100 %' and '90 %' in names
+
+
+def test_accuracy_has_a_gap_where_a_true_count_was_not_measured():
+  measured = [x for x in lines((10, 20, 30)) if x['split'] == 'test']
+  del measured[1]['count_accuracy/10']
+  curve = curves_lib.accuracy(measured, num_scenes=50).axes[0].get_lines()[2]
+  np.testing.assert_allclose(curve.get_ydata(), [.2, np.nan, .2])
 
 
 def test_elbo_has_a_panel_more_for_a_background():
@@ -49,7 +56,7 @@ def test_policy_puts_each_glimpse_in_the_panel_and_colour_of_its_step():
   first, second = (panel.collections[0].get_offsets() for panel in panels[1:])
   assert sorted(first.tolist()) == [[4., 2.], [4., 4.]]  # (x, y).
   assert second.tolist() == [[11., 11.]]
-  assert panels[1].get_title() == 'glimpse 1: 2 of\n2 scenes'
+  assert panels[1].get_title() == 'step 1: 2 of\n2 scenes'
   assert panels[0].get_xlim() == (0., 30.) and panels[0].get_ylim() == (20., 0.)
   shades = panels[0].collections[0].get_facecolors()[:, :3]
   assert len(np.unique(shades, axis=0)) == 2

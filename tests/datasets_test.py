@@ -213,9 +213,9 @@ def test_a_tenth_of_a_scene_file_is_held_out(path):
            for image in part.images]
   assert sorted(order) == list(range(20))
   data_util.assert_same(
-      scenes_lib.Scenes(*(field[order[:18]] for field in FULL)), train)
+      FULL.select(order[:18]), train)
   data_util.assert_same(
-      scenes_lib.Scenes(*(field[order[18:]] for field in FULL)), test)
+      FULL.select(order[18:]), test)
   for left, right in zip((train, test), load(
       config_lib.Config(scenes=path, seed=5)), strict=True):
     data_util.assert_same(left, right)
@@ -312,9 +312,9 @@ def test_pools_are_fresh_and_repeat_in_any_order(config):
 def test_pools_hold_training_digits_only(config, monkeypatch):
   seen = []
   compose = scenes_lib.compose
-  def noted(images, labels, **recipe):
+  def noted(images, labels, **options):
     seen.append(len(images))
-    return compose(images, labels, **recipe)
+    return compose(images, labels, **options)
   monkeypatch.setattr(scenes_lib, 'compose', noted)
   load(dataclasses.replace(config, refresh_every=10))
   digits = digits_lib.load('embedded')

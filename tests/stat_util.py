@@ -18,6 +18,6 @@ def assert_mean_matches(samples, expected, resolution):
   stderr = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
   tolerance = NUM_STDERR * stderr
   assert np.all(2. * tolerance <= resolution), (
-      f'blind: can see {2. * tolerance.max()}, wanted {resolution}')
+      f'blind: can see {2. * tolerance.max()}, expected {resolution}')
   error = np.abs(samples.mean(axis=0) - expected)
   assert np.all(error <= tolerance + 1e-6), (error, tolerance)

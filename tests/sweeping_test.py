@@ -20,7 +20,8 @@ def test_generalise_trains_and_asks(tmp_path):
   result = json.loads(first.stdout.splitlines()[-1])
   for name in 'extrapolation', 'interpolation':
     assert set(result[name]) == {'AIR', 'DAIR'}
-    assert all(0. <= x <= 1. for found in result[name].values() for x in found)
+    assert all(0. <= x <= 1. for shares in result[name].values()
+               for x in shares)
   assert '| 0, 1, 3 | 2 | DAIR |' in first.stdout
   saved = json.loads((tmp_path / 'runs' / 'generalisation.json').read_text())
   assert [sum(x['runs'][0]['counted']) for x in saved] == [12] * 4
@@ -45,8 +46,8 @@ def test_sweep_compares_recipes_and_goes_on(tmp_path):
   first = scripts.succeed('sweep.py', *arguments)
   result = json.loads(first.stdout.splitlines()[-1])
   assert list(result['recipes']) == ['a,estimator=marginal', 'a,estimator=mvd']
-  for found in result['recipes'].values():
-    assert found['successes'] == found['num_runs'] == 1
+  for summary in result['recipes'].values():
+    assert summary['successes'] == summary['num_runs'] == 1
   assert (tmp_path / 'sweep' / 'report.md').exists()
   again = scripts.succeed('sweep.py', *arguments)
   assert '2 runs, 2 of them finished before.' in again.stderr

@@ -1,4 +1,4 @@
-"""What stands behind the objects of a scene: noise, lines, clouds, clutter.
+"""Backdrops, behind the objects of a scene: noise, lines, clouds, clutter.
 
 Shapes: N scenes of H x W pixels, grey, or coloured with a last axis of size 3;
 D digit images. Grey backdrops are grey in coloured scenes too.
@@ -89,9 +89,10 @@ def _clutter(rng, images, level, digits):
     rows, columns = (
         (rng.integers(side - _PIECE, size=[num_scenes, 1], endpoint=True)
          + window) for side in (height, width))
-    there = scene, rows[:, :, np.newaxis], columns[:, np.newaxis]
+    place = scene, rows[:, :, np.newaxis], columns[:, np.newaxis]
     piece = _pieces(rng, digits, num_scenes) * level
-    images[there] = np.maximum(images[there], np.round(piece).astype(np.uint8))
+    images[place] = np.maximum(
+        images[place], np.round(piece).astype(np.uint8))
 
 
 def _pieces(rng, digits, number: int) -> np.ndarray:

@@ -21,7 +21,8 @@ from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 
-__all__ = ['SceneSource', 'with_image_shape', 'load', 'recipe']
+__all__ = ['SceneSource', 'composition_options', 'load',
+           'with_image_shape']
 
 SceneSource = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
 
@@ -52,19 +53,21 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
     return lambda pool: train, test
   digits = digits_lib.load(config.digits)
   test = _load_composed(
-      config, 'test', recipe(config, config.num_test_scenes, _TEST_SEED),
+      config, 'test',
+      composition_options(config, config.num_test_scenes, _TEST_SEED),
       digits.test_images, digits.test_labels)
   if config.refresh_every:
     return _FreshPools(config, digits.train_images, digits.train_labels), test
   train = _load_composed(
-      config, 'train', recipe(config, config.num_train_scenes, _TRAIN_SEED),
+      config, 'train',
+      composition_options(config, config.num_train_scenes, _TRAIN_SEED),
       digits.train_images, digits.train_labels)
   return lambda pool: train, test
 
 
-def recipe(config: config_lib.Config, num_scenes: int,
-           seed: int | Sequence[int]) -> dict:
-  """Returns what `scenes.compose` needs beside digits and their labels."""
+def composition_options(config: config_lib.Config, num_scenes: int,
+                        seed: int | Sequence[int]) -> dict:
+  """Returns the keyword arguments of `scenes.compose`."""
   return dict(
       num_scenes=num_scenes, canvas_size=config.canvas_size,
       counts=config.counts, digit_scale=config.digit_scale,
@@ -100,8 +103,8 @@ class _FreshPools:
   def _submit(self, pool: int) -> futures.Future:
     return self._executor.submit(
         scenes_lib.compose, self._images, self._labels,
-        **recipe(self._config, self._config.num_train_scenes,
-                 (_TRAIN_SEED, pool)))
+        **composition_options(self._config, self._config.num_train_scenes,
+                              (_TRAIN_SEED, pool)))
 
 
 def _load_files(config: config_lib.Config):
@@ -146,11 +149,10 @@ def _hold_out(path: str, scenes: scenes_lib.Scenes):
 
 def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
   """Returns some of the scenes; images that are mapped stay on disk."""
-  images, *others = scenes
-  return scenes_lib.Scenes(
-      streams.MappedImages(images, rows) if isinstance(images, np.memmap)
-      else images[rows],
-      *(None if field is None else field[rows] for field in others))
+  if not isinstance(scenes.images, np.memmap):
+    return scenes.select(rows)
+  images = streams.MappedImages(scenes.images, rows)
+  return scenes._replace(images=None).select(rows)._replace(images=images)
 
 
 def _load_composed(config, split, ingredients, images, labels):

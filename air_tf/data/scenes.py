@@ -26,6 +26,10 @@ class Scenes(NamedTuple):
   boxes: np.ndarray | None   # [N, M, 4] float32, (y, x, height, width), or NaN.
   labels: np.ndarray | None  # [N, M] int32, which digit, or -1.
 
+  def select(self, which: slice | np.ndarray) -> 'Scenes':
+    """Returns some of the scenes, by a slice or an array of indices."""
+    return Scenes(*(None if x is None else x[which] for x in self))
+
   def __repr__(self) -> str:
     """Shapes instead of pixels."""
     return 'Scenes(' + ', '.join(
@@ -56,7 +60,7 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
     counts: numbers of objects, equally likely; M is the largest, at least 1.
     digit_scale: smallest and largest factor by which a digit is resized.
     overlap: whether the bounding boxes of objects may overlap.
-    backdrop: what stands behind the objects, see `backdrops.KINDS`.
+    backdrop: what is behind the objects, see `backdrops.KINDS`.
     backdrop_level: brightest value that its pixels can have, 1 is white.
     seed: one or several numbers, none negative.
 

@@ -48,12 +48,12 @@ def make(num_sprites: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
   angles = rng.uniform(0., 2. * np.pi, num_sprites)
   hues = rng.uniform(0., 1., num_sprites)
   saturations, values = rng.uniform(.7, 1., [2, num_sprites])
-  colours = np.array([colorsys.hsv_to_rgb(*hsv) for hsv in zip(
+  rgb = np.array([colorsys.hsv_to_rgb(*hsv) for hsv in zip(
       hues, saturations, values, strict=True)])  # [D, 3]
   coverage = np.stack([
       _coverage(SHAPES[label], angle)
       for label, angle in zip(labels, angles, strict=True)])  # [D, 28, 28]
-  images = coverage[..., np.newaxis] * colours[:, np.newaxis, np.newaxis]
+  images = coverage[..., np.newaxis] * rgb[:, np.newaxis, np.newaxis]
   return np.round(255. * images).astype(np.uint8), labels
 
 

@@ -36,7 +36,7 @@ class MappedImages:
 
   def __array__(self, dtype: np.dtype | None = None,
                 copy: bool | None = None) -> np.ndarray:
-    """Reads all images, as `np.asarray` wants."""
+    """Reads all images, for `np.asarray`."""
     return np.asarray(self[:], dtype)
 
 

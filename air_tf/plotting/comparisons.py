@@ -12,7 +12,7 @@ __all__ = ['accuracy_curves', 'heat_maps', 'variance_bars']
 
 
 def variance_bars(variances: dict[str, dict[str, float]]) -> figure.Figure:
-  """Variance of the gradient on a log scale, a bar an estimator.
+  """Variance of the gradient on a log scale, one bar per estimator.
 
   Args:
     variances: by estimator, by group of variables; zeros have no bar.
@@ -38,7 +38,8 @@ def accuracy_curves(
   """Held-out count accuracy of every run, one colour per recipe.
 
   Args:
-    curves: by recipe, a pair of iterations and accuracies (0 ... 1) a run.
+    curves: by recipe, one pair of iterations and accuracies (0 ... 1)
+      per run.
     threshold: drawn as a line.
   """
   fig = figure.Figure(figsize=(9., 4.), dpi=100)
@@ -49,7 +50,7 @@ def accuracy_curves(
                 color=_colour(i, len(curves)),
                 label=name if number == 0 else None)
   axes.axhline(100. * threshold, color='black', linewidth=.8, linestyle=':')
-  axes.set_xlabel('iterations')
+  axes.set_xlabel('iteration')
   axes.set_ylabel('held-out count accuracy, %')
   axes.set_ylim(0., 101.)
   axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.), fontsize=8)
@@ -100,6 +101,6 @@ def _heat_map(axes, grid: np.ndarray, rows, columns, chosen) -> None:
 
 
 def _colour(i: int, number: int):
-  if number <= 10:  # As many as can be told apart without an order.
+  if number <= 10:  # More colours cannot be distinguished.
     return colormaps['tab10'](i)
   return colormaps['viridis'](i / (number - 1) * .92)

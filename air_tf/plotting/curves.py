@@ -1,4 +1,4 @@
-"""Charts of numbers: accuracy, the ELBO's terms, places, labels needed.
+"""Charts of one run: accuracy, the ELBO's terms, places, label efficiency.
 
 Letters: `N` scenes, `T` most steps, `[H, W]` image.
 """
@@ -6,6 +6,7 @@ Letters: `N` scenes, `T` most steps, `[H, W]` image.
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+from matplotlib import axes as axes_lib
 from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
@@ -16,7 +17,7 @@ __all__ = ['accuracy', 'elbo', 'label_efficiency', 'policy']
 
 _TERMS = (('elbo', 'ELBO'), ('log_likelihood', 'log p(x | z)'),
           ('kl_what', 'KL what'), ('kl_where', 'KL where'),
-          ('kl_num_steps', 'KL n'))
+          ('kl_num_steps', 'KL n'), ('kl_background', 'KL background'))
 _STYLES = {'test': dict(color='black'),
            'train': dict(color='#0072B2', linestyle='--')}
 _NAMES = {'test': 'held-out', 'train': 'training'}
@@ -25,47 +26,59 @@ _TICKS = (1., .5, .2, .1, .05, .02, .01, .005, .002, .001, .0005, .0002, .0001)
 
 
 def accuracy(lines: Sequence[Mapping], num_scenes: int) -> figure.Figure:
-  """Counting accuracy over training, of all held-out scenes and by true count.
+  """Count accuracy over training, of all held-out scenes and by true count.
 
   The axis is logarithmic in the share of mistakes: 99 to 99.9 % is as far as
-  90 to 99 %. Where nothing is wrong the curve runs along the top.
+  90 to 99 %. Without mistakes the curve runs along the top.
 
   Args:
     lines: evaluations on held-out scenes, as in `metrics.jsonl`, with
       `count_accuracy`.
-    num_scenes: N; half a scene wrong in all of them is the top of the axis.
+    num_scenes: N; the top of the axis is half a mistake in N scenes.
 
   Returns:
     The figure.
   """
   fig = figure.Figure(figsize=(6.4, 3.6), dpi=100, layout='constrained')
   axes = fig.add_subplot()
-  top = .5 / num_scenes
+  lowest = .5 / num_scenes
   steps = [line['step'] for line in lines]
-  names = sorted({name for line in lines for name in line
-                  if name.startswith('count_accuracy/')},
-                 key=lambda name: int(name.rpartition('/')[2]))
-  curves = [('count_accuracy', 'all scenes', dict(color='black', linewidth=2.))]
-  curves += [(name, f"true count {name.rpartition('/')[2]}",
-              dict(color=canvas.step_colour(i), marker='o', markersize=3.5))
-             for i, name in enumerate(names)]
-  for name, text, style in curves:
-    wrong = [max(top, 1. - line.get(name, np.nan)) for line in lines]
-    axes.plot(steps, wrong, label=text, clip_on=False, **style)
-  axes.set_yscale('log')
-  axes.set_ylim(1., top)
-  ticks = [tick for tick in _TICKS if tick > 1.5 * top]
-  axes.yaxis.set_major_locator(ticker.FixedLocator([*ticks, top]))
-  axes.yaxis.set_minor_locator(ticker.NullLocator())
-  axes.set_yticklabels([f'{100. * (1. - tick):.4g} %' for tick in ticks]
-                       + ['all right'])
+  curves = _accuracies(lines)
+  for name, label, style in curves:
+    mistakes = 1. - np.array([line.get(name, np.nan) for line in lines])
+    axes.plot(steps, np.maximum(lowest, mistakes), label=label, clip_on=False,
+              **style)
+  _set_mistakes_axis(axes, lowest)
   axes.set_xlabel('iteration')
-  axes.set_ylabel('counted right, held-out')
+  axes.set_ylabel('held-out count accuracy')
   axes.set_xlim(left=0.)
   axes.grid(alpha=.3)
   fig.legend(loc='outside upper center', ncols=len(curves), fontsize=8,
              frameon=False)
   return fig
+
+
+def _accuracies(lines: Sequence[Mapping]) -> list[tuple[str, str, dict]]:
+  """Returns (name in `lines`, label, style) of each curve, overall first."""
+  names = sorted({name for line in lines for name in line
+                  if name.startswith('count_accuracy/')},
+                 key=lambda name: int(name.rpartition('/')[2]))
+  overall = 'count_accuracy', 'all scenes', dict(color='black', linewidth=2.)
+  return [overall] + [
+      (name, f"true count {name.rpartition('/')[2]}",
+       dict(color=canvas.step_colour(i), marker='o', markersize=3.5))
+      for i, name in enumerate(names)]
+
+
+def _set_mistakes_axis(axes: axes_lib.Axes, lowest: float) -> None:
+  """Labels shares of mistakes, down to `lowest`, by the accuracy."""
+  axes.set_yscale('log')
+  axes.set_ylim(1., lowest)
+  ticks = [tick for tick in _TICKS if tick > 1.5 * lowest]
+  axes.yaxis.set_major_locator(ticker.FixedLocator([*ticks, lowest]))
+  axes.yaxis.set_minor_locator(ticker.NullLocator())
+  axes.set_yticklabels(
+      [f'{100. * (1. - tick):.4g} %' for tick in ticks] + ['100 %'])
 
 
 def elbo(lines: Sequence[Mapping]) -> figure.Figure:
@@ -75,29 +88,20 @@ def elbo(lines: Sequence[Mapping]) -> figure.Figure:
     lines: evaluations of both splits, as in `metrics.jsonl`.
 
   Returns:
-    The figure: a panel a term, held-out and training.
+    The figure: one panel per term, held-out and training.
   """
   fig = figure.Figure(figsize=(9., 4.6), dpi=100, layout='constrained')
   panels = fig.subplots(2, 3).ravel()
-  behind = any(line.get('kl_background') for line in lines)
-  terms = _TERMS + ((('kl_background', 'KL background'),) if behind else ())
+  has_background = any(line.get('kl_background') for line in lines)
+  terms = _TERMS if has_background else _TERMS[:-1]
   for axes, (name, title) in zip(panels, terms, strict=False):
-    for split, style in _STYLES.items():
-      chosen = [line for line in lines if line['split'] == split]
-      axes.plot([line['step'] for line in chosen],
-                [line[name] for line in chosen], marker='.', markersize=4,
-                linewidth=1.2, label=_NAMES[split], **style)
-    axes.set_title(title, fontsize=10)
-    axes.set_xlim(left=0.)
-    axes.tick_params(labelsize=8)
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    axes.grid(alpha=.3)
+    _plot_term(axes, lines, name, title)
   for axes in panels[len(terms) - 3:len(terms)]:
     axes.set_xlabel('iteration', fontsize=9)
   for axes in panels[::3]:
     axes.set_ylabel('nats', fontsize=9)
   legend = panels[0].get_legend_handles_labels()
-  if behind:
+  if has_background:
     fig.legend(*legend, loc='outside upper right', ncols=2, frameon=False)
   else:
     panels[-1].axis('off')
@@ -105,9 +109,24 @@ def elbo(lines: Sequence[Mapping]) -> figure.Figure:
   return fig
 
 
+def _plot_term(axes: axes_lib.Axes, lines: Sequence[Mapping], name: str,
+               title: str) -> None:
+  """Plots one term over training, of both splits."""
+  for split, style in _STYLES.items():
+    of_split = [line for line in lines if line['split'] == split]
+    axes.plot([line['step'] for line in of_split],
+              [line[name] for line in of_split], marker='.', markersize=4,
+              linewidth=1.2, label=_NAMES[split], **style)
+  axes.set_title(title, fontsize=10)
+  axes.set_xlim(left=0.)
+  axes.tick_params(labelsize=8)
+  axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
+  axes.grid(alpha=.3)
+
+
 def policy(boxes: np.ndarray, presence: np.ndarray,
            image_size: tuple[int, int]) -> figure.Figure:
-  """Where each step looks, over a set of scenes: one colour per step.
+  """Where each step attends, over a set of scenes: one colour per step.
 
   A dot is the centre of a glimpse that was taken. The first panel has all
   steps, the others one each.
@@ -129,23 +148,26 @@ def policy(boxes: np.ndarray, presence: np.ndarray,
   order = np.random.RandomState(0).permutation(len(scene))  # None on top.
   scene, step = scene[order], step[order]
   colors = np.array([canvas.step_colour(t) for t in range(num_steps)])
-  dots = dict(s=3., alpha=.5, linewidths=0.)
-  panels[0].scatter(centres[scene, step, 1], centres[scene, step, 0],
-                    c=colors[step], **dots)
+  _scatter(panels[0], centres[scene, step], colors[step])
   panels[0].set_title('all steps', fontsize=10)
   for t, axes in enumerate(panels[1:]):
-    here = scene[step == t]
-    axes.scatter(centres[here, t, 1], centres[here, t, 0], c=colors[t], **dots)
-    axes.set_title(f'glimpse {t + 1}: {len(here):,} of\n{num_scenes:,} scenes',
+    of_step = centres[scene[step == t], t]
+    _scatter(axes, of_step, colors[t])
+    axes.set_title(f'step {t + 1}: {len(of_step):,} of\n{num_scenes:,} scenes',
                    fontsize=10, color=colors[t], fontweight='bold')
-  for axes in panels:
-    axes.set_facecolor('#222222')
-    axes.set_aspect('equal')
-    axes.set_xlim(0., image_size[1])
-    axes.set_ylim(image_size[0], 0.)
-    axes.tick_params(labelsize=8)
+  panels[0].set_xlim(0., image_size[1])  # The panels share their axes.
+  panels[0].set_ylim(image_size[0], 0.)
   panels[0].set_ylabel('pixels', fontsize=9)
   return fig
+
+
+def _scatter(axes: axes_lib.Axes, points: np.ndarray, colors) -> None:
+  """Plots points `[K, 2]`, (y, x), as small dots on dark grey."""
+  axes.scatter(points[:, 1], points[:, 0], c=colors, s=3., alpha=.5,
+               linewidths=0.)
+  axes.set_facecolor('#222222')
+  axes.set_aspect('equal')
+  axes.tick_params(labelsize=8)
 
 
 def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
@@ -174,9 +196,9 @@ def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
     axes.minorticks_off()
     axes.set_ylim(0., 100.)
     axes.set_title(title, fontsize=10)
-    axes.set_xlabel('labelled scenes')
+    axes.set_xlabel('labelled training scenes')
     axes.grid(alpha=.3)
-  panels[0].set_ylabel('right, % of held-out scenes')
+  panels[0].set_ylabel('held-out accuracy, %')
   handles, names = panels[0].get_legend_handles_labels()
   fig.legend(handles, names, loc='outside upper center', ncols=len(names),
              frameon=False)

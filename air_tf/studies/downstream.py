@@ -130,7 +130,8 @@ def _two_digits(config: config_lib.Config, images: np.ndarray,
                 seed: int) -> scenes_lib.Scenes:
   config = dataclasses.replace(config, counts=(2,))
   return scenes_lib.compose(
-      images, labels, **datasets.recipe(config, num_scenes, seed))
+      images, labels,
+      **datasets.composition_options(config, num_scenes, seed))
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

@@ -111,8 +111,8 @@ def markdown(results: dict[tuple[str, str], list[dict]]) -> str:
   rows = []
   for (name, model), measured in results.items():
     experiment = EXPERIMENTS[name]
-    asked = [found['asked'] for found in measured]
-    seen = [found['seen'] for found in measured]
+    asked = [result['asked'] for result in measured]
+    seen = [result['seen'] for result in measured]
     trained = ', '.join(map(str, experiment.trained))
     cells = [trained, str(experiment.asked), model]
     cells += ([_percents([min(asked), np.mean(asked), max(asked)]),

@@ -53,8 +53,9 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
     errors.UserError: if there is no such run, or no checkpoint of it.
   """
   opened = run_lib.Run(logdir)
-  config, scenes = opened.config, opened.scenes.train.images
-  images = streams.to_pixels(tf.constant(scenes[:config.batch_size]))
+  config, scenes = opened.config, opened.scenes.train
+  batch = scenes.select(slice(config.batch_size))
+  images = streams.to_pixels(tf.constant(batch.images))
   results = {}
   with progress.bar(len(names) * repeats, 'gradients') as bar:
     for name in names:
@@ -62,7 +63,8 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
       trainer = opened.trainer
       if name != config.estimator:
         trainer = _with_estimator(trainer, name)
-        trainer.train_auxiliary(tf.constant(scenes), tf.constant(warm_up))
+        trainer.train_auxiliary(
+            tf.constant(scenes.images), tf.constant(warm_up))
       groups = measure(trainer, images, repeats, bar.update)
       results[name] = {'num_particles': trainer.config.particles,
                        'groups': groups}

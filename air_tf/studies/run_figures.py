@@ -99,10 +99,11 @@ def _explain(signatures: predictions_lib.Signatures, scenes: scenes_lib.Scenes,
              chosen: Sequence[int]) -> tuple[
                  np.ndarray, dict[str, np.ndarray], np.ndarray | None]:
   """Images, answer and true counts of the chosen scenes, for a figure."""
-  images = streams.to_pixels(scenes.images[chosen])
+  scenes = scenes.select(chosen)
+  images = streams.to_pixels(scenes.images)
   answer = signatures['serving_default'](images=images)
   return (images.numpy(), {name: x.numpy() for name, x in answer.items()},
-          None if scenes.counts is None else scenes.counts[chosen])
+          scenes.counts)
 
 
 def _example(predictions: predictions_lib.Predictions,

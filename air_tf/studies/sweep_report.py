@@ -47,16 +47,16 @@ def markdown(report: dict) -> str:
             for unit in ('iterations', 'seconds')]
   heads += ['ELBO', 'ms/iteration', 'failed']
   rows = []
-  for name, found in report['recipes'].items():
-    accuracy = found['count_accuracy']
-    cells = [name, f"{found['successes']} of {found['num_runs']}"]
+  for name, summary in report['recipes'].items():
+    accuracy = summary['count_accuracy']
+    cells = [name, f"{summary['successes']} of {summary['num_runs']}"]
     cells += [_percent(accuracy[key]) for key in ('best', 'mean', 'worst')]
     for level in LEVELS:
-      reached = found['reached'][f'{level:g}']
+      reached = summary['reached'][f'{level:g}']
       for unit in 'iterations', 'seconds':
-        cells.append(_median(reached, unit, found['num_runs']))
-    cells += [_number(found['elbo']), _number(
-        found['milliseconds_per_iteration']), str(found['failed'])]
+        cells.append(_median(reached, unit, summary['num_runs']))
+    cells += [_number(summary['elbo']), _number(
+        summary['milliseconds_per_iteration']), str(summary['failed'])]
     rows.append(cells)
   return markdown_lib.table(heads, rows)
 
@@ -67,8 +67,8 @@ def save(report: dict, logdir: str) -> None:
   files.write_text(folder / 'report.json', json.dumps(report, indent=1))
   files.write_text(folder / 'report.md', markdown(report))
   canvas.save(comparisons.accuracy_curves(
-      {name: [(run['iterations'], run['accuracies']) for run in found['runs']]
-       for name, found in report['recipes'].items()},
+      {name: [(run['iterations'], run['accuracies']) for run in summary['runs']]
+       for name, summary in report['recipes'].items()},
       report['threshold']), folder / 'curves.png')
 
 
