@@ -23,6 +23,7 @@ from air_tf.evaluation import report
 from air_tf.serving import batched
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import saved_model
+from air_tf.serving import signatures
 from air_tf.training import run_folder
 from air_tf.training import trainer as trainer_lib
 
@@ -45,38 +46,21 @@ def load(path: str | os.PathLike) -> 'Run | LoadedModel':
     errors.UserError: if there is neither, or the run has no checkpoint yet.
   """
   folder = pathlib.Path(path)
-  if (folder / 'saved_model.pb').exists():
+  # Not `Path.exists`, which raises where a folder may not be looked into.
+  if os.path.exists(folder / 'saved_model.pb'):
     return LoadedModel(folder)
-  if (folder / 'config.json').exists():
+  if os.path.exists(folder / 'config.json'):
     return Run(folder)
-  found = 'a folder with neither' if folder.is_dir() else 'no such folder'
+  found = ('a folder with neither' if os.path.isdir(folder)
+           else 'a file' if os.path.exists(folder) else 'no such folder')
   raise errors.UserError(
       f'{path}: found {found}, expected a run (config.json) or a SavedModel '
       '(saved_model.pb); give the --logdir of bin/train.py, or the '
       '`saved_model` folder in it.')
 
 
-class LoadedModel:
-  """A SavedModel of AIR.
-
-  Attributes:
-    path: of its folder.
-    signatures: its functions by name; see docs/inference.md.
-    image_shape: `(H, W)` of the images that it takes; `(H, W, 3)` in colour.
-    max_steps: T, the most objects that it counts.
-  """
-
-  def __init__(self, path: str | os.PathLike):
-    """Loads it.
-
-    Raises:
-      errors.UserError: if the folder holds no SavedModel of AIR.
-    """
-    self.path = pathlib.Path(path)
-    predictor = predictor_lib.Predictor(path)
-    self.signatures = predictor.signatures
-    self.image_shape = predictor.image_shape
-    self.max_steps = predictor.max_steps
+class LoadedModel(predictor_lib.Predictor):
+  """A SavedModel of AIR; see `Predictor` for its attributes."""
 
   def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
     """Counts, locates and reconstructs the objects of images.
@@ -109,12 +93,13 @@ class LoadedModel:
     Raises:
       errors.UserError: if the model or the scenes cannot be used.
     """
-    score = self.signatures.get('score')
-    if score is None or 'log_likelihood' not in score.structured_outputs:
+    try:
+      signatures.check(self.path, self._definitions, 'score')
+    except errors.UserError as error:
       raise errors.UserError(
-          f'{self.path}: found no signature `score` of this version; expected '
-          'a SavedModel written by it. Write it again with bin/export.py, or '
-          'evaluate the run itself.')
+          f'{error} One of an earlier version has no such signature `score`: '
+          'write it again by bin/export.py, or evaluate the run itself.'
+          ) from error
     return report.evaluate(
         self.signatures, report.read_scenes(scenes, self.image_shape), None,
         num_samples, progress)

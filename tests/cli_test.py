@@ -178,10 +178,10 @@ def test_infer_refuses_what_is_no_image(saved_model, tmp_path):
   assert_refused(run('bin/infer.py', model, tmp_path / 'a.png'),
                  tmp_path / 'a.png', 'cannot be read as an image')
   assert_refused(run('bin/infer.py', model, tmp_path / 'none.png'),
-                 tmp_path / 'none.png', 'No such file')
+                 tmp_path / 'none.png', 'no such file')
   assert_refused(run('bin/infer.py', model), 'found no image')
-  assert_refused(run('bin/infer.py', f'--saved_model={tmp_path}', 'x.png'),
-                 tmp_path, 'not a SavedModel of AIR')
+  assert_refused(run('bin/infer.py', f'--saved_model={tmp_path}',
+                     tmp_path / 'a.png'), tmp_path, 'not a SavedModel of AIR')
 
 
 def test_make_scenes_refuses(tmp_path):

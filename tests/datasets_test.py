@@ -87,7 +87,7 @@ def test_size_and_channels_are_those_of_the_scenes(tmp_path, path):
     assert config.glimpse_shape == (20, 20, *shape[2:])
   data_util.assert_user_error(
       [f'{coloured}: images: found 40 x 40 pixels in colour',
-       f'wanted 40 x 40 pixels, as in --scenes={path}'], datasets.load,
+       f'expected 40 x 40 pixels, as in --scenes={path}'], datasets.load,
       config_lib.Config(scenes=path, test_scenes=coloured))
 
 

@@ -79,17 +79,17 @@ def test_colours_become_grey_by_their_luma_and_grey_three_channels():
   assert images_lib.recolour(coloured, 3) is coloured
 
 
-@pytest.mark.parametrize('array, wanted', [
+@pytest.mark.parametrize('array, expected', [
     (PIXELS[0], 'uint8 [6, 6]'), (PIXELS[:0], 'uint8 [0, 6, 6]'),
     (PIXELS[..., np.newaxis], 'uint8 [7, 6, 6, 1]'),
     (COLOURED[np.newaxis], 'uint8 [1, 7, 6, 6, 3]'),
     (PIXELS.astype(np.int64), 'int64'), (PIXELS / 1., 'floats in 0...1'),
     (PIXELS * np.nan, 'floats in 0...1'), (PIXELS // 255, 'multiply by 255'),
     (np.asfortranarray(PIXELS), 'C order'), (np.array([[[{}]]]), 'object')])
-def test_stacks_that_cannot_be_used_are_named(array, wanted, tmp_path):
+def test_stacks_that_cannot_be_used_are_named(array, expected, tmp_path):
   path = tmp_path / 'a.npy'
   np.save(path, array)
-  data_util.assert_user_error([str(path), wanted], lambda: read(path))
+  data_util.assert_user_error([str(path), expected], lambda: read(path))
 
 
 def test_damage_is_named(tmp_path):

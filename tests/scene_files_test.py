@@ -127,13 +127,13 @@ BAD_ARRAYS = {
 def test_bad_array_is_a_user_error(path, key, array, fragments):
   np.savez(path, **{**FULL._asdict(), key: array})
   data_util.assert_user_error(
-      [f'{path}: {key}: found ', 'wanted', *fragments], scene_files.read, path)
+      [f'{path}: {key}: found ', 'expected', *fragments], scene_files.read, path)
 
 
 def test_file_without_images_is_a_user_error(path):
   np.savez(path, image=FULL.images, counts=FULL.counts)
   data_util.assert_user_error(
-      [path, 'images', 'counts, image;', 'wanted'], scene_files.read, path)
+      [path, 'images', 'counts, image;', 'expected'], scene_files.read, path)
 
 
 def test_missing_file_is_a_user_error(path):

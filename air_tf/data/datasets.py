@@ -17,6 +17,7 @@ from air_tf import errors
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
 from air_tf.data import npz
+from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
@@ -76,7 +77,7 @@ def composition_options(config: config_lib.Config, num_scenes: int,
 
 
 def with_image_shape(config: config_lib.Config,
-           scenes: scenes_lib.Scenes) -> config_lib.Config:
+                     scenes: scenes_lib.Scenes) -> config_lib.Config:
   """Returns `config` with size and channels of the images of scenes."""
   side, channels = scenes.images.shape[1], math.prod(scenes.images.shape[3:])
   return dataclasses.replace(config, canvas_size=side, channels=channels)
@@ -110,37 +111,67 @@ class _FreshPools:
 def _load_files(config: config_lib.Config):
   """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
   train = _read(config.scenes, config)
-  if not config.test_scenes:
-    return _hold_out(config.scenes, train)
-  if isinstance(train.images, np.memmap):
-    train = _rows(train, np.arange(len(train.images)))
-  test = _read(config.test_scenes, config)
-  wanted, found = train.images.shape[1:], test.images.shape[1:]
-  npz.require(found == wanted, config.test_scenes, 'images',
-                npz.describe_image(found), f'{npz.describe_image(wanted)}, '
+  if config.test_scenes:
+    test = _read(config.test_scenes, config)
+    expected, found = train.images.shape[1:], test.images.shape[1:]
+    npz.require(found == expected, config.test_scenes, 'images',
+                npz.describe_image(found), f'{npz.describe_image(expected)}, '
                 f'as in --scenes={config.scenes}')
+    if isinstance(train.images, np.memmap):
+      train = _rows(train, np.arange(len(train.images)))
+  else:
+    train, test = _hold_out(config.scenes, train)
+  _warn_of_copies(config, train, test)
   return train, test
 
 
+def _warn_of_copies(config, train, test) -> None:
+  share = plausibility.share_of_copies(test.images, train.images)
+  if share:
+    plausibility.warn(config.test_scenes or config.scenes, [
+        f'{share:.0%} of the test images are training images too, so that '
+        'evaluation does not show what is learnt for new ones; expected '
+        'others'])
+
+
 def _read(path: str, config: config_lib.Config) -> scenes_lib.Scenes:
-  """Returns the scenes of a file or a folder, if none exceeds `max_steps`."""
+  """Returns the scenes of a file or a folder, if they suit the model."""
   if os.path.isdir(path):
-    return scenes_lib.Scenes(
+    scenes = scenes_lib.Scenes(
         images_lib.folder(path, config.canvas_size), None, None, None)
-  scenes = scene_files.read(path)
+    hint = f'--canvas_size={config.canvas_size}'
+  else:
+    scenes = scene_files.read(path)
+    hint = 'pad or resize the images'
+  _check_size(path, scenes.images.shape[1], config, hint)
+  plausibility.warn(path, plausibility.scene_suspicions(scenes))
   if scenes.counts is not None:
     most, steps = scenes.counts.max(), config.max_steps
     npz.require(most <= steps, path, 'counts', f'up to {most} objects',
-                  f'no more than --max_steps={steps}, the most objects the '
-                  'model may write; raise --max_steps')
+                f'no more than --max_steps={steps}, the most objects the '
+                'model may write; raise --max_steps')
   return scenes
+
+
+def _check_size(path: str, side: int, config: config_lib.Config,
+                hint: str) -> None:
+  """Raises `UserError` if no model, or not this one, is for images so large."""
+  field = next(x for x in dataclasses.fields(config)
+               if x.name == 'canvas_size')
+  lower, upper = field.metadata['lower'], field.metadata['upper']
+  found = f'{side} x {side} pixels'
+  npz.require(lower <= side <= upper, path, 'images', found,
+              f'from {lower} to {upper} a side; {hint}')
+  npz.require(config.object_size < side, path, 'images', found,
+              f'more than --object_size={config.object_size:g}, the size of '
+              'the largest objects; lower --object_size')
 
 
 def _hold_out(path: str, scenes: scenes_lib.Scenes):
   """Returns (the rest, a tenth), always the same tenth of a file."""
   num_scenes = len(scenes.images)
   npz.require(num_scenes >= 2, path, 'images', 'one image',
-                'at least 2, to hold a tenth out; or give --test_scenes')
+              'at least 2, to hold a tenth out; or give --test_scenes')
   order = np.random.RandomState(0).permutation(num_scenes)
   test, train = np.split(order, [max(1, num_scenes // 10)])
   test = _rows(scenes, test)

@@ -9,6 +9,7 @@ import gzip
 import math
 import os
 import struct
+from typing import BinaryIO
 from typing import NamedTuple
 import zlib
 
@@ -18,7 +19,9 @@ from PIL import Image
 from air_tf import errors
 from air_tf.data import npz
 from air_tf.data import omniglot
+from air_tf.data import plausibility
 from air_tf.data import sprites
+from air_tf.data import untrusted
 
 __all__ = ['Digits', 'load']
 
@@ -62,14 +65,15 @@ def load(source: str) -> Digits:
         _read_idx(source, 't10k-labels', rank=1))
   if source.endswith('.zip'):
     raise errors.UserError(
-        f'--digits={source}: a zip file; wanted the folder that holds '
+        f'--digits={source}: a zip file; expected the folder that holds '
         f"Omniglot's {omniglot.TRAIN} and {omniglot.TEST}.")
-  if os.path.isfile(source):
+  if os.path.exists(source):
+    untrusted.check_file(source, 'an `mnist.npz`, or a folder')
     keys = ('x_train', 'y_train', 'x_test', 'y_test')  # The Keras layout.
     arrays = npz.read_npz(source, required=keys)
     return _checked_digits(source, *(arrays[key] for key in keys))
   raise errors.UserError(
-      f"--digits={source}: no such file or folder; wanted 'embedded', 'mnist', "
+      f"--digits={source}: no such file or folder; expected 'embedded', 'mnist', "
       "'sprites', an `mnist.npz`, or a folder with the four IDX files or with "
       "Omniglot's two zip files.")
 
@@ -128,14 +132,32 @@ def _checked_digits(source, x_train, y_train, x_test, y_test) -> Digits:
   for split, images, labels in (
       ('train', x_train, y_train), ('test', x_test, y_test)):
     npz.require(images.dtype == np.uint8 and images.shape[1:] == (28, 28)
-                  and len(images), source, f'{split} images',
-                  npz.describe(images), 'uint8 [D, 28, 28], at least one')
+                and len(images), source, f'{split} images',
+                npz.describe(images), 'uint8 [D, 28, 28], at least one')
+    npz.require(images.max() != 1, source, f'{split} images',
+                'uint8 from 0 to 1, all but black',
+                'uint8 in 0...255; multiply by 255')
     npz.require(np.issubdtype(labels.dtype, np.integer)
-                  and labels.shape == images.shape[:1], source,
-                  f'{split} labels', npz.describe(labels),
-                  f'integers [{len(images)}], one an image')
+                and labels.shape == images.shape[:1], source,
+                f'{split} labels', npz.describe(labels),
+                f'integers [{len(images)}], one an image')
+    npz.require(labels.min() >= 0 and labels.max() < 2**31, source,
+                f'{split} labels', f'from {labels.min()} to {labels.max()}',
+                '0 ... 2**31 - 1')
+  _warn(source, x_train, x_test)
   return Digits(x_train, y_train.astype(np.int32),
                 x_test, y_test.astype(np.int32))
+
+
+def _warn(source: str, train: np.ndarray, test: np.ndarray) -> None:
+  """Warns of digits that are hardly meant to be these."""
+  suspicions = [
+      *plausibility.image_suspicions('train images', train),
+      *plausibility.image_suspicions('test images', test)]
+  share = plausibility.share_of_copies(test, train)
+  if share:
+    suspicions.append(f'{share:.0%} of the test images are training images too')
+  plausibility.warn(source, suspicions)
 
 
 def _read_idx(folder: str, name: str, rank: int) -> np.ndarray:
@@ -146,27 +168,37 @@ def _read_idx(folder: str, name: str, rank: int) -> np.ndarray:
   """
   path = _idx_path(folder, name, rank)
   try:
-    with open(path, 'rb') as file:
-      data = file.read()
-    if data[:2] == b'\x1f\x8b':
-      data = gzip.decompress(data)
+    with open(path, 'rb') as raw:
+      gzipped = raw.read(2) == b'\x1f\x8b'
+      raw.seek(0)
+      return _idx_array(path, gzip.GzipFile(fileobj=raw) if gzipped else raw,
+                        rank)
   except (OSError, EOFError, zlib.error) as error:
     raise errors.UserError(
         f'{path}: cannot be read ({errors.one_line(error)}); fetch it again.'
     ) from error
-  magic = bytes([0, 0, 8, rank])
-  start = 4 + 4 * rank
-  npz.require(data[:4] == magic, path, 'magic number',
-                data[:4].hex() or 'nothing',
-                f'{magic.hex()}, uint8 of rank {rank}')
-  npz.require(len(data) >= start, path, 'header', f'{len(data)} bytes',
-                f'{start}; fetch the file again')
-  shape = struct.unpack(f'>{rank}I', data[4:start])
+
+
+def _idx_array(path: str, file: BinaryIO, rank: int) -> np.ndarray:
+  """Reads as many bytes as the header states, which must be all there are."""
+  magic, start = bytes([0, 0, 8, rank]), 4 + 4 * rank
+  header = file.read(start)
+  npz.require(header[:4] == magic, path, 'magic number',
+              header[:4].hex() or 'nothing',
+              f'{magic.hex()}, uint8 of rank {rank}')
+  npz.require(len(header) == start, path, 'header', f'{len(header)} bytes',
+              f'{start}; fetch the file again')
+  shape = struct.unpack(f'>{rank}I', header[4:])
   size = math.prod(shape)
-  npz.require(len(data) == start + size, path, 'data',
-                f'{len(data) - start} bytes', f'{size}, for the shape '
-                f'{list(shape)} in its header; fetch the file again')
-  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+  untrusted.check_memory(size, path, 'header', f'the shape {list(shape)}')
+  # Reading makes room for all that is asked for; gzip cannot hold more.
+  data = file.read(min(size, 1_032 * os.path.getsize(path)))
+  more = file.read(1)  # Not all of the rest: of a bomb, that is gigabytes.
+  npz.require(len(data) == size and not more, path, 'data',
+              f'{len(data) + len(more)} bytes' + (' or more' if more else ''),
+              f'{size}, for the shape {list(shape)} in its header; fetch the '
+              'file again')
+  return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _idx_path(folder: str, name: str, rank: int) -> str:
@@ -176,5 +208,5 @@ def _idx_path(folder: str, name: str, rank: int) -> str:
     if os.path.isfile(path):
       return path
   raise errors.UserError(
-      f'--digits={folder}: holds no {name} file; wanted one of '
+      f'--digits={folder}: holds no {name} file; expected one of '
       f'{", ".join(names)}.')

@@ -7,10 +7,13 @@ images, `[H, W]` image (`[H, W, 3]` in colour).
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import functools
 import math
 import os
 import pathlib
+import stat
 from typing import NamedTuple
+import warnings
 import zipfile
 
 from absl import logging
@@ -19,10 +22,16 @@ from PIL import Image
 
 from air_tf import errors
 from air_tf.data import npz
+from air_tf.data import untrusted
 
 __all__ = ['Placement', 'Source', 'fit', 'folder', 'open_source', 'recolour']
 
 _CHUNK_BYTES = 1 << 22  # Read from a stack at a time.
+# Of Pillow's formats: EPS is a program that Ghostscript would run, the others
+# are drawn by the operating system or not at all.
+_NEVER_OPENED = {'BUFR', 'EPS', 'GRIB', 'HDF5', 'WMF'}
+_EXPECTED = ('a picture (PNG, JPEG, ...), a folder of them, a scene file (.npz) '
+             'or a stack (.npy)')
 
 
 class Source(NamedTuple):
@@ -60,10 +69,12 @@ def open_source(path: str) -> Source:
   """
   if os.path.isdir(path):
     return _folder(path)
-  if pathlib.Path(path).suffix in ('.npz', '.npy'):
-    with _stack(path) as (_, shape, _):
-      return Source(shape[0], lambda: _read_stack(path))
-  return Source(1, lambda: iter([(path, _read_picture(path))]))
+  untrusted.check_file(path, _EXPECTED)
+  if _is_array(path):
+    with _stack(path) as (_, header):
+      return Source(header.shape[0], lambda: _read_stack(path))
+  return Source(1, lambda: iter([
+      (untrusted.printable(path), _read_picture(path))]))
 
 
 def folder(path: str, side: int) -> np.ndarray:
@@ -122,43 +133,89 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _folder(path: str) -> Source:
-  known = Image.registered_extensions()
-  inside = sorted(os.listdir(path))
-  names = [name for name in inside
-           if pathlib.Path(name).suffix.lower() in known]
-  if not names:
+  suffixes = _suffixes()
+  try:
+    with os.scandir(path) as entries:
+      inside = sorted(entries, key=lambda entry: entry.name)
+  except OSError as error:
     raise errors.UserError(
-        f'{path}: a folder without pictures; wanted PNG, JPEG, ...; name scene '
-        'files and stacks themselves.')
-  if len(names) < len(inside):
+        f'{untrusted.printable(path)}: cannot be read ({error.strerror}); '
+        'expected a folder of pictures.') from error
+  paths = [entry.path for entry in inside if _is_file(entry)
+           and not entry.name.startswith('.')  # macOS leaves ._a.png there.
+           and pathlib.Path(entry.name).suffix.lower() in suffixes]
+  if not paths:
+    raise errors.UserError(
+        f'{untrusted.printable(path)}: a folder without pictures; expected '
+        'PNG, JPEG, ...; name scene files and stacks themselves.')
+  if len(paths) < len(inside):
     logging.info('%s: %d files or folders are no pictures and are left out.',
-                 path, len(inside) - len(names))
-  paths = (os.path.join(path, name) for name in names)
-  return Source(len(names), lambda: ((p, _read_picture(p)) for p in paths))
+                 untrusted.printable(path), len(inside) - len(paths))
+  return Source(len(paths), lambda: (
+      (untrusted.printable(p), _read_picture(p)) for p in paths))
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+  """Whether it is a regular file or a link to one, which is then opened."""
+  try:
+    return stat.S_ISREG(entry.stat().st_mode)
+  except OSError:  # A broken link, or one that leads in a circle.
+    return False
+
+
+def _is_array(path: str) -> bool:
+  return pathlib.Path(path).suffix.lower() in ('.npz', '.npy')
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+  Image.init()
+  return tuple(x for x in Image.ID if x not in _NEVER_OPENED)
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+  formats = _formats()
+  return frozenset(suffix for suffix, kind
+                   in Image.registered_extensions().items() if kind in formats)
 
 
 def _read_picture(path: str) -> np.ndarray:
+  untrusted.check_file(path, _EXPECTED)
   try:
-    with Image.open(path) as picture:
-      if picture.mode.startswith('I'):  # 16 bits per pixel.
-        pixels = np.asarray(picture, np.float64)
-        return np.round(pixels / 257.).clip(0, 255).astype(np.uint8)
-      if picture.mode == 'L' and 'transparency' not in picture.info:
-        return np.asarray(picture)
-      with_alpha = picture.convert('RGBA')
-      black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
-      return np.asarray(Image.alpha_composite(black, with_alpha).convert('RGB'))
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Pillow's, of what it mends itself.
+      warnings.simplefilter('error', Image.DecompressionBombWarning)
+      with Image.open(path, formats=_formats()) as picture:
+        return _pixels(picture)
+  except (Image.DecompressionBombError, Image.DecompressionBombWarning
+          ) as error:
+    raise errors.UserError(
+        f'{untrusted.printable(path)}: found a picture of more than '
+        f'{Image.MAX_IMAGE_PIXELS:,} pixels, which can fill the memory; '
+        'expected a smaller one. Shrink or crop it.') from error
   except Exception as error:  # Damaged bytes make Pillow raise nearly anything.
     reason = getattr(error, 'strerror', None) or errors.one_line(error)
     raise errors.UserError(
-        f'{path}: cannot be read as an image ({reason}); wanted a picture '
-        '(PNG, JPEG, ...), a folder of them, a scene file (.npz) or a stack '
-        '(.npy).') from error
+        f'{untrusted.printable(path)}: cannot be read as an image ({reason}); '
+        f'expected {_EXPECTED}.') from error
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+  """Returns uint8 `[H, W]` or `[H, W, 3]`; transparent parts become black."""
+  if picture.mode.startswith('I'):  # 16 bits per pixel.
+    pixels = np.asarray(picture, np.float64)
+    return np.round(pixels / 257.).clip(0, 255).astype(np.uint8)
+  if picture.mode == 'L' and 'transparency' not in picture.info:
+    return np.asarray(picture)
+  with_alpha = picture.convert('RGBA')
+  black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
+  return np.asarray(Image.alpha_composite(black, with_alpha).convert('RGB'))
 
 
 @contextlib.contextmanager
 def _stack(path: str):
-  """Opens a stack; yields the file behind its header, shape and dtype.
+  """Opens a stack; yields the file behind its header, and the header.
 
   Raises:
     errors.UserError: if this or anything done inside fails.
@@ -166,44 +223,53 @@ def _stack(path: str):
   try:
     with contextlib.ExitStack() as opened:
       file = opened.enter_context(open(path, 'rb'))
-      if path.endswith('.npz'):
+      if path.lower().endswith('.npz'):
         archive = opened.enter_context(zipfile.ZipFile(file))
-        npz.require('images.npy' in archive.namelist(), path, 'images',
-                      f"only {', '.join(archive.namelist()) or 'nothing'}",
-                      'a file with `images`, written by np.savez')
-        file = opened.enter_context(archive.open('images.npy'))
-      shape, fortran, dtype = npz.read_npy_header(file)
-      npz.require(
-          (len(shape) == 3 or shape[3:] == (3,)) and 0 not in shape
-          and not fortran and (
-              dtype == np.uint8 or np.issubdtype(dtype, np.floating)),
-          path, 'images', f'{dtype} {list(shape)}'
-          + (' in Fortran order' if fortran else ''),
-          'uint8 [N, H, W] or [N, H, W, 3], 0...255, or floats in 0...1, at '
-          'least one, in C order')
-      yield file, shape, dtype
+        file, header = npz.open_member(path, archive, 'images')
+        opened.enter_context(file)
+      else:
+        header = npz.read_header(
+            path, 'images', file, os.fstat(file.fileno()).st_size)
+      _check_stack(path, header)
+      yield file, header
   except errors.UserError:
     raise
   except Exception as error:  # Damaged bytes make numpy raise nearly anything.
     reason = getattr(error, 'strerror', None) or errors.one_line(error)
     raise errors.UserError(
-        f'{path}: not a stack of images, or damaged ({reason}); wanted one '
-        'written by np.save or np.savez.') from error
+        f'{untrusted.printable(path)}: not a stack of images, or damaged '
+        f'({reason}); expected one written by np.save or np.savez.') from error
+
+
+def _check_stack(path: str, header: npz.Header) -> None:
+  """Raises `UserError` if an array holds no images, or too large ones."""
+  shape, fortran, dtype = header
+  npz.require(
+      (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3))
+      and 0 not in shape and not fortran and (
+          dtype == np.uint8 or np.issubdtype(dtype, np.floating)),
+      path, 'images', str(header) + (' in Fortran order' if fortran else ''),
+      'uint8 [N, H, W] or [N, H, W, 3], 0...255, or floats in 0...1, at least '
+      'one, in C order; convert them, and order them by np.ascontiguousarray')
+  row = math.prod(shape[1:]) * dtype.itemsize
+  untrusted.check_memory(row, path, 'images', f'images of {list(shape[1:])}')
 
 
 def _read_stack(path: str) -> Iterator[tuple[str, np.ndarray]]:
-  with _stack(path) as (file, (num_images, *shape), dtype):
-    row = math.prod(shape) * dtype.itemsize
+  name = untrusted.printable(path)
+  with _stack(path) as (file, header):
+    num_images, *shape = header.shape
+    row = math.prod(shape) * header.dtype.itemsize
     step = max(1, _CHUNK_BYTES // row)
     for start in range(0, num_images, step):
       count = min(step, num_images - start)
       data = file.read(count * row)
       if len(data) < count * row:
         raise EOFError(f'it ends within image {start + len(data) // row}')
-      chunk = np.frombuffer(data, dtype).reshape([count, *shape])
+      chunk = np.frombuffer(data, header.dtype).reshape([count, *shape])
       chunk = _to_bytes(path, chunk, first=start == 0)
       for i, image in enumerate(chunk, start):
-        yield f'{path}[{i}]', image
+        yield f'{name}[{i}]', image
 
 
 def _to_bytes(path: str, images: np.ndarray, first: bool) -> np.ndarray:

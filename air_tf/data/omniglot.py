@@ -7,6 +7,7 @@ Shapes: D characters of 28 x 28 pixels.
 
 import io
 import os
+import warnings
 import zipfile
 
 import numpy as np
@@ -14,11 +15,13 @@ from PIL import Image
 
 from air_tf import errors
 from air_tf.data import npz
+from air_tf.data import untrusted
 
 __all__ = ['TEST', 'TRAIN', 'holds', 'read']
 
 TRAIN, TEST = 'images_background.zip', 'images_evaluation.zip'
 _SIZE = (105, 105)  # Of an image in the zip files, pixels.
+_MAX_BYTES = 1 << 16  # Of an image file: those of Omniglot take 300 at most.
 _SIDE = 28  # Of MNIST's frame, so that --digit_scale means the same.
 
 
@@ -41,16 +44,16 @@ def read(path: str) -> tuple[np.ndarray, np.ndarray]:
   Raises:
     errors.UserError: if the file is missing, damaged, or another.
   """
-  if not os.path.isfile(path):
-    raise errors.UserError(
-        f'{path}: no such file; wanted {TRAIN} and {TEST} in one folder.')
+  untrusted.check_file(path, f'{TRAIN} and {TEST} in one folder')
   try:
     with zipfile.ZipFile(path) as archive:
-      names = sorted(x for x in archive.namelist() if x.endswith('.png'))
+      names = sorted(x for x in archive.namelist() if x.endswith('.png')
+                     and not x.startswith('__MACOSX/'))
       npz.require(names, path, 'characters', 'no .png file',
                     'one at least, as alphabet/character/image.png')
       images = np.stack([
-          _character(path, name, archive.read(name)) for name in names])
+          _character(path, name, _member(path, archive, name))
+          for name in names])
   except errors.UserError:
     raise
   except Exception as error:  # Damaged bytes raise nearly anything.
@@ -62,9 +65,26 @@ def read(path: str) -> tuple[np.ndarray, np.ndarray]:
   return images, labels.astype(np.int32)
 
 
+def _member(path: str, archive: zipfile.ZipFile, name: str) -> bytes:
+  """Returns the bytes of an image file, if they are as few as they should be.
+
+  Opened by its name, a member is read up to the size that the archive states.
+  """
+  entry = archive.getinfo(name)
+  untrusted.check_member(path, archive, entry)
+  npz.require(entry.file_size <= _MAX_BYTES, path, untrusted.printable(name),
+              f'{entry.file_size:,} bytes', f'at most {_MAX_BYTES:,}')
+  return archive.read(entry)
+
+
 def _character(path: str, name: str, data: bytes) -> np.ndarray:
   """Returns [28, 28] from the bytes of a PNG file, black ink on white."""
-  with Image.open(io.BytesIO(data)) as picture:
+  name = untrusted.printable(name)
+  with warnings.catch_warnings():
+    # Its size is compared below, before a pixel is decoded.
+    warnings.simplefilter('ignore')
+    picture = Image.open(io.BytesIO(data), formats=['PNG'])
+  with picture:
     npz.require(
         picture.size == _SIZE and picture.mode in ('1', 'L'), path, name,
         f'{picture.size[1]} x {picture.size[0]} pixels, {picture.mode}',

@@ -14,34 +14,32 @@ from air_tf.data import scenes as scenes_lib
 
 __all__ = ['read', 'write']
 
+_CHUNK = 1_000  # Images converted at a time.
+_BOX = '(y, x, height, width) in pixels'
+
 
 def read(path: str) -> scenes_lib.Scenes:
   """Returns the scenes in the scene file `path`, checked.
 
+  What cannot be is refused; what is only unlikely is for `plausibility`.
   Images may also be floats in 0...1; they come back as uint8. They may come
   back as a `np.memmap`; see `npz.read_npz`.
 
   Raises:
     errors.UserError: if the file is missing, damaged, or not a scene file; the
-      text names the file, the key, what was found and what is wanted.
+      text names the file, the key, what was found and what is expected.
   """
   optional = ('counts', 'boxes', 'labels')
   arrays = npz.read_npz(path, required=('images',), optional=optional)
   images = _checked_images(path, arrays['images'])
   counts, boxes, labels = (arrays.get(key) for key in optional)
   if counts is not None:
-    counts = _checked_integers(path, 'counts', counts, [len(images)], lower=0)
+    counts = _checked_counts(path, counts, images)
   if boxes is not None:
-    npz.require(np.issubdtype(boxes.dtype, np.floating) and boxes.ndim == 3
-                  and boxes.shape[::2] == (len(images), 4), path, 'boxes',
-                  npz.describe(boxes), f'float32 [{len(images)}, M, 4]')
-    boxes = boxes.astype(np.float32)
-    _check_padding(path, 'boxes', ~np.isnan(boxes).any(axis=2), counts, 'NaN')
+    boxes = _checked_boxes(path, boxes, images)
+    _check_padding(path, 'boxes', ~np.isnan(boxes[..., 0]), counts, 'NaN')
   if labels is not None:
-    slots = 'M' if boxes is None else boxes.shape[1]
-    labels = _checked_integers(
-        path, 'labels', labels, [len(images), slots], lower=-1)
-    _check_padding(path, 'labels', labels >= 0, counts, '-1')
+    labels = _checked_labels(path, labels, boxes, counts, len(images))
   return scenes_lib.Scenes(images, counts, boxes, labels)
 
 
@@ -59,39 +57,110 @@ def write(path: str, scenes: scenes_lib.Scenes) -> None:
 def _checked_images(path: str, images: np.ndarray) -> np.ndarray:
   """Returns uint8 [N, H, W] or [N, H, W, 3], or raises `UserError`."""
   found = npz.describe(images)
-  wanted = 'uint8 [N, H, W] or [N, H, W, 3], 0...255'
+  expected = 'uint8 [N, H, W] or [N, H, W, 3], 0...255'
   npz.require(images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3),
-                path, 'images', found, wanted)
+              path, 'images', found, expected)
   npz.require(images.size, path, 'images', found, 'at least one image')
   npz.require(images.shape[1] == images.shape[2], path, 'images', found,
-                'H = W: images must be square; pad them with black')
+              'H = W: images must be square; pad them with black')
   floats = np.issubdtype(images.dtype, np.floating)
   npz.require(floats or images.dtype == np.uint8, path, 'images', found,
-                f'{wanted}, or floats in 0...1')
+              f'{expected}, or floats in 0...1; convert them')
   npz.require(not (floats and isinstance(images, np.memmap)), path, 'images',
-                found, f'{wanted}: so large a file is not read into memory')
+              found, f'{expected}: so large a file is not read into memory')
   low, high = images.min(), images.max()
   if floats:  # Not `not (low < 0 or high > 1)`: NaN has to fail.
     npz.require(low >= 0 and high <= 1, path, 'images',
-                  f'{images.dtype} from {low:g} to {high:g}',
-                  'floats in 0...1, or uint8 in 0...255; divide by the largest '
-                  'value that a pixel can have')
-    return np.round(images * np.float32(255)).astype(np.uint8)
+                f'{images.dtype} from {low:g} to {high:g}',
+                'floats in 0...1, or uint8 in 0...255; divide by the largest '
+                'value that a pixel can have')
+    return _to_bytes(images)
   npz.require(high != 1, path, 'images', 'uint8 from 0 to 1, all but black',
-                'uint8 in 0...255; multiply by 255')
+              'uint8 in 0...255; multiply by 255')
   return images
+
+
+def _to_bytes(images: np.ndarray) -> np.ndarray:
+  """Returns uint8 0 ... 255 from floats 0 ... 1, a part in memory at a time."""
+  result = np.empty(images.shape, np.uint8)
+  for start in range(0, len(images), _CHUNK):
+    part = slice(start, start + _CHUNK)
+    result[part] = np.round(images[part] * np.float32(255))
+  return result
+
+
+def _checked_counts(path, counts: np.ndarray, images: np.ndarray) -> np.ndarray:
+  """Returns int32 [N], or raises."""
+  counts = _checked_integers(path, 'counts', counts, [len(images)], lower=0)
+  pixels = images.shape[1] * images.shape[2]
+  npz.require(counts.max() <= pixels, path, 'counts',
+              f'{counts.max():,} objects in scene {counts.argmax()}',
+              f'at most {pixels:,}, its pixels')
+  return counts
+
+
+def _checked_boxes(path, boxes: np.ndarray, images: np.ndarray) -> np.ndarray:
+  """Returns float32 [N, M, 4], rows of boxes or of NaN, or raises."""
+  num_scenes, height, width = images.shape[:3]
+  npz.require(np.issubdtype(boxes.dtype, np.floating) and boxes.ndim == 3
+              and boxes.shape[::2] == (num_scenes, 4), path, 'boxes',
+              npz.describe(boxes), f'float32 [{num_scenes}, M, 4]')
+  missing = np.isnan(boxes)
+  with np.errstate(over='ignore'):  # Becomes infinite, and is refused.
+    boxes = boxes.astype(np.float32)
+  y, x, h, w = np.moveaxis(np.where(missing, 1., boxes), -1, 0)
+  infinite = np.isinf(boxes).any(axis=2)
+  for wrong, expected in (
+      (missing.any(axis=2) & ~missing.all(axis=2),
+       f'{_BOX}, or four times NaN in a row without an object'),
+      (infinite, f'{_BOX}, all finite'),
+      (~missing.all(axis=2) & ((h <= 0.) | (w <= 0.)),
+       f'{_BOX}, the last two above 0; and NaN in rows without an object'),
+      (~missing.all(axis=2) & (
+          (y >= height) | (x >= width) | (y + h <= 0.) | (x + w <= 0.)),
+       f'{_BOX}, some part of it inside the {height} x {width} image')):
+    _refuse_first(path, boxes, wrong, expected)
+  return boxes
+
+
+def _refuse_first(path, boxes, wrong: np.ndarray, expected: str) -> None:
+  """Raises about the first box of which `wrong` [N, M] is true, if any."""
+  if wrong.any():
+    scene, row = np.argwhere(wrong)[0]
+    values = ', '.join(f'{x:g}' for x in boxes[scene, row])
+    npz.require(False, path, 'boxes', f'({values}) in row {row} of scene '
+                f'{scene}, the first of {wrong.sum():,} such boxes', expected)
+
+
+def _checked_labels(path, labels, boxes, counts, num_scenes) -> np.ndarray:
+  """Returns int32 [N, M], -1 where there is no object, or raises."""
+  slots = 'M' if boxes is None else boxes.shape[1]
+  labels = _checked_integers(
+      path, 'labels', labels, [num_scenes, slots], lower=-1)
+  _check_padding(path, 'labels', labels >= 0, counts, '-1')
+  if boxes is not None:
+    wrong = (labels >= 0) != ~np.isnan(boxes[..., 0])
+    if wrong.any():
+      scene, row = np.argwhere(wrong)[0]
+      npz.require(False, path, 'labels',
+                  f'{labels[scene, row]} in row {row} of scene {scene}',
+                  'labels in the order of `boxes`, and -1 just where these are '
+                  'NaN')
+  return labels
 
 
 def _checked_integers(path, key, array, shape, lower: int) -> np.ndarray:
   """Returns `array` as int32 of `shape` ('M' fits any size), or raises."""
   fits = array.ndim == len(shape) and all(
-      want in ('M', size) for size, want in zip(array.shape, shape, strict=True)
-  )
+      expected in ('M', size)
+      for size, expected in zip(array.shape, shape, strict=True))
   npz.require(fits and np.issubdtype(array.dtype, np.integer), path, key,
-                npz.describe(array), f'int32 [{", ".join(map(str, shape))}]')
-  npz.require(
-      not array.size or (array.min() >= lower and array.max() < 2**31),
-      path, key, 'numbers out of range', f'{lower} ... 2**31 - 1')
+              npz.describe(array), f'int32 [{", ".join(map(str, shape))}]')
+  if array.size:
+    low, high = array.min(), array.max()
+    npz.require(low >= lower and high < 2**31, path, key,
+                f'numbers out of range, from {low} to {high}',
+                f'{lower} ... 2**31 - 1')
   return array.astype(np.int32)
 
 
@@ -103,5 +172,5 @@ def _check_padding(path, key, present, counts, padding: str) -> None:
   if wrong.size:
     index = wrong[0]
     npz.require(False, path, key,
-                  f'{present[index].sum()} objects in scene {index}',
-                  f'{counts[index]}, as in `counts`, and the rest {padding}')
+                f'{present[index].sum()} objects in scene {index}',
+                f'{counts[index]}, as in `counts`, and the rest {padding}')

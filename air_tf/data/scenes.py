@@ -113,7 +113,7 @@ def _ink_bounds(images: np.ndarray) -> np.ndarray:
   if blank.size:
     raise errors.UserError(
         f'--digits: {blank.size} of {len(images)} digit images are blank, the '
-        f'first is number {blank[0]}; wanted ink in each; leave them out.')
+        f'first is number {blank[0]}; expected ink in each; leave them out.')
   height, width = images.shape[1:3]
   return np.stack([
       rows.argmax(axis=1), columns.argmax(axis=1),
@@ -154,7 +154,7 @@ def _check_largest(bounds: np.ndarray, digit_scale: tuple[float, float],
   largest = _resized_side(side, digit_scale[1])
   if largest > canvas_size:
     raise errors.UserError(
-        f'--canvas_size={canvas_size}: wanted at least {largest}, the side of '
+        f'--canvas_size={canvas_size}: expected at least {largest}, the side of '
         f'the largest digit at {_scale_text(digit_scale)}; raise --canvas_size '
         'or lower --digit_scale.')
 

@@ -45,11 +45,13 @@ def explain(serve: Serve, images: npt.ArrayLike,
       (max_steps + 1) * math.prod(image_shape))))
   result = {name: np.empty([len(images), *spec.shape[1:]],
                            spec.dtype.as_numpy_dtype)
-            for name, spec in outputs.items()}
+            for name, spec in outputs.items()
+            if name in explain_lib.Explanation._fields}
   for start in range(0, len(images), size):
     batch = tf.constant(to_floats(images[start:start + size]))
-    for name, value in serve(images=batch).items():
-      result[name][start:start + size] = value
+    answer = serve(images=batch)
+    for name, value in result.items():
+      value[start:start + size] = answer[name]
   if 'step_probs' not in result:  # A SavedModel of an earlier version.
     probs = result['num_steps_probs']
     result['step_probs'] = np.cumsum(probs[:, ::-1], axis=1)[:, -2::-1]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import itertools
 import math
 import os
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from air_tf import errors
 from air_tf.data import images as images_lib
+from air_tf.serving import signatures as signatures_lib
 
 __all__ = ['Prediction', 'Predictor', 'predict']
 
@@ -32,31 +34,37 @@ class Predictor:
   """The `serving_default` signature of a SavedModel.
 
   Attributes:
-    signatures: all of them, by name.
+    path: of its folder.
+    signatures: all of its functions, by name; see docs/inference.md.
     image_shape: (H, W) of the images that the model takes; (H, W, 3) if they
       are in colour.
-    max_steps: T.
+    max_steps: T, the most objects that it counts.
   """
 
   def __init__(self, path: str | os.PathLike):
-    """Loads a SavedModel folder.
+    """Loads a SavedModel folder; one that is not AIR's is not loaded.
 
     Raises:
-      errors.UserError: if the folder holds no SavedModel of AIR.
+      errors.UserError: if the folder holds no SavedModel of AIR, or a damaged
+        one.
     """
+    self.path = pathlib.Path(path)
+    self._definitions = signatures_lib.read(path)
+    signatures_lib.check(path, self._definitions, 'serving_default')
     try:
       self._loaded = tf.saved_model.load(os.fspath(path))
       self.signatures = self._loaded.signatures
       self._serve = self.signatures['serving_default']
       spec = self._serve.structured_input_signature[1]['images']
-      self.image_shape = tuple(spec.shape[1:])
-      self.max_steps = self._serve.structured_outputs['presence'].shape[1]
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+      outputs = self._serve.structured_outputs
+    except Exception as error:  # Damaged bytes make TensorFlow raise anything.
       reason = errors.one_line(error)[:200]
       raise errors.UserError(
-          f'--saved_model={path}: not a SavedModel of AIR ({reason}); expected '
-          'the `saved_model` folder of a run, written by bin/train.py or '
+          f'{path}: the SavedModel is damaged or cannot be read ({reason}); '
+          'expected it as bin/train.py wrote it. Write it again by '
           'bin/export.py.') from error
+    self.image_shape = tuple(spec.shape[1:])
+    self.max_steps = outputs['presence'].shape[1]
 
   def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
     """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""

@@ -1,0 +1,125 @@
+"""Files that nobody vouches for: checked before they are opened or read.
+
+Nothing is opened that could block (a FIFO, a device), nothing is allocated on
+the word of a header, nothing in an archive is written to disk.
+"""
+
+import os
+import stat
+import zipfile
+
+from air_tf import errors
+
+__all__ = ['available_memory', 'check_file', 'check_member', 'check_memory',
+           'printable', 'require']
+
+_KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a FIFO'),
+          (stat.S_ISSOCK, 'a socket'), (stat.S_ISCHR, 'a device'),
+          (stat.S_ISBLK, 'a device'))
+# Deflate cannot do better than 1,032 to 1; small members have some overhead.
+_MAX_RATIO, _OVERHEAD = 1_032, 4_096
+_CGROUPS = (  # Limit and usage, of versions 2 and 1.
+    ('memory.max', 'memory.current'),
+    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'))
+
+
+def require(condition: object, path: str, key: str, found: str,
+            expected: str) -> None:
+  """Raises `UserError` about `key` of the file `path` unless `condition`."""
+  if not condition:
+    raise errors.UserError(
+        f'{printable(path)}: {key}: found {found}; expected {expected}.')
+
+
+def printable(text: str) -> str:
+  """Returns a name from a file system or an archive, fit for any output.
+
+  Bytes that are not UTF-8 and control characters are written as escapes.
+  """
+  text = text.encode('utf-8', 'surrogateescape').decode(
+      'utf-8', 'backslashreplace')
+  return ''.join(x if x.isprintable() else repr(x)[1:-1] for x in text)
+
+
+def check_file(path: str, expected: str) -> None:
+  """Raises `UserError` unless `path` is a regular file, or a link to one.
+
+  Args:
+    path: of the file.
+    expected: what it should be, for the text.
+  """
+  try:
+    mode = os.stat(path).st_mode
+  except (OSError, ValueError) as error:
+    reason = getattr(error, 'strerror', None) or errors.one_line(error)
+    if isinstance(error, FileNotFoundError):
+      reason = 'no such file'
+    raise errors.UserError(
+        f'{printable(path)}: {reason}; expected {expected}.') from error
+  if not stat.S_ISREG(mode):
+    kind = next((name for test, name in _KINDS if test(mode)), 'no file')
+    raise errors.UserError(
+        f'{printable(path)}: found {kind}; expected {expected}, a regular '
+        'file.')
+
+
+def check_memory(num_bytes: int, path: str, key: str, found: str) -> None:
+  """Raises `UserError` if an array does not fit into the memory that is free.
+
+  Args:
+    num_bytes: of the array.
+    path: of the file that it comes from.
+    key: its name there.
+    found: type and shape, for the text.
+  """
+  free = available_memory()
+  require(free is None or num_bytes <= free, path, key,
+          f'{found}, {num_bytes / 2**30:,.1f} GiB',
+          f'at most the {(free or 0) / 2**30:,.1f} GiB of memory that are free; '
+          'take fewer or smaller images')
+
+
+def check_member(path: str, archive: zipfile.ZipFile,
+                 entry: zipfile.ZipInfo) -> None:
+  """Raises `UserError` if the directory of an archive lies about a member.
+
+  Names that point out of the folder are refused too, though no member is ever
+  unpacked to disk.
+  """
+  name = printable(entry.filename)
+  parts = entry.filename.replace('\\', '/').split('/')
+  require('..' not in parts and parts[0] and ':' not in parts[0], path, name,
+          'a name that points out of the folder', 'a relative name')
+  require(entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+          path, name, 'an unusual compression', 'none or Deflate')
+  packed, size = entry.compress_size, entry.file_size
+  limit = (packed if entry.compress_type == zipfile.ZIP_STORED
+           else packed * _MAX_RATIO + _OVERHEAD)
+  total = os.fstat(archive.fp.fileno()).st_size
+  require(packed <= total and size <= limit, path, name,
+          f'{size:,} bytes, said to be packed into {packed:,} of the '
+          f"file's {total:,}", 'what these can hold; the file is damaged, or '
+          'made to fill the memory: fetch or write it again')
+
+
+def available_memory() -> int | None:
+  """Returns the bytes that can be had without swapping; None if not known."""
+  found = []
+  try:
+    with open('/proc/meminfo') as file:
+      found += [1024 * int(line.split()[1]) for line in file
+                if line.startswith('MemAvailable:')]
+  except (OSError, ValueError, IndexError):
+    pass
+  for limit, usage in _CGROUPS:
+    try:
+      limit, usage = (_number(f'/sys/fs/cgroup/{x}') for x in (limit, usage))
+    except (OSError, ValueError):  # `max`: there is no limit.
+      continue
+    found.append(max(0, limit - usage))
+  return min(found, default=None)
+
+
+def _number(path: str) -> int:
+  with open(path) as file:
+    return int(file.read())
