@@ -101,7 +101,8 @@ class LoadedModel(predictor_lib.Predictor):
           'write it again by bin/export.py, or evaluate the run itself.'
           ) from error
     return report.evaluate(
-        self.signatures, report.read_scenes(scenes, self.image_shape), None,
+        self.signatures, report.read_scenes(
+            scenes, self.image_shape, self.max_steps), None,
         num_samples, progress)
 
   def __repr__(self) -> str:
@@ -223,7 +224,8 @@ class Run:
       errors.UserError: if the scenes cannot be had, or do not suit the model.
     """
     test = (self.test if scenes is None
-            else report.read_scenes(scenes, self.image_shape))
+            else report.read_scenes(
+                scenes, self.image_shape, max_steps or self.max_steps))
     train = scenes_lib.Scenes(
         *(x if x is None else x[:_PROBED] for x in self.scenes.train))
     return {'step': self.step} | report.evaluate(

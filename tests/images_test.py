@@ -98,14 +98,15 @@ def test_damage_is_named(tmp_path):
   whole = path.read_bytes()
   path.write_bytes(whole[:-40])
   data_util.assert_user_error(
-      [str(path), 'ends within image 5'], lambda: read(path))
+      [str(path), '212 bytes for uint8 [7, 6, 6]', '252', 'cut short'],
+      lambda: read(path))
   path.write_bytes(whole[:20])
   data_util.assert_user_error([str(path), 'damaged'], lambda: read(path))
   (tmp_path / 'b.npz').write_bytes(b'no archive')
   data_util.assert_user_error(['b.npz'], lambda: read(tmp_path / 'b.npz'))
   np.savez(tmp_path / 'c.npz', pictures=PIXELS)
   data_util.assert_user_error(
-      ['images', 'only pictures.npy'], lambda: read(tmp_path / 'c.npz'))
+      ['images', 'only pictures'], lambda: read(tmp_path / 'c.npz'))
   (tmp_path / 'empty').mkdir()
   data_util.assert_user_error(
       ['without pictures'], lambda: read(tmp_path / 'empty'))

@@ -129,8 +129,8 @@ def test_scenes_in_other_colours_than_the_models_are_refused(tmp_path):
   np.savez(path, images=np.zeros([2, 16, 16, 3], np.uint8))
   with pytest.raises(errors.UserError, match=(
       'found 16 x 16 pixels in colour, expected 16 x 16 pixels, as')):
-    report.read_scenes(str(path), (16, 16))
-  assert report.read_scenes(str(path), (16, 16, 3)).images.shape[0] == 2
+    report.read_scenes(str(path), (16, 16), 3)
+  assert report.read_scenes(str(path), (16, 16, 3), 3).images.shape[0] == 2
 
 
 def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):

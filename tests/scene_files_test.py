@@ -113,8 +113,10 @@ BAD_ARRAYS = {
     'boxes_size': ('boxes', FULL.boxes[:, :, :3], ['[20, 2, 3]', '[20, M, 4]']),
     'boxes_num': ('boxes', FULL.boxes[:9], ['[9, 2, 4]', '[20, M, 4]']),
     'boxes_int': ('boxes', np.zeros([20, 2, 4], int), ['int64', 'float32']),
-    'boxes_padding': ('boxes', np.zeros([20, 2, 4], np.float32),
+    'boxes_padding': ('boxes', np.ones([20, 2, 4], np.float32),
                       ['2 objects', 'NaN', '`counts`']),
+    'boxes_zeros': ('boxes', np.nan_to_num(FULL.boxes),
+                    ['(0, 0, 0, 0)', 'above 0', 'NaN in rows without']),
     'labels_rank': ('labels', FULL.labels[:, 0], ['[20]', '[20, 2]']),
     'labels_slots': ('labels', FULL.labels[:, :1], ['[20, 1]', '[20, 2]']),
     'labels_float': ('labels', FULL.labels * 1., ['float64', 'int32']),
@@ -127,7 +129,8 @@ BAD_ARRAYS = {
 def test_bad_array_is_a_user_error(path, key, array, fragments):
   np.savez(path, **{**FULL._asdict(), key: array})
   data_util.assert_user_error(
-      [f'{path}: {key}: found ', 'expected', *fragments], scene_files.read, path)
+      [f'{path}: {key}: found ', 'expected', *fragments], scene_files.read,
+      path)
 
 
 def test_file_without_images_is_a_user_error(path):

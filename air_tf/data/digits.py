@@ -73,9 +73,9 @@ def load(source: str) -> Digits:
     arrays = npz.read_npz(source, required=keys)
     return _checked_digits(source, *(arrays[key] for key in keys))
   raise errors.UserError(
-      f"--digits={source}: no such file or folder; expected 'embedded', 'mnist', "
-      "'sprites', an `mnist.npz`, or a folder with the four IDX files or with "
-      "Omniglot's two zip files.")
+      f"--digits={source}: no such file or folder; expected 'embedded', "
+      "'mnist', 'sprites', an `mnist.npz`, or a folder with the four IDX files "
+      "or with Omniglot's two zip files.")
 
 
 def _embedded_digits() -> Digits:

@@ -30,8 +30,8 @@ _CHUNK_BYTES = 1 << 22  # Read from a stack at a time.
 # Of Pillow's formats: EPS is a program that Ghostscript would run, the others
 # are drawn by the operating system or not at all.
 _NEVER_OPENED = {'BUFR', 'EPS', 'GRIB', 'HDF5', 'WMF'}
-_EXPECTED = ('a picture (PNG, JPEG, ...), a folder of them, a scene file (.npz) '
-             'or a stack (.npy)')
+_EXPECTED = ('a picture (PNG, JPEG, ...), a folder of them, a scene file '
+             '(.npz) or a stack (.npy)')
 
 
 class Source(NamedTuple):

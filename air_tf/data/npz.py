@@ -128,8 +128,8 @@ def read_header(path: str, key: str, file: BinaryIO, size: int) -> Header:
           path, key, str(header), 'an array of numbers')
   remaining = size - file.tell()
   require(header.num_bytes <= remaining, path, key,
-          f'{remaining:,} bytes for {header}', f'{header.num_bytes:,}; it is cut '
-          'short or damaged: write it again')
+          f'{remaining:,} bytes for {header}', f'{header.num_bytes:,}; it is '
+          'cut short or damaged: write it again')
   return header
 
 

@@ -154,9 +154,9 @@ def _check_largest(bounds: np.ndarray, digit_scale: tuple[float, float],
   largest = _resized_side(side, digit_scale[1])
   if largest > canvas_size:
     raise errors.UserError(
-        f'--canvas_size={canvas_size}: expected at least {largest}, the side of '
-        f'the largest digit at {_scale_text(digit_scale)}; raise --canvas_size '
-        'or lower --digit_scale.')
+        f'--canvas_size={canvas_size}: expected at least {largest}, the side '
+        f'of the largest digit at {_scale_text(digit_scale)}; raise '
+        '--canvas_size or lower --digit_scale.')
 
 
 def _paste(images: np.ndarray, scene_of_object: np.ndarray,

@@ -75,8 +75,8 @@ def check_memory(num_bytes: int, path: str, key: str, found: str) -> None:
   free = available_memory()
   require(free is None or num_bytes <= free, path, key,
           f'{found}, {num_bytes / 2**30:,.1f} GiB',
-          f'at most the {(free or 0) / 2**30:,.1f} GiB of memory that are free; '
-          'take fewer or smaller images')
+          f'at most the {(free or 0) / 2**30:,.1f} GiB of memory that are '
+          'free; take fewer or smaller images')
 
 
 def check_member(path: str, archive: zipfile.ZipFile,

@@ -8,6 +8,7 @@ import numpy as np
 from air_tf import elbo as elbo_lib
 from air_tf import errors
 from air_tf.data import npz
+from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.evaluation import counting
@@ -97,8 +98,16 @@ def _localisation_lines(result: dict) -> list[str]:
           for name, metrics in result.get('localisation', {}).items()]
 
 
-def read_scenes(path: str, image_shape: tuple[int, ...]) -> scenes_lib.Scenes:
+def read_scenes(path: str, image_shape: tuple[int, ...],
+                max_steps: int) -> scenes_lib.Scenes:
   """Returns the scenes of a file, if their images suit a model.
+
+  What is odd about them is a warning.
+
+  Args:
+    path: of the file.
+    image_shape: of the images that the model takes.
+    max_steps: T, the most objects that it counts.
 
   Raises:
     errors.UserError: if they do not, or the file is not a scene file.
@@ -109,6 +118,13 @@ def read_scenes(path: str, image_shape: tuple[int, ...]) -> scenes_lib.Scenes:
     raise errors.UserError(
         f'--scenes={path}: images: found {npz.describe_image(found)}, expected '
         f'{npz.describe_image(image_shape)}, as the model was trained on.')
+  suspicions = plausibility.scene_suspicions(scenes)
+  most = 0 if scenes.counts is None else scenes.counts.max()
+  if most > max_steps:
+    suspicions.append(
+        f'counts are up to {most}, but the model counts to T = {max_steps}, so '
+        f'that larger ones are wrong; expected a model with --max_steps={most}')
+  plausibility.warn(path, suspicions)
   return scenes
 
 

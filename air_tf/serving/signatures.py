@@ -10,7 +10,6 @@ import os
 import pathlib
 
 import tensorflow as tf
-# TensorFlow has no public name for the message.
 from tensorflow.core.protobuf import saved_model_pb2
 
 from air_tf import errors
@@ -24,8 +23,7 @@ _FILES = (_PB, 'variables/variables.index',
 _EXPECTED = ('expected the `saved_model` folder of a run, written by '
              'bin/train.py or bin/export.py')
 _MAX_BYTES = 1 << 30  # Of the description; a protocol buffer has 2 GiB at most.
-# Axes by letter; a number is that size; P is T + 1; C is the colours, no axis or
-# 3.
+# Axes by letter; a number is that size; P is T + 1; C: no axis, or 3 channels.
 _INPUTS = {'serving_default': {'images': (_FLOAT, 'NHWC')},
            'score': {'images': (_FLOAT, 'NHWC'), 'seed': (_INT, '2')}}
 _OUTPUTS = {

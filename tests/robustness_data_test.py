@@ -1,0 +1,558 @@
+"""Files as careless or hostile people make them: one line, never a hang.
+
+Each kind of damage is tried on each kind of file that is read.
+"""
+
+import gzip
+import io
+import os
+import pathlib
+import socket
+import struct
+import tracemalloc
+import zipfile
+
+import data_util
+import numpy as np
+from PIL import Image
+import pytest
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf.data import datasets
+from air_tf.data import digits as digits_lib
+from air_tf.data import images as images_lib
+from air_tf.data import npz
+from air_tf.data import omniglot
+from air_tf.data import plausibility
+from air_tf.data import scene_files
+from air_tf.data import untrusted
+
+FULL = data_util.some_scenes()
+KERAS = ('x_train', 'y_train', 'x_test', 'y_test')
+
+
+def read_images(path):
+  return list(images_lib.open_source(str(path)).read())
+
+
+def read_scenes(path):
+  return scene_files.read(str(path))
+
+
+def read_digits(path):
+  return digits_lib.load(str(path))
+
+
+def train_on(path, **changes):
+  return datasets.load(config_lib.Config(scenes=str(path), **changes))
+
+
+READERS = [read_images, read_scenes, read_digits, train_on]
+
+
+def refused(fragments, function, *args, **kwargs):
+  """Asserts one line of an error, soon and without much memory."""
+  tracemalloc.start()
+  try:
+    data_util.assert_user_error(
+        fragments, lambda: function(*args, **kwargs))
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+  finally:
+    tracemalloc.stop()
+
+
+def npy(shape, data=b'', descr='|u1', fortran=False, version=1):
+  """Returns an .npy file with a header of any content."""
+  header = repr({'descr': descr, 'fortran_order': fortran, 'shape': shape})
+  return np.lib.format.MAGIC_PREFIX + bytes([version, 0]) + struct.pack(
+      '<H' if version == 1 else '<I', len(header)) + header.encode() + data
+
+
+def archive(path, members, compression=zipfile.ZIP_DEFLATED):
+  with zipfile.ZipFile(path, 'w', compression) as file:
+    for name, data in members.items():
+      file.writestr(name, data)
+
+
+def member(kind):
+  """The member of an .npz that a reader opens first."""
+  return 'x_train.npy' if kind is read_digits else 'images.npy'
+
+
+def companions(kind):
+  return ({f'{key}.npy': npy((1,), b'\0') for key in KERAS}
+          if kind is read_digits else {})
+
+
+# --- What is no regular file --------------------------------------------------
+@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.parametrize('suffix', ['.npz', '.png', ''])
+def test_what_could_block_is_refused(tmp_path, reader, suffix):
+  fifo = tmp_path / f'fifo{suffix}'
+  os.mkfifo(fifo)
+  refused([str(fifo), 'a FIFO', 'expected'], reader, fifo)
+  link = tmp_path / f'link{suffix}'
+  link.symlink_to('/dev/zero')
+  refused([str(link), 'a device', 'expected'], reader, link)
+
+
+@pytest.mark.parametrize('reader', READERS)
+def test_sockets_and_broken_links_are_refused(tmp_path, reader, monkeypatch):
+  monkeypatch.chdir(tmp_path)  # Names of sockets are short.
+  with socket.socket(socket.AF_UNIX) as server:
+    server.bind('a.npz')
+    refused(['a.npz', 'a socket'], reader, 'a.npz')
+  (tmp_path / 'b.npz').symlink_to('nowhere')
+  refused(['b.npz', 'no such file'], reader, 'b.npz')
+  (tmp_path / 'c.npz').symlink_to('c.npz')
+  refused(['c.npz'], reader, 'c.npz')
+
+
+def test_a_folder_is_read_without_what_is_no_file(tmp_path):
+  Image.fromarray(FULL.images[0]).save(tmp_path / 'good.png')
+  os.mkfifo(tmp_path / 'a.png')
+  (tmp_path / 'b.png').mkdir()
+  (tmp_path / 'c.png').symlink_to('/dev/zero')
+  (tmp_path / 'd.png').symlink_to('nowhere')
+  (tmp_path / '._good.png').write_bytes(b'of macOS')
+  (tmp_path / 'manual.pdf').write_bytes(b'%PDF')
+  (name, image), = read_images(tmp_path)
+  assert name == str(tmp_path / 'good.png')
+  np.testing.assert_array_equal(image, FULL.images[0])
+
+
+def test_names_that_are_not_utf8_can_be_printed(tmp_path):
+  path = os.fsencode(tmp_path) + b'/gr\xfc\xdfe\n.png'
+  with open(path, 'wb') as file:
+    Image.fromarray(FULL.images[0]).save(file, 'PNG')
+  for given in (os.fsdecode(path), tmp_path):
+    (name, _), = read_images(given)
+    assert name == f'{tmp_path}/gr\\xfc\\xdfe\\n.png'
+    name.encode()
+  with open(path, 'wb') as file:
+    file.write(b'no picture')
+  refused([r'gr\xfc\xdfe'], read_images, os.fsdecode(path))
+
+
+# --- Headers and archives that lie --------------------------------------------
+@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.parametrize('shape', [
+    (10**12, 40, 40), (10**30,), (2**63, 2, 2), (20, 40, 41)])
+@pytest.mark.parametrize('compression', [
+    zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_headers_that_claim_more_than_there_is(
+    tmp_path, reader, shape, compression):
+  path = tmp_path / 'a.npz'
+  archive(path, companions(reader) | {member(reader): npy(
+      shape, FULL.images.tobytes())}, compression)
+  refused([str(path), '32,000 bytes', 'cut short'], reader, path)
+  if reader is read_images:
+    (tmp_path / 'a.npy').write_bytes(npy(shape, FULL.images.tobytes()))
+    refused(['a.npy', '32,000 bytes'], reader, tmp_path / 'a.npy')
+
+
+@pytest.mark.parametrize('reader', READERS)
+def test_what_does_not_fit_into_memory(tmp_path, reader, monkeypatch):
+  monkeypatch.setattr(untrusted, 'available_memory', lambda: 1_000)
+  path = tmp_path / 'a.npz'
+  archive(path, companions(reader) | {
+      member(reader): npy((20, 40, 40), FULL.images.tobytes())})
+  refused([str(path), 'of memory that are free'], reader, path)
+
+
+@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.parametrize('claimed', [2**31, 2**40])
+def test_a_directory_that_lies_about_sizes(tmp_path, reader, claimed):
+  path = tmp_path / 'a.npz'
+  name = member(reader)
+  archive(path, companions(reader) | {name: npy((claimed, 1, 1))})
+  with zipfile.ZipFile(path) as file:
+    entry = file.getinfo(name)
+    size = struct.pack('<I', entry.file_size)
+  data = path.read_bytes()
+  at = data.rindex(size)  # In the central directory, the last of the file.
+  path.write_bytes(data[:at] + struct.pack('<I', 2**31) + data[at + 4:])
+  refused([str(path)], reader, path)
+
+
+@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.parametrize('descr, fragment', [
+    ('|O', 'Python objects'), ([('a', '<i4'), ('b', '<f8')], 'numbers'),
+    ('<U5', 'numbers'), ('<M8[s]', 'numbers'), ('<c16', 'numbers'),
+    ('|V0', 'numbers'), ('|S0', 'numbers')])
+def test_types_that_are_no_numbers(tmp_path, reader, descr, fragment):
+  path = tmp_path / 'a.npz'
+  archive(path, companions(reader) | {
+      member(reader): npy((2, 2, 2), b'\0' * 400, descr)})
+  refused([str(path), fragment], reader, path)
+
+
+@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.parametrize('data', [
+    npy((-1, 4, 4), b'\0' * 64), npy((), b'\0'), npy((0, 4, 4)),
+    npy(('a',)), npy((2, 2, 2), b'\0' * 8, 'nonsense'), npy((2,), version=3),
+    b'', b'\x93NUMPY', b'no array at all'])
+def test_headers_that_are_nonsense(tmp_path, reader, data):
+  path = tmp_path / 'a.npz'
+  archive(path, companions(reader) | {member(reader): data})
+  refused([str(path)], reader, path)
+
+
+@pytest.mark.parametrize('reader', READERS)
+def test_no_pickle_is_ever_loaded(tmp_path, reader):
+  class Bomb:
+    def __reduce__(self):
+      return pathlib.Path.touch, (tmp_path / 'exploded',)
+
+  arrays = {key: np.array([Bomb()], object) for key in (*KERAS, 'images')}
+  np.savez(tmp_path / 'a.npz', **arrays)
+  refused(['a.npz', 'Python objects'], reader, tmp_path / 'a.npz')
+  np.save(tmp_path / 'b.npy', arrays['images'])
+  refused(['b.npy'], reader, tmp_path / 'b.npy')
+  (tmp_path / 'c.npz').write_bytes(np.array([Bomb()], object).dumps())
+  refused(['c.npz'], reader, tmp_path / 'c.npz')
+  assert not (tmp_path / 'exploded').exists()
+
+
+@pytest.mark.parametrize('reader', READERS)
+def test_archives_in_archives_and_strange_members(tmp_path, reader):
+  inner = io.BytesIO()
+  np.savez(inner, images=FULL.images)
+  for members, fragment in (
+      ({'inner.npz': inner.getvalue()}, 'only inner.npz'),
+      ({'../images.npy': npy((1, 2, 2), b'\0' * 4)}, 'only ../images'),
+      ({f'{i}\x1b[2J.npy': b'' for i in range(99)}, 'and 89 more'),
+      ({}, 'only nothing'),
+      ({member(reader): inner.getvalue()}, 'a.npz')):
+    archive(tmp_path / 'a.npz', companions(reader) | members)
+    if reader is read_digits:
+      fragment = 'a.npz'
+    with pytest.raises(errors.UserError) as raised:
+      reader(tmp_path / 'a.npz')
+    assert fragment in str(raised.value) and str(raised.value).isprintable()
+
+
+def test_an_encrypted_archive_is_one_line(tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, images=FULL.images)
+  data = bytearray(path.read_bytes())
+  data[6] |= 1  # The flag of encryption, in both headers.
+  data[data.index(b'PK\x01\x02') + 8] |= 1
+  path.write_bytes(data)
+  for reader in (read_images, read_scenes):
+    refused([str(path), 'encrypted'], reader, path)
+
+
+# --- Digits -------------------------------------------------------------------
+def test_a_bomb_of_gzip_is_not_inflated(tmp_path):
+  data_util.write_idx(tmp_path, data_util.random_digits())
+  name = data_util.IDX_FILES[0]
+  head = (tmp_path / name).read_bytes()
+  (tmp_path / name).write_bytes(gzip.compress(head + bytes(500_000_000), 1))
+  refused([name, '5489 bytes or more', '5488'], read_digits, tmp_path)
+
+
+@pytest.mark.parametrize('compress', [lambda x: x, gzip.compress])
+@pytest.mark.parametrize('shape', [
+    (2**32 - 1, 2**32 - 1, 2**32 - 1), (2**20, 28, 28), (8, 28, 28)])
+def test_idx_headers_that_claim_more(tmp_path, compress, shape):
+  digits = data_util.random_digits()
+  data_util.write_idx(tmp_path, digits)
+  path = tmp_path / data_util.IDX_FILES[0]
+  path.write_bytes(compress(struct.pack('>4sIII', b'\0\0\x08\x03', *shape)
+                            + digits.train_images.tobytes()))
+  refused([str(path)], read_digits, tmp_path)
+
+
+def test_members_of_omniglot_are_bounded_and_inside(tmp_path):
+  ink = np.full([105, 105], 255, np.uint8)
+  ink[50:53, 20:80] = 0
+  picture, large = io.BytesIO(), io.BytesIO()
+  Image.fromarray(ink).save(picture, 'PNG')
+  Image.fromarray(np.zeros([20_000, 20_000], np.uint8)).save(large, 'PNG')
+  good = {'a/b/1.png': picture.getvalue(), '__MACOSX/a/b/._1.png': b'fork',
+          'nested.zip': b'PK\3\4'}
+  archive(tmp_path / omniglot.TEST, good)
+  archive(tmp_path / omniglot.TRAIN, good)
+  assert len(read_digits(tmp_path).train_images) == 1
+  for members, fragment in (
+      ({'../../evil.png': picture.getvalue()}, 'points out of the folder'),
+      ({'/etc/evil.png': picture.getvalue()}, 'points out of the folder'),
+      ({'c:\\evil.png': picture.getvalue()}, 'points out of the folder'),
+      ({'a/bomb.png': bytes(10_000_000)}, 'bomb.png: found 10,000,000 bytes'),
+      ({'a/large.png': large.getvalue()[:50_000]}, '400000000 pixels')):
+    archive(tmp_path / omniglot.TEST, members)
+    refused([omniglot.TEST, fragment], read_digits, tmp_path)
+
+
+DIGITS = data_util.random_digits()
+
+
+def at(array, index, value):
+  array = array.copy()
+  array[index] = value
+  return array
+
+
+@pytest.mark.parametrize('changes, fragments', [
+    (dict(x_train=(DIGITS.train_images > 99).astype(np.uint8)),
+     ['train images', '0 to 1', 'multiply by 255']),
+    (dict(x_test=DIGITS.test_images > 99), ['test images', 'bool']),
+    (dict(y_train=at(DIGITS.train_labels, 2, -1)), ['train labels', '-1']),
+    (dict(y_test=np.full(3, 2**40)), ['test labels', '2**31']),
+    (dict(y_test=np.eye(3, 10)), ['test labels', '[3, 10]']),
+    (dict(x_train=np.uint8(7)), ['train images', 'uint8 []'])])
+def test_digits_that_cannot_be(tmp_path, changes, fragments):
+  np.savez(tmp_path / 'a.npz', **dict(
+      zip(KERAS, DIGITS, strict=True)) | changes)
+  refused(['a.npz', 'expected', *fragments], read_digits, tmp_path / 'a.npz')
+
+
+def suspicions(caplog, function, *args, **kwargs):
+  """Returns the warnings that reading gives."""
+  caplog.clear()
+  with caplog.at_level('WARNING'):
+    function(*args, **kwargs)
+  return [x.getMessage() for x in caplog.records if x.levelname == 'WARNING']
+
+
+@pytest.mark.parametrize('change, text', [
+    (lambda d: d._replace(train_images=255 - d.train_images),
+     'train images look dark on light'),
+    (lambda d: d._replace(test_images=d.train_images[:9],
+                          test_labels=d.train_labels[:9]),
+     '100% of the test images are training images'),
+    (lambda d: d._replace(test_images=d.test_images // 16), 'nearly black')])
+def test_odd_digits_are_one_warning(tmp_path, caplog, change, text):
+  digits = digits_lib.load('embedded')
+  path = tmp_path / 'a.npz'
+  np.savez(path, **dict(zip(KERAS, digits, strict=True)))
+  assert not suspicions(caplog, read_digits, path)
+  np.savez(path, **dict(zip(KERAS, change(digits), strict=True)))
+  warning, = suspicions(caplog, read_digits, path)
+  assert text in warning and str(path) in warning
+
+
+# --- Truths -------------------------------------------------------------------
+BOXES = FULL.boxes
+NUM = 20
+
+
+@pytest.mark.parametrize('value, fragments', [
+    ((3., 3., np.inf, 5.), ['inf', 'finite']),
+    ((3., -np.inf, 5., 5.), ['-inf', 'finite']),
+    ((3., np.nan, 5., 5.), ['(3, nan, 5, 5)', 'four times NaN']),
+    ((np.nan, 3., 5., 5.), ['four times NaN']),
+    ((3., 3., 0., 5.), ['(3, 3, 0, 5)', 'above 0']),
+    ((3., 3., 5., -5.), ['-5', 'above 0']),
+    ((40., 3., 5., 5.), ['inside the 40 x 40']),
+    ((3., -9., 5., 5.), ['inside the 40 x 40'])])
+def test_boxes_that_cannot_be(tmp_path, value, fragments):
+  path = tmp_path / 'a.npz'
+  np.savez(path, **FULL._asdict() | {
+      'boxes': at(BOXES.astype(np.float64), (7, 0), value)})
+  refused([f'{path}: boxes: found', 'row 0 of scene 7', *fragments],
+          read_scenes, path)
+
+
+@pytest.mark.parametrize('changes, fragments', [
+    (dict(counts=at(FULL.counts, 4, 1_601), boxes=None, labels=None),
+     ['1,601 objects in scene 4', 'at most 1,600, its pixels']),
+    (dict(counts=FULL.counts + 2), ['boxes', 'as in `counts`']),
+    (dict(counts=at(FULL.counts, 0, -3)), ['counts', 'from -3', '0 ...']),
+    (dict(labels=at(FULL.labels, (0, 0), -2)), ['labels', 'from -2', '-1 ...']),
+    (dict(labels=FULL.labels[:, ::-1]), ['labels', 'order of `boxes`']),
+    (dict(counts=np.int32(3)), ['counts', 'int32 []']),
+    (dict(counts=FULL.counts.astype(np.complex64)), ['counts', 'complex']),
+    (dict(images=np.uint8(3)), ['images', 'uint8 []'])])
+def test_truths_that_cannot_be(tmp_path, changes, fragments):
+  path = tmp_path / 'a.npz'
+  np.savez(path, **{key: x for key, x in (FULL._asdict() | changes).items()
+                    if x is not None})
+  refused([f'{path}: ', 'expected', *fragments], read_scenes, path)
+
+
+@pytest.mark.parametrize('change', [
+    lambda x: x.astype(x.dtype.newbyteorder('>')), np.asfortranarray,
+    lambda x: np.repeat(x, 2, axis=0)[::2]])
+def test_arrays_in_any_order_are_the_same(tmp_path, change):
+  np.savez(tmp_path / 'a.npz', **{
+      key: change(x) for key, x in FULL._asdict().items()})
+  data_util.assert_same(read_scenes(tmp_path / 'a.npz'), FULL)
+
+
+def clear_scenes(num_scenes=60, canvas_size=40, **changes):
+  """Scenes of digits that stand out, as people have them."""
+  from air_tf.data import scenes as scenes_lib
+  digits = digits_lib.load('embedded')
+  return scenes_lib.compose(digits.test_images, digits.test_labels, **dict(
+      num_scenes=num_scenes, canvas_size=canvas_size, counts=(0, 1, 2),
+      digit_scale=(.5, .7), seed=0) | changes)
+
+
+CLEAR = clear_scenes()
+
+
+def corners(boxes):
+  return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)
+
+
+@pytest.mark.parametrize('change, reading', [
+    (lambda b: corners(b)[..., [1, 0, 3, 2]], '(x1, y1, x2, y2);'),
+    (corners, '(y1, x1, y2, x2);'), (lambda b: b / 40.,
+                                '(y, x, height, width), as fractions'),
+    (lambda b: corners(b)[..., [1, 0, 3, 2]] / 40.,
+     '(x1, y1, x2, y2), as fractions'),
+    (lambda b: b[..., [1, 0, 3, 2]], '(x, y, width, height);'),
+    (lambda b: np.concatenate([b[..., :2] + b[..., 2:] / 2, b[..., 2:]], -1),
+     '(y, x, height, width) of their centres')])
+@pytest.mark.parametrize('backdrop', ['black', 'noise', 'grid'])
+def test_boxes_in_other_units_are_one_warning(
+    tmp_path, caplog, change, reading, backdrop):
+  scenes = clear_scenes(backdrop=backdrop)
+  path = tmp_path / 'a.npz'
+  scene_files.write(str(path), scenes._replace(boxes=change(scenes.boxes)))
+  warning, = suspicions(caplog, train_on, path)
+  assert f'boxes look like {reading}' in warning and str(path) in warning
+  assert 'expected (y, x, height, width) in pixels' in warning
+
+
+@pytest.mark.parametrize('change, text', [
+    (lambda x: x * 0, 'all images are black'),
+    (lambda x: 255 - x, 'dark on light'),
+    (lambda x: np.repeat(x[1:2], len(x), axis=0), 'images are the same'),
+    (lambda x: x // 16, 'nearly black (at most 15 of 255)')])
+def test_odd_images_are_one_warning(tmp_path, caplog, change, text):
+  path, other = str(tmp_path / 'a.npz'), str(tmp_path / 'b.npz')
+  np.savez(path, images=CLEAR.images)
+  np.savez(other, images=change(clear_scenes(seed=1).images))
+  warning, = suspicions(
+      caplog, train_on, path, test_scenes=other)
+  assert text in warning and other in warning
+
+
+def test_testing_on_training_scenes_is_one_warning(tmp_path, caplog):
+  path, other = str(tmp_path / 'a.npz'), str(tmp_path / 'b.npz')
+  np.savez(path, images=CLEAR.images)
+  np.savez(other, images=CLEAR.images[20:30])
+  for test in (path, other):
+    warning, = suspicions(caplog, train_on, path, test_scenes=test)
+    assert '100% of the test images are training images' in warning
+  np.savez(path, images=np.tile(CLEAR.images[:20], (5, 1, 1)))
+  warning, = suspicions(caplog, train_on, path)  # A tenth is held out.
+  assert 'of the test images are training images' in warning
+
+
+@pytest.mark.parametrize('changes', [
+    *(dict(backdrop=kind, backdrop_level=level)
+      for kind in config_lib.BACKDROPS for level in (.4, 1.)),
+    dict(counts=(3,), overlap=True), dict(counts=(1,), digit_scale=(1., 1.)),
+    dict(canvas_size=100, counts=(0, 9)), dict(digit_scale=(.1, .1)),
+    dict(canvas_size=24, counts=(1,), digit_scale=(1., 1.)),
+    dict(num_scenes=2, counts=(2,)), dict(num_scenes=1, counts=(1,))])
+@pytest.mark.parametrize('source', ['embedded', 'sprites'])
+def test_good_scenes_of_all_kinds_pass_without_a_warning(source, changes):
+  from air_tf.data import scenes as scenes_lib
+  digits = digits_lib.load(source)
+  for seed in range(3):
+    scenes = scenes_lib.compose(
+        digits.train_images, digits.train_labels, **dict(
+            num_scenes=50, canvas_size=50, counts=(0, 1, 2), seed=seed
+            ) | changes)
+    assert plausibility.scene_suspicions(scenes) == []
+
+
+# --- Sizes --------------------------------------------------------------------
+@pytest.mark.parametrize('side, fragments', [
+    (4, ['4 x 4 pixels', 'from 8 to 1024']),
+    (1_100, ['1100 x 1100 pixels', 'from 8 to 1024']),
+    (20, ['20 x 20 pixels', '--object_size=22', 'lower --object_size'])])
+def test_sizes_of_a_file_are_said_of_the_file(tmp_path, side, fragments):
+  path = tmp_path / 'a.npz'
+  np.savez(path, images=np.full([3, side, side], 9, np.uint8))
+  refused([f'{path}: images: found', *fragments], train_on, path)
+  with pytest.raises(errors.UserError) as raised:
+    train_on(path)
+  assert 'canvas_size' not in str(raised.value)
+
+
+def test_the_size_of_the_file_is_what_objects_are_compared_with(tmp_path):
+  path = tmp_path / 'a.npz'
+  scene_files.write(str(path), clear_scenes(canvas_size=80))
+  _, test = train_on(path, object_size=60.)
+  config = datasets.with_image_shape(
+      config_lib.Config(scenes=str(path), object_size=60.), test)
+  assert config.canvas_size == 80 and config.scale_prior_mean > 0.
+  refused(['--object_size=60', '--canvas_size=50'], config_lib.Config,
+          object_size=60.)
+
+
+# --- Pictures -----------------------------------------------------------------
+def test_a_picture_that_would_fill_the_memory(tmp_path, monkeypatch, recwarn):
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1_000)
+  for side, name in ((40, 'warned.png'), (60, 'refused.png')):
+    Image.new('L', (side, side)).save(tmp_path / name)
+    refused([name, 'more than 1,000 pixels'], read_images, tmp_path / name)
+  assert not recwarn.list
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.gif', '.tif'])
+def test_half_a_picture_is_one_line(tmp_path, suffix, recwarn):
+  path = tmp_path / f'a{suffix}'
+  Image.fromarray(FULL.images[0]).save(path)
+  whole = path.read_bytes()
+  for size in (len(whole) // 2, 30, 8, 0):
+    path.write_bytes(whole[:size])
+    refused([str(path), 'cannot be read as an image'], read_images, path)
+  assert not recwarn.list
+
+
+def test_a_program_is_no_picture(tmp_path):
+  path = tmp_path / 'a.eps'
+  Image.fromarray(FULL.images[0]).save(path)
+  refused([str(path), 'cannot be read as an image'], read_images, path)
+  refused(['without pictures'], read_images, tmp_path)
+
+
+@pytest.mark.parametrize('shape', [
+    (1, 1), (1, 10_000), (10_000, 1), (3, 5_000)])
+def test_thin_pictures_are_fitted(shape):
+  fitted, place = images_lib.fit(np.full(shape, 255, np.uint8), (50, 50))
+  assert fitted.shape == (50, 50) and fitted.max() == 255
+  assert place.scale > 0.
+
+
+def test_damaged_stacks_raise_nothing_but_user_errors(tmp_path):
+  rng = np.random.default_rng(0)
+  num_refused = 0
+  for suffix, save in (('npy', np.save), ('npz', lambda p, x: np.savez(
+      p, images=x))):
+    path = tmp_path / f'a.{suffix}'
+    save(path, FULL.images)
+    data = np.fromfile(path, np.uint8)
+    for _ in range(100):
+      damaged = data.copy()
+      damaged[rng.integers(128, size=2)] = rng.integers(256, size=2)
+      damaged[-1 - rng.integers(100)] = rng.integers(256)
+      damaged.tofile(path)
+      try:
+        read_images(path)
+      except errors.UserError as error:
+        assert '\n' not in str(error)
+        num_refused += 1
+  assert num_refused > 100
+
+
+def test_the_memory_of_this_machine_is_known():
+  if os.path.exists('/proc/meminfo'):
+    assert 2**20 < untrusted.available_memory() < 2**50
+
+
+def test_large_arrays_are_mapped_only_as_far_as_they_reach(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(npz, '_LARGE', 0)
+  path = tmp_path / 'a.npz'
+  archive(path, {'images.npy': npy((10**9, 40, 40), FULL.images.tobytes())},
+          zipfile.ZIP_STORED)
+  refused([str(path), '32,000 bytes'], read_scenes, path)
