@@ -32,7 +32,8 @@ ONLY = {
     'plotting': {'errors', 'files', 'plotting'},
     'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
             'progress'},
-    'data': {'errors', 'files', 'markdown', 'progress', 'config', 'data'},
+    'data': {'errors', 'files', 'markdown', 'progress', 'config', 'memory',
+             'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports
 # them when they are used.

@@ -64,15 +64,13 @@ def test_files_that_are_missing_or_block(folder, name):
 
 
 @pytest.mark.parametrize('name', ['saved_model.pb', DATA, INDEX])
-def test_noise_in_a_file_is_refused_or_changes_little(folder, name):
+def test_noise_in_a_file(folder, name):
   rng = np.random.default_rng(0)
   data = np.fromfile(folder / name, np.uint8)
-  for _ in range(3):
-    damaged = data.copy()
-    at = rng.integers(len(data), size=max(1, len(data) // 50))
-    damaged[at] = rng.integers(256, size=len(at))
-    damaged.tofile(folder / name)
-    refused(['expected'], folder)
+  at = rng.integers(len(data), size=len(data) // 50)
+  data[at] = rng.integers(256, size=len(at))
+  data.tofile(folder / name)
+  refused(['expected'], folder)
 
 
 def test_what_is_no_folder_of_a_model(folder, tmp_path):

@@ -1,4 +1,5 @@
 """Scenes: where objects come from, how scenes are composed, their files.
 
-May import: `errors`, `config`. Nothing here imports TensorFlow but `streams`.
+May import: `errors`, `config`, `memory`. Nothing here imports TensorFlow but
+`streams`.
 """

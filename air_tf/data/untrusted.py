@@ -9,18 +9,16 @@ import stat
 import zipfile
 
 from air_tf import errors
+from air_tf import memory
 
-__all__ = ['available_memory', 'check_file', 'check_member', 'check_memory',
-           'printable', 'require']
+__all__ = ['check_file', 'check_member', 'check_memory', 'printable',
+           'require']
 
 _KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a FIFO'),
           (stat.S_ISSOCK, 'a socket'), (stat.S_ISCHR, 'a device'),
           (stat.S_ISBLK, 'a device'))
 # Deflate cannot do better than 1,032 to 1; small members have some overhead.
 _MAX_RATIO, _OVERHEAD = 1_032, 4_096
-_CGROUPS = (  # Limit and usage, of versions 2 and 1.
-    ('memory.max', 'memory.current'),
-    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'))
 
 
 def require(condition: object, path: str, key: str, found: str,
@@ -64,7 +62,7 @@ def check_file(path: str, expected: str) -> None:
 
 
 def check_memory(num_bytes: int, path: str, key: str, found: str) -> None:
-  """Raises `UserError` if an array does not fit into the memory that is free.
+  """Raises `UserError` if an array does not fit into memory.
 
   Args:
     num_bytes: of the array.
@@ -72,11 +70,11 @@ def check_memory(num_bytes: int, path: str, key: str, found: str) -> None:
     key: its name there.
     found: type and shape, for the text.
   """
-  free = available_memory()
-  require(free is None or num_bytes <= free, path, key,
+  limit = memory.available()
+  require(num_bytes <= limit, path, key,
           f'{found}, {num_bytes / 2**30:,.1f} GiB',
-          f'at most the {(free or 0) / 2**30:,.1f} GiB of memory that are '
-          'free; take fewer or smaller images')
+          f'at most {limit / 2**30:,.1f} GiB, the memory that this process may '
+          'use; take fewer or smaller images')
 
 
 def check_member(path: str, archive: zipfile.ZipFile,
@@ -100,26 +98,3 @@ def check_member(path: str, archive: zipfile.ZipFile,
           f'{size:,} bytes, said to be packed into {packed:,} of the '
           f"file's {total:,}", 'what these can hold; the file is damaged, or '
           'made to fill the memory: fetch or write it again')
-
-
-def available_memory() -> int | None:
-  """Returns the bytes that can be had without swapping; None if not known."""
-  found = []
-  try:
-    with open('/proc/meminfo') as file:
-      found += [1024 * int(line.split()[1]) for line in file
-                if line.startswith('MemAvailable:')]
-  except (OSError, ValueError, IndexError):
-    pass
-  for limit, usage in _CGROUPS:
-    try:
-      limit, usage = (_number(f'/sys/fs/cgroup/{x}') for x in (limit, usage))
-    except (OSError, ValueError):  # `max`: there is no limit.
-      continue
-    found.append(max(0, limit - usage))
-  return min(found, default=None)
-
-
-def _number(path: str) -> int:
-  with open(path) as file:
-    return int(file.read())
