@@ -101,6 +101,11 @@ class Experiment:
     folder.restore(self._checkpoint)
     devices.broadcast(self.trainer.variables)
     self._iteration = int(self.trainer.iteration.read_value())
+    if self._iteration > config.num_iterations:
+      raise errors.UserError(
+          f'--num_iterations={config.num_iterations}: the run in {folder.path} '
+          f'has done {self._iteration:,}; expected at least as many. Give '
+          'another --logdir to train for fewer.')
     folder.truncate_metrics(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.

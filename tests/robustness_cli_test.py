@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -392,3 +393,41 @@ def test_a_run_whose_name_has_colons_and_commas(tmp_path):
   assert (folder / 'saved_model' / 'saved_model.pb').exists()
   again = scripts.result('evaluate.py', f'--logdir={folder}')
   assert again['step'] == 1
+
+
+def test_fewer_iterations_than_a_run_has_done(finished, tmp_path):
+  shutil.copytree(finished[0], tmp_path / 'run')
+  before = (tmp_path / 'run' / 'metrics.jsonl').read_text()
+  process = scripts.run('bin/train.py', *tiny.run_flags(
+      finished[0].parent, num_iterations=5, gradient_variance_every=4,
+      jit_compile=True, **tiny.DAIR), f'--logdir={tmp_path / "run"}')
+  assert process.returncode == 2, process.stderr
+  assert 'has done 12; expected at least' in process.stderr.splitlines()[-1]
+  assert (tmp_path / 'run' / 'metrics.jsonl').read_text() == before
+
+
+def test_results_that_find_no_room(finished, tmp_path):
+  if not os.path.exists('/dev/full'):
+    pytest.skip('This system has no /dev/full.')
+  full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); import io; "
+  full += "sys.stdout = open(1, 'w', closefd=False)"
+  picture = finished[0] / 'figures' / 'progress.png'
+  for script, arguments in (
+      ('bin/infer.py', [f'--saved_model={finished[0]}/saved_model', '--resize',
+                        picture]),
+      ('bin/evaluate.py', [f'--logdir={finished[0]}'])):
+    process = scripts.run(script, *arguments, before=full)
+    assert process.returncode == 75 and 'Traceback' not in process.stderr
+    assert 'standard output: no space' in process.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize('digits, expected', [
+    ('sprites', '--digits=sprites'), ('embedded', 'GiB')])
+def test_downstream_needs_digits_that_have_an_order(
+    digits, expected, finished, tmp_path):
+  config = json.loads((finished[0] / 'config.json').read_text())
+  (tmp_path / 'config.json').write_text(json.dumps(config | {'digits': digits}))
+  process = scripts.run('bin/downstream.py', f'--logdir={tmp_path}',
+                        '--num_test_scenes=1000000000000')
+  assert process.returncode == 2, process.stderr
+  assert expected in process.stderr.splitlines()[-1]
