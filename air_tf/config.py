@@ -145,8 +145,7 @@ class Config:
   scale_prior_stddev: float = _option(
       .5, 'Prior standard deviation of the logit of the glimpse scale. With '
       '--object_size=22 on 50 pixels, a glimpse of 12 pixels is just under two '
-      'standard deviations below the median.',
-      lower=1e-3, upper=100.)
+      'standard deviations below the median.', lower=1e-3, upper=100.)
   shift_prior_stddev: float = _option(
       1., 'Prior standard deviation of the shifts before tanh: 1 spreads them '
       'almost evenly over the image (blog: 1).', lower=1e-3, upper=100.)
@@ -168,8 +167,7 @@ class Config:
   where_init_scale: float = _option(
       1., 'Factor on the initial weights of the output layer for place, whose '
       'standard deviation is .01 without it (blog: about 6, that is 1 / '
-      'sqrt(256)).',
-      lower=_TINY, upper=1e4)
+      'sqrt(256)).', lower=_TINY, upper=1e4)
   steps_init_scale: float = _option(
       1., "Factor on the initial weights of the steps predictor's output layer "
       '(blog: 1).', lower=_TINY, upper=1e4)
@@ -295,9 +293,8 @@ class Config:
   @property
   def scale_prior_mean(self) -> float:
     """Prior mean of the logit of the glimpse scale."""
-    options.require(
-        self.object_scale < 1., '--object_size', self.object_size,
-        f'fewer pixels than {self.canvas_size}, the side of the images')
+    options.require(self.object_scale < 1., '--object_size', self.object_size,
+                    f'fewer pixels than images of {self.canvas_size} a side')
     return math.log(self.object_scale / (1. - self.object_scale))
 
   @property
