@@ -11,6 +11,7 @@ from air_tf import explain as explain_lib
 from air_tf import memory
 from air_tf import progress
 from air_tf.data import datasets
+from air_tf.data import fingerprint
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import counting
@@ -52,6 +53,7 @@ def run(config: config_lib.Config, logdir: str,
     errors.Interrupted: on SIGINT or SIGTERM, with everything saved.
     errors.Diverged: if a number stops being finite.
     errors.WorkerLost: if another process of the training is gone.
+    errors.DiskFull: if there is no room; the last checkpoint is kept.
   """
   started = time.time() if started is None else started
   progress.status(
@@ -62,13 +64,17 @@ def run(config: config_lib.Config, logdir: str,
   if not config.scenes:  # Else the size of the images is not known yet.
     memory.require(config)
   devices = strategy.make(config)
-  progress.status('Preparing scenes.')
-  pools, test_scenes = datasets.load(config)
-  config = datasets.with_image_shape(config, test_scenes)
-  memory.require(config)
-  with tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers():
-    folder = run_folder.RunFolder(logdir if devices.is_chief else nowhere)
-    folder.begin(config)
+  with (tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers(),
+        run_folder.Writer(logdir if devices.is_chief else nowhere) as folder):
+    progress.status('Preparing scenes.')
+    pools, test_scenes = datasets.load(config)
+    config = datasets.with_image_shape(config, test_scenes)
+    memory.require(config)
+    train_scenes = pools(0)
+    fingerprint.check_held_out(config, train_scenes, test_scenes)
+    folder.begin(config, fingerprint.of(
+        train=train_scenes, test=test_scenes))
+    saved_model.tidy(folder.path / 'saved_model')
     experiment = Experiment(
         config, devices, folder, pools, test_scenes, started)
     result = experiment.train()
@@ -88,7 +94,7 @@ class Experiment:
   """One run at work: a trainer, its scenes and its folder."""
 
   def __init__(self, config: config_lib.Config,
-               devices: strategy.OneDevice, folder: run_folder.RunFolder,
+               devices: strategy.OneDevice, folder: run_folder.Writer,
                pools: datasets.SceneSource, test_scenes: scenes_lib.Scenes,
                started: float):
     """Builds the trainer and brings it to where the folder's run got."""

@@ -6,9 +6,12 @@ May import: `errors`.
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import errno
 import io
 import os
 import pathlib
+import re
+import stat
 import uuid
 
 import numpy as np
@@ -16,8 +19,9 @@ from PIL import Image
 
 from air_tf import errors
 
-__all__ = ['atomic', 'unwritable_as_user_error', 'write_bytes', 'write_npz',
-           'write_png', 'write_text']
+__all__ = ['atomic', 'is_temporary', 'read_regular',
+           'unwritable_as_user_error', 'write_bytes', 'write_npz', 'write_png',
+           'write_text']
 
 Path = str | os.PathLike[str]
 
@@ -34,15 +38,23 @@ def unwritable_as_user_error(
 
   Raises:
     errors.UserError: if the body raises one of `exceptions`.
+    errors.DiskFull: if the exception says that there is no room.
   """
   try:
     yield
+  except errors.EXPECTED:
+    raise
   except exceptions as error:
+    if errors.is_disk_full(error):
+      raise errors.DiskFull(
+          f'{os.fspath(path)}: cannot be written: no space left on the device. '
+          'What was saved before is whole; make room and give the same command '
+          'again.') from error
     reason = getattr(error, 'strerror', None) or errors.one_line(error)
     raise errors.UserError(
         f'{os.fspath(path)}: cannot be written ({reason}); expected a path '
-        'whose folder exists or can be made, with room and permission to '
-        'write.') from error
+        'whose folder exists or can be made, with permission to write.'
+        ) from error
 
 
 @contextlib.contextmanager
@@ -54,11 +66,12 @@ def atomic(path: Path) -> Iterator[pathlib.Path]:
 
   Raises:
     errors.UserError: if the file cannot be written.
+    errors.DiskFull: if there is no room.
   """
   path = pathlib.Path(path)
   # In the same folder, so that the replacement is atomic; unique, so that
   # processes that write the same file do not mix their bytes.
-  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
+  temporary = path.with_name(f'.{path.name[:40]}.{uuid.uuid4().hex}.tmp')
   with unwritable_as_user_error(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -66,6 +79,30 @@ def atomic(path: Path) -> Iterator[pathlib.Path]:
       os.replace(temporary, path)
     finally:
       temporary.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+  """Whether a file of this name is one that `atomic` has not yet replaced."""
+  return re.fullmatch(r'\..+\.[0-9a-f]{32}\.tmp', name) is not None
+
+
+def read_regular(path: Path, most: int = 2**30) -> bytes:
+  """Returns the bytes of a file; pipes and devices could block, or never end.
+
+  Args:
+    path: of the file.
+    most: bytes that it may have.
+
+  Raises:
+    OSError: if it cannot be read, is no regular file or has more bytes.
+  """
+  with open(path, 'rb', opener=_without_blocking) as file:
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode):
+      raise OSError(errno.EINVAL, 'Not a regular file', os.fspath(path))
+    if found.st_size > most:
+      raise OSError(errno.EFBIG, 'File too large', os.fspath(path))
+    return file.read(most)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -90,3 +127,7 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, 'PNG')
   write_bytes(path, buffer.getvalue())
+
+
+def _without_blocking(path: str, flags: int) -> int:
+  return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))

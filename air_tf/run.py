@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 
+from absl import logging
 from numpy import typing as npt
 import tensorflow as tf
 
@@ -16,6 +17,8 @@ from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import progress
+from air_tf.data import fingerprint
+from air_tf.data import npz
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import splits
 from air_tf.evaluation import predictions as predictions_lib
@@ -160,8 +163,23 @@ class Run:
 
   @functools.cached_property
   def scenes(self) -> splits.Splits:
-    """The scenes it was trained on and those held out, made on first use."""
-    return splits.load(self.config)
+    """The scenes it was trained on and those held out, made on first use.
+
+    Raises:
+      errors.UserError: if they are gone, or others than the run began with.
+    """
+    found = splits.load(self.config)
+    try:
+      test = found.test
+    except errors.UserError as error:
+      raise errors.UserError(
+          f'{self._source()}: the scenes of the run cannot be used now: {error}'
+          ) from error
+    prints = fingerprint.of(test=test)
+    if self.config.scenes:  # Composed ones would have to be composed first.
+      prints |= fingerprint.of(train=found.train)
+    self._require_own_scenes(test, self._folder.scene_differences(prints))
+    return found
 
   @property
   def test(self) -> scenes_lib.Scenes:
@@ -218,7 +236,7 @@ class Run:
 
     Returns:
       `step`, and as `report.evaluate`. The linear probe is fitted on objects of
-      training scenes.
+      training scenes; of half of `scenes`, if there are no training scenes now.
 
     Raises:
       errors.UserError: if the scenes cannot be had, or do not suit the model.
@@ -226,10 +244,40 @@ class Run:
     test = (self.test if scenes is None
             else report.read_scenes(
                 scenes, self.image_shape, max_steps or self.max_steps))
-    train = scenes_lib.Scenes(
-        *(x if x is None else x[:_PROBED] for x in self.scenes.train))
+    train = self._probed_scenes(needed=scenes is None)
     return {'step': self.step} | report.evaluate(
         self.signatures_with(max_steps), test, train, num_samples, progress)
+
+  def _probed_scenes(self, needed: bool) -> scenes_lib.Scenes | None:
+    try:
+      train = self.scenes.train
+    except errors.UserError as error:
+      if needed:
+        raise
+      logging.warning('The linear probe does without training scenes: %s',
+                      errors.one_line(error))
+      return None
+    return scenes_lib.Scenes(
+        *(x if x is None else x[:_PROBED] for x in train))
+
+  def _source(self) -> str:
+    config = self.config
+    return (f'--scenes={config.scenes}' if config.scenes
+            else f'--digits={config.digits}')
+
+  def _require_own_scenes(self, test, differences: list[str]) -> None:
+    shape = test.images.shape[1:]
+    if shape != self.image_shape and not differences:  # An old run.
+      differences = [f'the images were {npz.describe_image(self.image_shape)} '
+                     f'and are {npz.describe_image(shape)}']
+    text = (f'{self._source()}: found other scenes there than the run in '
+            f"{self.path} began with: {'; '.join(differences)}")
+    if shape != self.image_shape or (differences and self.config.scenes):
+      raise errors.UserError(
+          f'{text}. Put the old ones back; other scenes are evaluated with '
+          'bin/evaluate.py --saved_model and --scenes.')
+    if differences:
+      logging.warning('%s.', text)
 
   def __repr__(self) -> str:
     """One line."""

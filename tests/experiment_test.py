@@ -25,12 +25,12 @@ import os
 from air_tf.training import run_folder
 
 def once(*arguments):
-  run_folder.RunFolder.{method} = original
+  run_folder.Writer.{method} = original
   original(*arguments)
   os.kill(os.getpid(), {number})
 
-original = run_folder.RunFolder.{method}
-run_folder.RunFolder.{method} = once
+original = run_folder.Writer.{method}
+run_folder.Writer.{method} = once
 """
 
 
@@ -40,7 +40,7 @@ def metrics(folder):
 
 def parameters(folder):
   """All that the newest checkpoint holds, by name."""
-  prefix = run_folder.RunFolder(folder)._saved()[-1][1]
+  prefix = run_folder.RunFolder(folder).saved()[-1][1]
   reader = tf.train.load_checkpoint(str(prefix))
   return {name: reader.get_tensor(name)
           for name in reader.get_variable_to_shape_map()
@@ -112,7 +112,7 @@ def test_killed_resumed_and_prolonged_run_ends_with_the_same_bits(
            '--checkpoint_every=2', '--gradient_variance_every=0']
   scripts.succeed('train.py', *flags, code=-signal.SIGKILL, before=AFTER.format(
       method='save', number=int(signal.SIGKILL)))
-  assert run_folder.RunFolder(logdir)._saved()[-1][0] == 2
+  assert run_folder.RunFolder(logdir).saved()[-1][0] == 2
 
   resumed = scripts.succeed('train.py', *flags, '--num_iterations=8')
   assert 'Resumed at iteration 2' in resumed.stderr
@@ -133,7 +133,7 @@ def test_signal_saves_and_says_so(tmp_path, number):
           checkpoint_every=1_000_000), code=128 + number,
       before=AFTER.format(method='log_metrics', number=int(number)))
   assert 'saved at iteration' in ended.stderr and ended.stdout == ''
-  reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
+  reached = run_folder.RunFolder(tmp_path / 'run').saved()[-1][0]
   assert f'iteration {reached}' in ended.stderr and reached > 0
 
 

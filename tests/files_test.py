@@ -43,7 +43,9 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize('error, raised', [
-    (OSError(28, 'No space left on device'), errors.UserError),
+    (OSError(28, 'No space left on device'), errors.DiskFull),
+    (OSError(122, 'Disk quota exceeded'), errors.DiskFull),
+    (OSError(30, 'Read-only file system'), errors.UserError),
     (KeyboardInterrupt(), KeyboardInterrupt)])
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     tmp_path, error, raised):

@@ -76,11 +76,12 @@ def test_an_old_name_is_understood_everywhere_and_said_once(
 def test_a_run_folder_of_old_names_is_rewritten_with_new_ones(
     name, tmp_path, caplog):
   shutil.copytree(RUNS / name, tmp_path / 'run')
-  folder = run_folder.RunFolder(tmp_path / 'run')
+  folder = run_folder.Writer(tmp_path / 'run')
   config = folder.config()
   for old, new in flagfiles.RENAMED.items():
     assert f'--{old} is now called --{new}.' in caplog.messages
-  folder.begin(config)  # As a resumed run does: it is the same run.
+  with folder:
+    folder.begin(config)  # As a resumed run does: it is the same run.
   written = json.loads((tmp_path / 'run' / 'config.json').read_text())
   assert set(written) == {
       field.name for field in dataclasses.fields(config_lib.Config)}

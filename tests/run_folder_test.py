@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -12,9 +13,21 @@ from air_tf import errors
 from air_tf.training import run_folder
 
 
-def folder_with_checkpoints(path, iterations):
+@pytest.fixture
+def write():
+  """Opens folders for writing, until the test ends."""
+  with contextlib.ExitStack() as opened:
+    yield lambda path: opened.enter_context(run_folder.Writer(path))
+
+
+def begin(path, **changes):
+  """Begins a run, or resumes it, and ends."""
+  with run_folder.Writer(path) as folder:
+    folder.begin(tiny.config(**changes))
+
+
+def folder_with_checkpoints(folder, iterations):
   """Returns a folder, and a checkpoint of a variable equal to the iteration."""
-  folder = run_folder.RunFolder(path)
   folder.begin(tiny.config())
   variable = tf.Variable(np.zeros(1000, np.float32))
   checkpoint = tf.train.Checkpoint(variable=variable)
@@ -25,20 +38,27 @@ def folder_with_checkpoints(path, iterations):
   return folder, checkpoint
 
 
+def evaluation(step, split='test', **changes):
+  return {'step': step, 'split': split, 'elbo': -1.5, 'seconds': 2.,
+          'count_accuracy': .5} | changes
+
+
 def data_file(path, iteration):
   return path / 'checkpoints' / f'ckpt-{iteration}.data-00000-of-00001'
 
 
-def test_newest_checkpoint_is_restored_and_old_ones_are_dropped(tmp_path):
-  folder, checkpoint = folder_with_checkpoints(tmp_path, [5, 10, 100, 1000])
+def test_newest_checkpoint_is_restored_and_old_ones_are_dropped(
+    tmp_path, write):
+  folder, checkpoint = folder_with_checkpoints(
+      write(tmp_path), [5, 10, 100, 1000])
   assert folder.restore(checkpoint) == 1000
   assert np.all(checkpoint.variable == 1000.)
-  assert [i for i, _ in folder._saved()] == [10, 100, 1000]
+  assert [i for i, _ in folder.saved()] == [10, 100, 1000]
   assert not data_file(tmp_path, 5).exists()
 
 
-def test_no_checkpoint_is_iteration_0(tmp_path):
-  folder, checkpoint = folder_with_checkpoints(tmp_path, [])
+def test_no_checkpoint_is_iteration_0(tmp_path, write):
+  folder, checkpoint = folder_with_checkpoints(write(tmp_path), [])
   assert folder.restore(checkpoint) == 0
 
 
@@ -59,27 +79,28 @@ def empty(file):
 @pytest.mark.parametrize('damage', [truncate, flip, empty,
                                     lambda file: file.unlink()])
 def test_damaged_newest_checkpoint_falls_back_and_says_so(
-    tmp_path, damage, caplog):
-  folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20])
+    tmp_path, write, damage, caplog):
+  folder, checkpoint = folder_with_checkpoints(write(tmp_path), [10, 20])
   damage(data_file(tmp_path, 20))
   assert folder.restore(checkpoint) == 10
   assert np.all(checkpoint.variable == 10.)
   assert 'ckpt-20 cannot be read' in caplog.text
 
 
-def test_damaged_index_falls_back(tmp_path):
-  folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20])
+def test_damaged_index_falls_back(tmp_path, write):
+  folder, checkpoint = folder_with_checkpoints(write(tmp_path), [10, 20])
   truncate(tmp_path / 'checkpoints' / 'ckpt-20.index')
   assert folder.restore(checkpoint) == 10
 
 
-def test_a_kill_while_the_first_checkpoint_is_written_leaves_none(tmp_path):
+def test_a_kill_while_the_first_checkpoint_is_written_leaves_none(
+    tmp_path, write):
   class Killed:
     def write(self, prefix):
       pathlib.Path(prefix + '.index').write_bytes(b'half')
       raise KeyboardInterrupt
 
-  folder = run_folder.RunFolder(tmp_path)
+  folder = write(tmp_path)
   folder.begin(tiny.config())
   with pytest.raises(KeyboardInterrupt):
     folder.save(Killed(), 2)
@@ -89,22 +110,22 @@ def test_a_kill_while_the_first_checkpoint_is_written_leaves_none(tmp_path):
   assert folder.restore(checkpoint) == 4
 
 
-def test_no_readable_checkpoint_is_a_user_error(tmp_path):
-  folder, checkpoint = folder_with_checkpoints(tmp_path, [10])
+def test_no_readable_checkpoint_is_a_user_error(tmp_path, write):
+  folder, checkpoint = folder_with_checkpoints(write(tmp_path), [10])
   empty(data_file(tmp_path, 10))
   with pytest.raises(errors.UserError, match='none of the 1 checkpoints'):
     folder.restore(checkpoint)
 
 
-def test_config_comes_back_as_it_was(tmp_path):
-  folder = run_folder.RunFolder(tmp_path)
+def test_config_comes_back_as_it_was(tmp_path, write):
+  folder = write(tmp_path)
   config = tiny.config(counts=(0, 3), digits='somewhere', overlap=True)
   folder.begin(config)
   assert folder.config() == config
 
 
-def test_a_run_from_before_colour_was_grey_and_goes_on(tmp_path):
-  folder, _ = folder_with_checkpoints(tmp_path, [10])
+def test_a_run_from_before_colour_was_grey_and_goes_on(tmp_path, write):
+  folder, _ = folder_with_checkpoints(write(tmp_path), [10])
   file = tmp_path / 'config.json'
   values = json.loads(file.read_text())
   del values['channels']
@@ -117,7 +138,7 @@ def test_a_run_from_before_colour_was_grey_and_goes_on(tmp_path):
 
 
 def test_flags_repeat_every_field(tmp_path):
-  run_folder.RunFolder(tmp_path).begin(tiny.config(counts=(0, 3)))
+  begin(tmp_path, counts=(0, 3))
   flags = (tmp_path / 'flags.txt').read_text().splitlines()
   assert len(flags) == len(dataclasses.fields(config_lib.Config))
   assert '--counts=0,3' in flags and '--overlap=false' in flags
@@ -126,16 +147,15 @@ def test_flags_repeat_every_field(tmp_path):
 @pytest.mark.parametrize('changes', [
     dict(num_iterations=9), dict(log_every=7), dict(cache_dir='elsewhere')])
 def test_what_changes_no_parameter_may_change(tmp_path, changes):
-  run_folder.RunFolder(tmp_path).begin(tiny.config())
-  run_folder.RunFolder(tmp_path).begin(tiny.config(**changes))
+  begin(tmp_path)
+  begin(tmp_path, **changes)
   assert run_folder.RunFolder(tmp_path).config() == tiny.config(**changes)
 
 
-def test_another_run_is_refused_and_left_as_it_was(tmp_path):
-  folder_with_checkpoints(tmp_path, [10])
+def test_another_run_is_refused_and_left_as_it_was(tmp_path, write):
+  folder, _ = folder_with_checkpoints(write(tmp_path), [10])
   with pytest.raises(errors.UserError) as raised:
-    run_folder.RunFolder(tmp_path).begin(
-        tiny.config(estimator='nvil', num_iterations=9))
+    folder.begin(tiny.config(estimator='nvil', num_iterations=9))
   text = str(raised.value)
   assert '--estimator was marginal and is nvil' in text
   assert 'num_iterations' not in text
@@ -143,18 +163,18 @@ def test_another_run_is_refused_and_left_as_it_was(tmp_path):
 
 
 def test_a_run_without_a_checkpoint_gives_way(tmp_path):
-  run_folder.RunFolder(tmp_path).begin(tiny.config(learning_rate=5.))
-  run_folder.RunFolder(tmp_path).begin(tiny.config())
+  begin(tmp_path, learning_rate=5.)
+  begin(tmp_path)
   assert run_folder.RunFolder(tmp_path).config() == tiny.config()
 
 
-def test_damaged_checkpoints_do_not_push_out_good_ones(tmp_path):
-  folder, checkpoint = folder_with_checkpoints(tmp_path, [10, 20, 30])
+def test_damaged_checkpoints_do_not_push_out_good_ones(tmp_path, write):
+  folder, checkpoint = folder_with_checkpoints(write(tmp_path), [10, 20, 30])
   for iteration in 20, 30:
     empty(data_file(tmp_path, iteration))
   assert folder.restore(checkpoint) == 10
   folder.save(checkpoint, 15)
-  assert [i for i, _ in folder._saved()] == [10, 15]
+  assert [i for i, _ in folder.saved()] == [10, 15]
 
 
 def test_a_folder_without_checkpoints_restores_nothing(tmp_path):
@@ -165,12 +185,12 @@ def test_a_folder_without_checkpoints_restores_nothing(tmp_path):
 def test_an_unwritable_folder_is_named(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='--logdir=.*file.*written'):
-    run_folder.RunFolder(tmp_path / 'file' / 'run').begin(tiny.config())
+    begin(tmp_path / 'file' / 'run')
 
 
 @pytest.mark.parametrize('text, fragment', [
     (None, 'no run here'), ('{', 'not JSON'), ('[1]', 'missing'),
-    ('{"seed": 1}', 'missing'),
+    ('{"seed": 1}', 'missing'), ('{"name": 1}', 'no field of a run'),
     (json.dumps(dataclasses.asdict(tiny.config()) | {'new': 1}), "'new'")])
 def test_a_folder_without_a_usable_config_is_named(tmp_path, text, fragment):
   if text is not None:
@@ -179,12 +199,12 @@ def test_a_folder_without_a_usable_config_is_named(tmp_path, text, fragment):
     run_folder.RunFolder(tmp_path).config()
 
 
-def test_metrics_after_a_checkpoint_are_forgotten(tmp_path):
-  folder = run_folder.RunFolder(tmp_path)
+def test_metrics_after_a_checkpoint_are_forgotten(tmp_path, write):
+  folder = write(tmp_path)
   folder.begin(tiny.config())
   for step in 1, 2, 3:
-    folder.log_metrics({'step': step})
+    folder.log_metrics(evaluation(step))
   with open(tmp_path / 'metrics.jsonl', 'a') as file:
     file.write('{"step": 4, "spl')  # As a kill may leave it.
   folder.truncate_metrics(2)
-  assert folder.metrics() == [{'step': 1}, {'step': 2}]
+  assert folder.metrics() == [evaluation(1), evaluation(2)]

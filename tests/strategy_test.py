@@ -112,7 +112,7 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
   assert code == errors.WorkerLost.exit_code, error
   assert 'another process' in error
   assert 'Traceback' not in error
-  reached = run_folder.RunFolder(tmp_path / 'run')._saved()[-1][0]
+  reached = run_folder.RunFolder(tmp_path / 'run').saved()[-1][0]
   assert 2 <= reached < 1_000
 
   last = reached + 20

@@ -100,7 +100,7 @@ def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
   def run(name):
     experiment.run(config, str(tmp_path / name))
     reader = tf.train.load_checkpoint(
-        str(run_folder.RunFolder(tmp_path / name)._saved()[-1][1]))
+        str(run_folder.RunFolder(tmp_path / name).saved()[-1][1]))
     return {key: reader.get_tensor(key)
             for key in reader.get_variable_to_shape_map() if key[0] != '_'}
   memory = run('memory')

@@ -198,7 +198,7 @@ def _load_composed(config, split, ingredients, images, labels):
   scenes = scenes_lib.compose(images, labels, **ingredients)
   try:
     scene_files.write(path, scenes)
-  except errors.UserError as error:
+  except (errors.UserError, errors.DiskFull) as error:
     logging.warning('Going on without a cache: %s', error)
   return scenes
 

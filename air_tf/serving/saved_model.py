@@ -5,6 +5,7 @@ The SavedModel loads with TensorFlow alone. Letters: `N` images, `T` most steps,
 channels in colour.
 """
 
+import glob
 import math
 import os
 import pathlib
@@ -17,8 +18,9 @@ from air_tf import explain as explain_lib
 from air_tf import files
 from air_tf import model as model_lib
 from air_tf import prior
+from air_tf.training import folder_lock
 
-__all__ = ['ExportedAIR', 'save']
+__all__ = ['ExportedAIR', 'save', 'tidy']
 
 
 class ExportedAIR(tf.Module):
@@ -90,6 +92,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
   Raises:
     errors.UserError: if the folder cannot be written, or holds something
       other than a SavedModel.
+    errors.DiskFull: if there is no room; an older SavedModel is kept.
   """
   path = pathlib.Path(path).resolve()
   if path.exists() and not (path / 'saved_model.pb').exists():
@@ -101,14 +104,34 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
   exported = ExportedAIR(model, num_steps_prior)
   try:
     with files.unwritable_as_user_error(path, (OSError, tf.errors.OpError)):
-      path.parent.mkdir(parents=True, exist_ok=True)
-      tf.saved_model.save(
-          exported, str(temporary), signatures=exported.endpoints)
-      if path.exists():
-        path.rename(old)
-      temporary.rename(path)
+      tidy(path)
+      temporary.mkdir(parents=True)
+      with folder_lock.claimed(temporary):
+        tf.saved_model.save(
+            exported, str(temporary), signatures=exported.endpoints)
+        if path.exists():
+          path.rename(old)
+        temporary.rename(path)
       shutil.rmtree(old, ignore_errors=True)
   finally:
     if old.exists() and not path.exists():  # The new one did not get there.
       old.rename(path)
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def tidy(path: pathlib.Path) -> None:
+  """Removes what killed processes left beside a SavedModel folder.
+
+  A process holds a lock on the temporary folder that it writes. If one was
+  killed while it replaced an older SavedModel, the older one comes back.
+
+  Raises:
+    OSError: if the folder around it cannot be written.
+  """
+  for kind in ('old', 'new'):
+    for left in path.parent.glob(f'.{glob.escape(path.name)}.{kind}.*'):
+      with folder_lock.claimed(left) as unused:
+        if unused and kind == 'old' and not path.exists():
+          left.rename(path)
+        elif unused:
+          shutil.rmtree(left, ignore_errors=True)

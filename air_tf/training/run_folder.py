@@ -1,18 +1,24 @@
 """The run folder: what a run was, how far it came, and how it went.
 
-    flags.txt, config.json    what repeats the run
+    config.json, flags.txt    what repeats the run
+    scenes.json               fingerprint of its scenes
     versions.json             what it ran with
     metrics.jsonl             one line per evaluation
     checkpoints/              the last few states
     figures/, saved_model/, train/, test/   pictures, model, TensorBoard events
+    .lock                     while it is trained: by which process
 """
 
+from collections.abc import Iterator
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import re
+import types
 
 from absl import logging
 import tensorflow as tf
@@ -20,11 +26,14 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import files
-from air_tf import flagfiles
+from air_tf.data import fingerprint
+from air_tf.training import checkpoints
+from air_tf.training import folder_lock
+from air_tf.training import metrics_file
+from air_tf.training import run_config
 
-__all__ = ['RunFolder']
+__all__ = ['RunFolder', 'Writer', 'writing']
 
-_KEPT_CHECKPOINTS = 3
 _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
              'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
 # A run may be resumed with other values of these: none changes a parameter, or
@@ -32,103 +41,35 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
 _RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
               'cache_dir', 'gradient_variance_every', 'distribution_strategy',
               'wait_seconds')
-# Old keys of `metrics.jsonl`.
-_RENAMED_METRICS = {'reconstruction': 'log_likelihood',
-                    'num_steps': 'expected_num_steps'}
-# Runs of earlier versions lack these, and did what the default says.
-_ADDED_LATER = ('backdrop', 'backdrop_level', 'channels',
-                'distribution_strategy', 'wait_seconds')
+# Taken from the scenes: if only these differ, the scenes are others.
+_OF_SCENES = ('canvas_size', 'channels')
+_FOLDERS = ('checkpoints', 'figures', 'train', 'test')
+# May stand in the folder of a new run: output of the command and of its
+# sweep, and what other programs put anywhere.
+_HARMLESS = re.compile(
+    r'.*\.(log|out|err)|sweep\.json|\.lock|\.DS_Store|\.gitignore|\.gitkeep')
 
 
 class RunFolder:
-  """A folder that holds one run and lets it be resumed."""
+  """A folder that holds a run; only read, never written."""
 
   def __init__(self, path: str | pathlib.Path):
-    """Points at a folder; nothing is read or written yet."""
+    """Points at a folder; nothing is read yet."""
     self.path = pathlib.Path(path)
-
-  def begin(self, config: config_lib.Config) -> None:
-    """Starts a run in a new folder, or prepares to resume the run in it.
-
-    Raises:
-      errors.UserError: if the folder cannot be written or holds a run with
-        another configuration.
-    """
-    if self._saved():
-      self._require_same_run(config)
-    with files.unwritable_as_user_error(f'--logdir={self.path}'):
-      self._checkpoints.mkdir(parents=True, exist_ok=True)
-    files.write_text(self.path / 'versions.json',
-                     json.dumps(_versions(), indent=2))
-    files.write_text(self.path / 'config.json',
-                     json.dumps(dataclasses.asdict(config), indent=2))
-    files.write_text(self.path / 'flags.txt', _flagfile(config))
+    self._checkpoints = checkpoints.Checkpoints(self.path / 'checkpoints')
+    self._metrics = self.path / 'metrics.jsonl'
 
   def config(self) -> config_lib.Config:
-    """Returns the configuration of the run.
-
-    Raises:
-      errors.UserError: if the folder holds no run, or one that this version of
-        the code does not know.
-    """
-    file = self.path / 'config.json'
-    try:
-      values = json.loads(file.read_text())
-    except OSError as error:
-      raise errors.UserError(
-          f'--logdir={self.path}: no run here ({file.name}: {error.strerror}); '
-          'expected a folder that bin/train.py wrote.') from error
-    except ValueError as error:
-      raise errors.UserError(
-          f'{file}: not JSON ({error}); expected what bin/train.py wrote. '
-          'Remove the folder to start over.') from error
-    values = values if isinstance(values, dict) else {}
-    values = {flagfiles.current_name(name): value
-              for name, value in values.items()}
-    known = {field.name for field in dataclasses.fields(config_lib.Config)}
-    wrong = (set(values) ^ known) - set(_ADDED_LATER)
-    if wrong:
-      raise errors.UserError(
-          f'{file}: the fields {sorted(wrong)} are missing or '
-          'unknown; the run was made by another version of air_tf.')
-    return config_lib.Config(**{
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()})
-
-  def log_metrics(self, line: dict) -> None:
-    """Appends one line to `metrics.jsonl`."""
-    with open(self._metrics, 'a') as file:
-      file.write(json.dumps(line) + '\n')
+    """Returns the configuration of the run; see `run_config.read`."""
+    return run_config.read(self.path)
 
   def metrics(self) -> list[dict]:
-    """Returns the lines of `metrics.jsonl`; one cut short is left out."""
-    lines = []
-    if self._metrics.exists():
-      for line in self._metrics.read_text().splitlines():
-        try:
-          lines.append({_RENAMED_METRICS.get(name, name): value
-                        for name, value in json.loads(line).items()})
-        except json.JSONDecodeError:
-          logging.warning('%s: a line cut short is left out.', self._metrics)
-    return lines
+    """Returns the lines of `metrics.jsonl`; see `metrics_file.read`."""
+    return metrics_file.read(self._metrics)
 
-  def truncate_metrics(self, iteration: int) -> None:
-    """Drops the lines that a resumed run is going to write again."""
-    kept = [line for line in self.metrics() if line['step'] <= iteration]
-    files.write_text(
-        self._metrics, ''.join(json.dumps(line) + '\n' for line in kept))
-
-  def save(self, checkpoint: tf.train.Checkpoint, iteration: int) -> None:
-    """Writes a checkpoint, whole or not at all, and drops old ones."""
-    checkpoint.write(str(self._checkpoints / 'writing'))
-    # TensorFlow's index file grows in place. Renamed, and after the data, it
-    # stands for a whole checkpoint, whenever the run is killed.
-    for part in sorted(self._checkpoints.glob('writing.*')):
-      part.rename(part.with_name(
-          part.name.replace('writing', f'ckpt-{iteration}')))
-    for _, old in self._saved()[:-_KEPT_CHECKPOINTS]:
-      for file in self._checkpoints.glob(old.name + '.*'):
-        file.unlink()
+  def saved(self) -> list[tuple[int, pathlib.Path]]:
+    """Returns the (iteration, prefix) of each checkpoint, oldest first."""
+    return self._checkpoints.saved()
 
   def restore(self, checkpoint: tf.train.Checkpoint) -> int:
     """Loads the newest checkpoint that can be read.
@@ -140,61 +81,221 @@ class RunFolder:
       Its iteration; 0 if there is no checkpoint.
 
     Raises:
-      errors.UserError: if there are checkpoints and none can be read.
+      errors.UserError: if there are checkpoints and none can be read, or if the
+        newest is that of another configuration.
     """
-    saved = self._saved()
-    for iteration, prefix in reversed(saved):
-      try:
-        checkpoint.read(str(prefix)).assert_consumed()
-        return iteration
-      except Exception as error:  # Damage makes TensorFlow raise anything.
-        reason = errors.one_line(error)
-        logging.warning(
-            'Checkpoint %s cannot be read (%s): trying the one before.',
-            prefix, reason)
-        # Out of the way, so that it does not count as one of those kept.
-        (prefix.with_name(prefix.name + '.index')).rename(
-            prefix.with_name(prefix.name + '.damaged'))
-    if saved:
+    return self._restore(checkpoint)[0]
+
+  def scene_differences(self, found: dict) -> list[str]:
+    """Returns how the scenes differ from those that the run began with.
+
+    Args:
+      found: what `fingerprint.of` returns now, or one split of it.
+
+    Raises:
+      errors.UserError: if `scenes.json` is damaged.
+    """
+    path = self.path / 'scenes.json'
+    if not path.exists():  # The run of an earlier version.
+      return []
+    try:
+      return fingerprint.differences(
+          json.loads(files.read_regular(path, 2**20)), found)
+    except (OSError, ValueError, RecursionError) as error:
       raise errors.UserError(
-          f'{self._checkpoints}: none of the {len(saved)} checkpoints can be '
-          'read; expected one whole checkpoint. Remove the folder to start '
-          'over.')
-    return 0
+          f'{path}: cannot be read ({errors.one_line(error)[:200]}); expected '
+          'what bin/train.py wrote. Remove it to take the scenes that are '
+          'there now for those of the run.') from error
 
-  def _saved(self) -> list[tuple[int, pathlib.Path]]:
-    """Checkpoints as (iteration, prefix), oldest first."""
-    found = [re.fullmatch(r'ckpt-(\d+)\.index', file.name)
-             for file in self._checkpoints.glob('ckpt-*.index')]
-    iterations = sorted(int(match[1]) for match in found if match)
-    return [(i, self._checkpoints / f'ckpt-{i}') for i in iterations]
+  def _restore(self, checkpoint) -> tuple[int, list[pathlib.Path]]:
+    try:
+      return self._checkpoints.restore(checkpoint)
+    except checkpoints.DoesNotFit as error:
+      changed = run_config.differences(self.path) or str(error)
+      raise errors.UserError(
+          f'{self.path / run_config.NAME}: found a configuration that does not '
+          f'fit the checkpoints ({changed}); expected the one that they were '
+          'trained with. Put it back.') from error
 
-  def _require_same_run(self, config) -> None:
-    old, new = dataclasses.asdict(self.config()), dataclasses.asdict(config)
-    differences = [f'--{name} was {old[name]} and is {new[name]}'
-                   for name in new
-                   if old[name] != new[name] and name not in _RESUMABLE]
-    if differences:
+
+class Writer(RunFolder):
+  """A run folder that this process writes, inside of a `with` statement.
+
+  Every other process is refused meanwhile. Methods that write raise
+  `errors.UserError` if the folder cannot be written, and `errors.DiskFull` if
+  there is no room.
+  """
+
+  def __enter__(self) -> 'Writer':
+    """Makes the folder and locks it.
+
+    Raises:
+      errors.UserError: if it is somebody else's: not empty and no run, or in
+        use by another process.
+    """
+    self._lock = folder_lock.FolderLock(self.path)
+    with files.unwritable_as_user_error(f'--logdir={self.path}'):
+      _require_run_or_empty(self.path)
+      self._is_new = not self.path.exists()
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._lock.acquire()
+    return self
+
+  def __exit__(self, kind: type[BaseException] | None,
+               error: BaseException | None,
+               traceback: types.TracebackType | None) -> None:
+    """Unlocks it; a new folder in which nothing was written goes away."""
+    self._lock.release()
+    if self._is_new:
+      with contextlib.suppress(OSError):
+        self.path.rmdir()
+
+  def begin(self, config: config_lib.Config, scenes: dict | None = None
+            ) -> None:
+    """Starts a run in a new folder, or prepares to resume the same one.
+
+    Args:
+      config: the run.
+      scenes: what `fingerprint.of` returns.
+
+    Raises:
+      errors.UserError: if the folder holds a run with another configuration or
+        with other scenes.
+    """
+    resumed = (self.path / run_config.NAME).exists()
+    if resumed:
+      self._require_same_run(config, scenes)
+    with self._writable():
+      _make_folders(self.path)
+      _tidy(self.path)
+      self._checkpoints.tidy()
+    run_config.write(self.path, config)  # First: it makes the folder a run.
+    files.write_text(self.path / 'versions.json',
+                     json.dumps(_versions(), indent=2))
+    if scenes is not None:
+      files.write_text(self.path / 'scenes.json', json.dumps(scenes, indent=2))
+
+  def log_metrics(self, line: dict) -> None:
+    """Appends one line to `metrics.jsonl`."""
+    self._lock.require_held()
+    metrics_file.append(self._metrics, line)
+
+  def truncate_metrics(self, iteration: int) -> None:
+    """Drops the lines that a resumed run writes again, and damaged ones."""
+    lines = self.metrics()
+    # A step counts as evaluated once there is a held-out line.
+    complete = {line['step'] for line in lines if line['split'] == 'test'}
+    metrics_file.rewrite(self._metrics, [
+        line for line in lines
+        if line['step'] <= iteration and line['step'] in complete])
+
+  def save(self, checkpoint: tf.train.Checkpoint, iteration: int) -> None:
+    """Writes a checkpoint, whole or not at all, and drops old ones."""
+    self._lock.require_held()
+    with self._writable():
+      self._checkpoints.save(checkpoint, iteration)
+
+  def restore(self, checkpoint: tf.train.Checkpoint) -> int:
+    """As in the base class; puts newer checkpoints aside, which are damaged."""
+    iteration, damaged = self._restore(checkpoint)
+    with self._writable():
+      self._checkpoints.put_aside(damaged)
+    return iteration
+
+  def _require_same_run(self, config, scenes) -> None:
+    old = dataclasses.asdict(self.config())  # Also if it counts for nothing.
+    if not self._checkpoints.exist():
+      return
+    new = dataclasses.asdict(config)
+    changed = [name for name in new
+               if old[name] != new[name] and name not in _RESUMABLE]
+    if scenes and set(changed) <= set(_OF_SCENES if config.scenes else ()):
+      self._require_same_scenes(config, scenes)
+    if changed:
+      texts = [f'--{x} was {old[x]} and is {new[x]}' for x in changed]
       raise errors.UserError(
           f'--logdir={self.path}: holds a run with another configuration: '
-          f"{'; '.join(differences)}. Give another folder, or the same flags.")
+          f"{'; '.join(texts)}. Give another folder, or the same flags.")
 
-  @property
-  def _checkpoints(self) -> pathlib.Path:
-    return self.path / 'checkpoints'
+  def _require_same_scenes(self, config, scenes) -> None:
+    others = '; '.join(self.scene_differences(scenes))
+    if not others:
+      return
+    source = (f'--scenes={config.scenes}' if config.scenes
+              else f'--digits={config.digits}')
+    text = (f'--logdir={self.path}: found other scenes than the run began with '
+            f'in {source}: {others}')
+    if config.scenes or os.path.exists(config.digits):
+      raise errors.UserError(
+          f'{text}. Put the old ones back, or give another --logdir.')
+    logging.warning(  # Other versions of libraries compose other pixels.
+        '%s; versions.json says what it ran with. It is resumed, and will not '
+        'end with the bits of an uninterrupted run.', text)
 
-  @property
-  def _metrics(self) -> pathlib.Path:
-    return self.path / 'metrics.jsonl'
+  def _writable(self) -> contextlib.AbstractContextManager[None]:
+    return writing(self.path)
 
 
-def _flagfile(config: config_lib.Config) -> str:
-  values = {name: ','.join(map(str, value)) if isinstance(value, tuple)
-            else str(value).lower() if isinstance(value, bool) else value
-            for name, value in dataclasses.asdict(config).items()}
-  return ''.join(f'--{name}={value}\n' for name, value in values.items())
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+  """Turns what TensorFlow and the system raise when a folder cannot be written.
+
+  Raises:
+    errors.UserError: if it is read-only, gone, or in use for something else.
+    errors.DiskFull: if there is no room.
+  """
+  with files.unwritable_as_user_error(
+      f'--logdir={path}', (OSError, tf.errors.OpError)):
+    yield
+
+
+def _require_run_or_empty(path: pathlib.Path) -> None:
+  """Raises `UserError` if a folder is somebody else's."""
+  if not path.exists():
+    return
+  if not path.is_dir():
+    raise errors.UserError(
+        f'--logdir={path}: found a file, expected a folder; give another path.')
+  names = os.listdir(path)
+  others = sorted(name for name in names if not (
+      _HARMLESS.fullmatch(name) or files.is_temporary(name)))
+  if others and run_config.NAME not in names:
+    raise errors.UserError(
+        f'--logdir={path}: found a folder that is not empty ({others[0]!r} and '
+        f'{len(others) - 1} more) and holds no run; expected a new or empty '
+        'folder, or one that bin/train.py wrote. Give another path.')
+  if run_config.NAME in names:
+    run_config.read(path)
+  model = path / 'saved_model'
+  if model.exists() and not (model / 'saved_model.pb').exists():
+    raise errors.UserError(
+        f'{model}: found something that is no SavedModel, expected a new '
+        'folder or a SavedModel to replace; remove it, or give another '
+        '--logdir.')
+
+
+def _make_folders(path: pathlib.Path) -> None:
+  for name in _FOLDERS:
+    if (path / name).exists() and not (path / name).is_dir():
+      raise errors.UserError(
+          f'{path / name}: found a file, expected a folder; remove it.')
+    (path / name).mkdir(exist_ok=True)
+
+
+def _tidy(path: pathlib.Path) -> None:
+  """Removes files that a killed process of this run did not finish."""
+  for file in path.iterdir():
+    if files.is_temporary(file.name) or re.fullmatch(
+        r'\.versions\.json\.\d+', file.name):
+      file.unlink()
+  for file in (path / 'figures').glob('.progress.png.*'):
+    if files.is_temporary(file.name):
+      file.unlink()
 
 
 def _versions() -> dict[str, str]:
-  return {'python': platform.python_version()} | {
-      name: importlib.metadata.version(name) for name in _PACKAGES}
+  found = {'python': platform.python_version()}
+  for name in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found

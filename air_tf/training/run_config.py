@@ -1,0 +1,131 @@
+"""`config.json` and `flags.txt` of a run: its configuration, read with care."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from air_tf import config as config_lib
+from air_tf import errors
+from air_tf import files
+from air_tf import flagfiles
+
+__all__ = ['NAME', 'differences', 'read', 'write']
+
+NAME = 'config.json'
+_LARGEST = 2**20  # Bytes; a configuration has a few thousand.
+# Runs of earlier versions lack these, and did what the default says.
+_ADDED_LATER = ('backdrop', 'backdrop_level', 'channels',
+                'distribution_strategy', 'wait_seconds')
+_FIELDS = {field.name: field for field in dataclasses.fields(config_lib.Config)}
+
+
+def read(folder: pathlib.Path) -> config_lib.Config:
+  """Returns the configuration of the run in a folder.
+
+  Raises:
+    errors.UserError: if there is no run, one that this version does not know,
+      or a value that cannot be; the text names the field.
+  """
+  file = folder / NAME
+  values = {flagfiles.current_name(name): value
+            for name, value in _read_object(folder).items()}
+  if not set(values) & set(_FIELDS):
+    raise errors.UserError(
+        f'{file}: found no field of a run ({_few(values) or "empty"}); '
+        'expected what bin/train.py wrote. Give another folder.')
+  wrong = (set(values) ^ set(_FIELDS)) - set(_ADDED_LATER)
+  if wrong:
+    raise errors.UserError(
+        f'{file}: the fields {_few(wrong)} are missing or unknown; the run was '
+        'made by another version of air_tf, or the file was changed.')
+  try:
+    return config_lib.Config(**{
+        name: _checked(_FIELDS[name], value)
+        for name, value in values.items()})
+  except errors.UserError as error:
+    raise errors.UserError(f'{file}: {error}') from error
+
+
+def write(folder: pathlib.Path, config: config_lib.Config) -> None:
+  """Writes both files. Raises `errors.UserError` or `errors.DiskFull`."""
+  files.write_text(folder / NAME,
+                   json.dumps(dataclasses.asdict(config), indent=2))
+  files.write_text(folder / 'flags.txt', ''.join(
+      f'{line}\n' for line in _flags(config)))
+
+
+def differences(folder: pathlib.Path) -> str:
+  """Returns where the two files of a folder differ, empty if they agree."""
+  try:
+    written = files.read_regular(folder / 'flags.txt', _LARGEST).decode()
+    config = read(folder)
+  except (OSError, ValueError):
+    return ''
+  found = set(_flags(config))
+  changed = sorted(set(written.splitlines()) - found)
+  return '; '.join(f'flags.txt holds {line}' for line in changed[:5])
+
+
+def _read_object(folder: pathlib.Path) -> dict:
+  file = folder / NAME
+  try:
+    values = json.loads(files.read_regular(file, _LARGEST).decode('utf-8-sig'))
+  except OSError as error:
+    raise errors.UserError(
+        f'--logdir={folder}: no run here ({file.name}: {error.strerror}); '
+        'expected a folder that bin/train.py wrote.') from error
+  except (ValueError, RecursionError) as error:
+    raise errors.UserError(
+        f'{file}: not JSON ({errors.one_line(error)[:200]}); expected what '
+        'bin/train.py wrote. Put it back from a copy, or remove the folder to '
+        'start over.') from error
+  if not isinstance(values, dict):
+    raise errors.UserError(
+        f'{file}: found {_described(values)}, an object with the fields of a '
+        'run is missing; expected what bin/train.py wrote.')
+  return values
+
+
+def _checked(field: dataclasses.Field, value: Any) -> Any:
+  """Returns the value of a field in its type, or raises `UserError`."""
+  kind = type(field.default)
+  if kind is tuple:
+    number = type(field.default[0])
+    if isinstance(value, list) and all(_is(number, x) for x in value):
+      return tuple(map(number, value))
+    expected = f'a list of {_NAMES[number]}s'
+  elif _is(kind, value):
+    return kind(value)
+  else:
+    expected = _NAMES[kind]
+  raise errors.UserError(
+      f'{field.name}: found {_described(value)}, expected {expected}.')
+
+
+def _is(kind: type, value: Any) -> bool:
+  if kind is float:
+    return (isinstance(value, float)
+            or isinstance(value, int) and not isinstance(value, bool)
+            and abs(value) < 2**63)
+  return type(value) is kind  # `True` is an `int`, too.
+
+
+_NAMES = {bool: 'true or false', int: 'integer', float: 'number', str: 'text'}
+
+
+def _described(value: Any) -> str:
+  text = json.dumps(value)
+  return text if len(text) <= 60 else text[:60] + ' ...'
+
+
+def _few(names: Any) -> str:
+  names = sorted(map(str, names))
+  return ', '.join(map(repr, names[:6])) + (', ...' if len(names) > 6 else '')
+
+
+def _flags(config: config_lib.Config) -> list[str]:
+  values = {name: ','.join(map(str, value)) if isinstance(value, tuple)
+            else str(value).lower() if isinstance(value, bool) else value
+            for name, value in dataclasses.asdict(config).items()}
+  return [f'--{name}={value}' for name, value in values.items()]
