@@ -35,9 +35,9 @@ def checkpoint_of(size=1000, **others):
       variable=tf.Variable(np.arange(size, dtype=np.float32)), **others)
 
 
-def begin(path, iterations=(), scenes=None, **changes):
+def begin(path, iterations=(), prints=None, **changes):
   with run_folder.Writer(path) as folder:
-    folder.begin(tiny.config(**changes), scenes)
+    folder.begin(tiny.config(**changes), prints)
     for iteration in iterations:
       folder.save(checkpoint_of(), iteration)
 
@@ -217,8 +217,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
       [sys.executable, '-c', HOLDER, tmp_path], stdin=subprocess.PIPE,
       stdout=subprocess.PIPE, text=True, env=scripts.ENVIRONMENT)
   assert holder.stdout.readline() == 'locked\n'
-  with pytest.raises(errors.UserError, match=f'process {holder.pid} on .*wait'
-                     .replace('wait', 'training here')):
+  with pytest.raises(errors.UserError, match=f'process {holder.pid} on .*here'):
     begin(tmp_path)
   run_folder.RunFolder(tmp_path).restore(checkpoint_of())  # May be read.
   holder.send_signal(signal.SIGKILL)
@@ -320,7 +319,9 @@ def test_a_read_only_folder_is_read_and_not_written(tmp_path, caplog):
     begin(disk / 'run', [10, 20])
     (disk / 'run' / 'checkpoints' / 'ckpt-20.index').write_bytes(b'')
     with run_folder.Writer(disk / 'run') as folder:
-      subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
+      run = disk / 'run'
+      subprocess.run(['mount', '--bind', run, run], check=True)
+      subprocess.run(['mount', '-o', 'remount,bind,ro', run], check=True)
       for call in (lambda: folder.log_metrics(EVALUATION),
                    lambda: folder.save(checkpoint_of(), 30),
                    lambda: folder.restore(checkpoint_of())):

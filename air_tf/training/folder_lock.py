@@ -11,6 +11,7 @@ import weakref
 from absl import logging
 
 from air_tf import errors
+from air_tf import files
 
 try:
   import fcntl
@@ -40,11 +41,13 @@ class FolderLock:
     """Takes the lock, or raises at once.
 
     Raises:
-      errors.UserError: if another process has it.
-      OSError: if the file cannot be written.
+      errors.UserError: if another process has it, or it cannot be written.
+      errors.DiskFull: if there is no room for its file.
     """
     while fcntl is not None and self._file is None:
-      file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+      with files.unwritable_as_user_error(self._path):
+        file = os.open(
+            self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
       try:
         if not self._lock(file):
           os.close(file)

@@ -30,11 +30,14 @@ def append(path: pathlib.Path, line: dict) -> None:
     errors.UserError: if it cannot be written.
     errors.DiskFull: if there is no room.
   """
-  with files.unwritable_as_user_error(path), open(path, 'ab') as file:
-    size = file.tell()
+  # Not buffered: what a buffer could not write is written once more when the
+  # file is closed.
+  with (files.unwritable_as_user_error(path),
+        open(path, 'ab', buffering=0) as file):
+    size, data = file.tell(), (json.dumps(line) + '\n').encode()
     try:
-      file.write((json.dumps(line) + '\n').encode())
-      file.flush()
+      while data:
+        data = data[file.write(data):]
     except OSError:
       os.ftruncate(file.fileno(), size)
       raise
