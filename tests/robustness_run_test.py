@@ -209,6 +209,16 @@ lock.acquire()
 print('locked', flush=True)
 sys.stdin.read()
 '''
+FORKING = '''
+import os, pathlib, sys, time
+from air_tf.training import folder_lock
+lock = folder_lock.FolderLock(pathlib.Path(sys.argv[1]))
+lock.acquire()
+child = os.fork()
+if child:
+  print(child, flush=True)
+time.sleep(300)
+'''
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
@@ -236,21 +246,19 @@ def test_one_process_cannot_write_a_folder_twice_either(tmp_path):
 
 
 def test_a_forked_process_does_not_keep_the_lock(tmp_path):
-  with run_folder.Writer(tmp_path):
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-      os.close(write)
-      os.read(read, 1)
-      os._exit(0)
+  holder = subprocess.Popen(
+      [sys.executable, '-c', FORKING, tmp_path], stdout=subprocess.PIPE,
+      text=True, env=scripts.ENVIRONMENT)
+  child = int(holder.stdout.readline())
   try:
-    with run_folder.Writer(tmp_path):
-      pass
+    with pytest.raises(errors.UserError, match='is training here'):
+      begin(tmp_path)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    os.kill(child, 0)  # It is there still.
+    begin(tmp_path)
   finally:
-    os.write(write, b'x')
-    os.waitpid(child, 0)
-    os.close(read)
-    os.close(write)
+    os.kill(child, signal.SIGKILL)
 
 
 # --- Full, gone, read-only ----------------------------------------------------
