@@ -71,7 +71,7 @@ def run(config: config_lib.Config, logdir: str,
     config = datasets.with_image_shape(config, test_scenes)
     memory.require(config)
     train_scenes = pools(0)
-    fingerprint.check_held_out(config, train_scenes, test_scenes)
+    fingerprint.check_held_out(config)
     folder.begin(config, fingerprint.of(
         train=train_scenes, test=test_scenes))
     saved_model.tidy(folder.path / 'saved_model')

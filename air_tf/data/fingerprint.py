@@ -4,13 +4,11 @@ A run folder keeps them, so that a run is not resumed or evaluated with other
 scenes than its own: files can change while their names stay.
 """
 
-from collections.abc import Sequence
 import hashlib
 import json
 import os
 from typing import Any
 
-from absl import logging
 import numpy as np
 
 from air_tf import config as config_lib
@@ -51,31 +49,18 @@ def differences(was: dict, found: dict) -> list[str]:
   return texts
 
 
-def check_held_out(config: config_lib.Config, train: scenes_lib.Scenes,
-                   test: scenes_lib.Scenes) -> None:
-  """Checks that --test_scenes are other images than those of --scenes.
-
-  Warns if most of them are training images.
+def check_held_out(config: config_lib.Config) -> None:
+  """Checks that --test_scenes is another file than --scenes; both are there.
 
   Raises:
-    errors.UserError: if both flags name the same file.
+    errors.UserError: if it is the same one.
   """
-  if not (config.scenes and config.test_scenes):
-    return
-  if os.path.samefile(config.scenes, config.test_scenes):
+  if config.scenes and config.test_scenes and os.path.samefile(
+      config.scenes, config.test_scenes):
     raise errors.UserError(
         f'--test_scenes={config.test_scenes}: found the file of --scenes; '
         'expected images that are not trained on. Leave --test_scenes out to '
         'hold out a tenth of --scenes.')
-  if isinstance(train.images, streams.MappedImages):
-    return
-  known = _hashes(train.images)
-  seen = [x in known for x in _hashes(test.images)]
-  if sum(seen) > len(seen) / 2:
-    logging.warning(
-        '--test_scenes=%s: %d of its %d different images are also in '
-        '--scenes=%s; the evaluation does not show how the model does on new '
-        'images.', config.test_scenes, sum(seen), len(seen), config.scenes)
 
 
 def _of_split(scenes: scenes_lib.Scenes) -> dict[str, Any]:
@@ -100,9 +85,3 @@ def _describe(split: dict) -> str:
   number, *shape = split['images']
   return (f'{number} images of {npz.describe_image(shape)} (SHA-256 '
           f'{split["sha256"][:8]})')
-
-
-def _hashes(images: Sequence[np.ndarray]) -> set[bytes]:
-  """Returns a digest of each image that is not of one value, such as black."""
-  return {hashlib.sha256(np.ascontiguousarray(x)).digest()
-          for x in images if x.min() != x.max()}
