@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 from air_tf import consistency
+from air_tf import digit_sources
 from air_tf import options
 
 __all__ = ['BACKDROPS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
@@ -62,11 +63,8 @@ class Config:
   """
   # --- Scenes -----------------------------------------------------------------
   digits: str = _option(
-      'embedded', "Where digits come from: 'embedded' (handwriting that ships "
-      "with scikit-learn), 'mnist' (downloaded once by keras.datasets), "
-      "'sprites' (coloured shapes), or a path: an `mnist.npz` in the Keras "
-      'layout, or a folder with the four IDX files or with the two zip files '
-      'of Omniglot.', path=True)
+      'embedded', f'Where digits come from: {digit_sources.help_text()}.',
+      path=True)
   scenes: str = _option(
       '', 'A scene file (.npz; see data/README.md) or a folder of pictures to '
       'train on instead of scenes composed from digits. Pictures are fitted '

@@ -8,8 +8,11 @@ import data_util
 import numpy as np
 import pytest
 
+from air_tf import config as config_lib
+from air_tf import digit_sources
 from air_tf.data import digits as digits_lib
 from air_tf.data import scene_files
+from air_tf.data import sprites
 
 
 def test_embedded_digits_look_like_mnist():
@@ -144,3 +147,34 @@ def test_npz_of_something_else_is_not_a_digit_source(tmp_path):
   scene_files.write(path, data_util.some_scenes())
   data_util.assert_user_error(
       [path, 'x_train', 'boxes, counts, images, labels'], digits_lib.load, path)
+
+
+def test_help_and_errors_name_every_source():
+  by_path = [spec.text for spec in digit_sources.BY_PATH]
+  text = config_lib.Config.__dataclass_fields__['digits'].metadata['help']
+  for name, spec in digit_sources.BY_NAME.items():
+    assert f'{name!r} ({spec.text})' in text
+  assert all(kind in text for kind in by_path)
+  data_util.assert_user_error(
+      [*map(repr, digit_sources.BY_NAME), *by_path], digits_lib.load, 'nowhere')
+
+
+def test_a_source_is_an_entry_and_a_function(monkeypatch, tmp_path):
+  # Of a module that exists, as tests add none to the package.
+  digits = data_util.random_digits()
+  monkeypatch.setattr(sprites, 'mine', lambda *path: digits, raising=False)
+  spec = digit_sources.DigitSource('sprites.mine', 'mine', ('*.mine',))
+  monkeypatch.setitem(digit_sources.BY_NAME, 'mine', spec)
+  monkeypatch.setattr(digit_sources, 'BY_PATH', (spec,))
+  (tmp_path / 'a.mine').touch()
+  for source in 'mine', str(tmp_path), str(tmp_path / 'a.mine'):
+    data_util.assert_same(digits_lib.load(source), digits)
+
+
+@pytest.mark.parametrize('name, fragment', [
+    ('notes.txt', 'a file of no known kind'), ('', 'a folder without files')])
+def test_path_of_no_known_kind_is_a_user_error(name, fragment, tmp_path):
+  (tmp_path / 'notes.txt').touch()
+  data_util.assert_user_error(
+      [f'--digits={tmp_path / name}', fragment, 'IDX', 'Omniglot'],
+      digits_lib.load, str(tmp_path / name))

@@ -11,7 +11,8 @@ PACKAGE = scripts.ROOT / 'air_tf'
 # Each may import what stands in lines above its own, and its own line.
 LAYERS = (
     ('errors',),
-    ('console', 'files', 'markdown', 'options', 'paths', 'progress'),
+    ('console', 'digit_sources', 'files', 'markdown', 'options', 'paths',
+     'progress'),
     ('chatter', 'consistency'),
     ('config',),
     ('flagfiles', 'memory'),
@@ -32,7 +33,8 @@ ONLY = {
     'plotting': {'errors', 'files', 'plotting'},
     'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
             'progress'},
-    'data': {'errors', 'files', 'markdown', 'progress', 'config', 'memory',
+    'data': {'digit_sources', 'errors', 'files', 'markdown', 'progress',
+             'config', 'memory',
              'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports

@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from air_tf import errors
+from air_tf.data import digits as digits_lib
 from air_tf.data import npz
 from air_tf.data import untrusted
 
-__all__ = ['TEST', 'TRAIN', 'holds', 'read']
+__all__ = ['TEST', 'TRAIN', 'load', 'read']
 
 TRAIN, TEST = 'images_background.zip', 'images_evaluation.zip'
 _SIZE = (105, 105)  # Of an image in the zip files, pixels.
@@ -25,10 +26,22 @@ _MAX_BYTES = 1 << 16  # Of an image file: those of Omniglot take 300 at most.
 _SIDE = 28  # Of MNIST's frame, so that --digit_scale means the same.
 
 
-def holds(folder: str) -> bool:
-  """Returns whether at least one of the two files is in `folder`."""
-  return any(os.path.isfile(os.path.join(folder, name))
-             for name in (TRAIN, TEST))
+def load(folder: str) -> digits_lib.Digits:
+  """Returns the characters in a folder with both files.
+
+  Raises:
+    errors.UserError: if one is missing, damaged, or another.
+  """
+  if os.path.isfile(folder):
+    raise errors.UserError(
+        f'--digits={folder}: found a zip file; expected the folder that holds '
+        f'{TRAIN} and {TEST} of Omniglot.')
+  train_images, train_labels = read(os.path.join(folder, TRAIN))
+  test_images, test_labels = read(os.path.join(folder, TEST))
+  # Other characters than in training, so other labels too.
+  test_labels = test_labels + train_labels.max() + 1
+  return digits_lib.Digits(
+      train_images, train_labels, test_images, test_labels)
 
 
 def read(path: str) -> tuple[np.ndarray, np.ndarray]:

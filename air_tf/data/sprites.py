@@ -8,7 +8,11 @@ import colorsys
 
 import numpy as np
 
-__all__ = ['SHAPES', 'make']
+from air_tf.data import digits as digits_lib
+
+__all__ = ['SHAPES', 'load', 'make']
+
+_NUM_SPRITES, _NUM_TEST = 6_000, 1_000  # The first ones are for tests.
 
 _SIDE = 28  # Of MNIST's frame, so that --digit_scale means the same.
 
@@ -35,6 +39,14 @@ def _cross(u, v):
 # By label. From coordinates (pixels from the middle) to the distance from the
 # outline (pixels, negative inside; near the outline is near enough).
 SHAPES = (_disc, _square, _triangle, _cross)
+
+
+def load() -> digits_lib.Digits:
+  """Returns the sprites of all runs."""
+  images, labels = make(_NUM_SPRITES, seed=0)
+  test, train = np.split(np.arange(_NUM_SPRITES), [_NUM_TEST])
+  return digits_lib.Digits(
+      images[train], labels[train], images[test], labels[test])
 
 
 def make(num_sprites: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
