@@ -34,8 +34,7 @@ ONLY = {
     'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
             'progress'},
     'data': {'digit_sources', 'errors', 'files', 'markdown', 'progress',
-             'config', 'memory',
-             'data'},
+             'config', 'memory', 'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports
 # them when they are used.

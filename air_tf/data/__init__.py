@@ -1,5 +1,5 @@
 """Scenes: where objects come from, how scenes are composed, their files.
 
-May import: `errors`, `config`, `memory`. Nothing here imports TensorFlow but
-`streams`.
+May import: `errors`, `files`, `config`, `digit_sources`, `memory`. Nothing here
+imports TensorFlow but `streams`.
 """

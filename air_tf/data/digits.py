@@ -15,6 +15,7 @@ import numpy as np
 
 from air_tf import digit_sources
 from air_tf import errors
+from air_tf.data import untrusted
 
 __all__ = ['Digits', 'load']
 
@@ -39,6 +40,8 @@ def load(source: str) -> Digits:
   """
   if source in digit_sources.BY_NAME:
     return _function(digit_sources.BY_NAME[source])()
+  if os.path.exists(source) and not os.path.isdir(source):
+    untrusted.check_file(source, digit_sources.expected())
   names = _file_names(source)
   for spec in digit_sources.BY_PATH:
     if any(fnmatch.filter(names, pattern) for pattern in spec.files):
