@@ -173,7 +173,7 @@ def test_a_directory_that_lies_about_sizes(tmp_path, reader, claimed):
   data = path.read_bytes()
   at = data.rindex(size)  # In the central directory, the last of the file.
   path.write_bytes(data[:at] + struct.pack('<I', 2**31) + data[at + 4:])
-  refused([str(path)], reader, path)
+  refused([str(path), '2,147,483,648 bytes, said to be packed'], reader, path)
 
 
 @pytest.mark.parametrize('reader', READERS)
