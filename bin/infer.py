@@ -49,35 +49,43 @@ def main(arguments: list[str]) -> dict:
   inputs = [paths.given('argument', path, utf8=False) for path in arguments]
   _check_targets(inputs)
   sources = [images_lib.open_source(path) for path in inputs]
-  import tqdm
-
   cli.import_tensorflow()
   from air_tf.serving import predictor as predictor_lib
-  from air_tf.serving import writers
   progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
+  started = time.perf_counter()
+  images, objects = _write_predictions(sources, predictor)
+  seconds = time.perf_counter() - started
+  logging.info('%d images in %.2f s, %.0f a second.', images, seconds,
+               images / seconds)
+  return {'images': images, 'objects': objects}
+
+
+def _write_predictions(sources: list[images_lib.Source],
+                       predictor) -> tuple[int, int]:
+  """Writes all predictions; returns the number of images and of objects."""
+  import tqdm
+
+  from air_tf.serving import predictor as predictor_lib
+  from air_tf.serving import writers
   named = (image for source in sources for image in source.read())
-  total = objects = 0
+  images = objects = 0
   with contextlib.ExitStack() as opened:
     table = _open_csv(opened, predictor.max_steps)
     bar = opened.enter_context(tqdm.tqdm(
         total=sum(source.num_images for source in sources), unit='image',
         disable=not sys.stderr.isatty() or sys.stdout.isatty()))
-    started = time.perf_counter()
     for prediction in predictor_lib.predict(
         predictor, named, _BATCH_SIZE.value, _RESIZE.value):
       print(writers.json_line(prediction))
       if table is not None:
         table.write(prediction)
       if _OVERLAY.value:
-        _overlay(total, prediction)
-      total += 1
+        _overlay(images, prediction)
+      images += 1
       objects += len(prediction.boxes)
       bar.update()
-    seconds = time.perf_counter() - started
-  logging.info('%d images in %.2f s, %.0f a second.', total, seconds,
-               total / seconds)
-  return {'images': total, 'objects': objects}
+  return images, objects
 
 
 def _check_targets(inputs: list[str]) -> None:

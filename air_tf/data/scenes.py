@@ -82,7 +82,6 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   factors = rng.uniform(*digit_scale, size=len(chosen))
   patches = [_resized(_crop(digits[i], bounds[i]), factor)
              for i, factor in zip(chosen, factors, strict=True)]
-
   sizes = np.zeros([*present.shape, 2], np.int64)
   sizes[present] = np.reshape([patch.shape[:2] for patch in patches], [-1, 2])
   try:
@@ -91,18 +90,29 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   except arrangement.NoRoomError as error:
     raise errors.UserError(_no_room_text(
         error, counts, digit_scale, canvas_size)) from None
-
-  scene_labels = np.full(present.shape, -1, np.int32)
-  scene_labels[present] = np.asarray(labels)[chosen]
-  boxes = np.concatenate([corners, sizes], axis=-1).astype(np.float32)
-  boxes[~present] = np.nan
-  scene_of_object, _ = np.nonzero(present)  # [K], in the order of `patches`.
   images = np.zeros(
       [num_scenes, canvas_size, canvas_size, *digits.shape[3:]], np.uint8)
   # The last use of `rng`, so that objects are the same before any backdrop.
   backdrops.KINDS[backdrop](rng, images, backdrop_level, digits)
+  scene_of_object, _ = np.nonzero(present)  # [K], in the order of `patches`.
   _paste(images, scene_of_object, corners[present], patches)
-  return Scenes(images, scene_counts, boxes, scene_labels)
+  return Scenes(images, scene_counts, _boxes(present, corners, sizes),
+                _labels(present, np.asarray(labels)[chosen]))
+
+
+def _boxes(present: np.ndarray, corners: np.ndarray,
+           sizes: np.ndarray) -> np.ndarray:
+  """Returns float32 [N, M, 4], NaN where no object is `present` [N, M]."""
+  boxes = np.concatenate([corners, sizes], axis=-1).astype(np.float32)
+  boxes[~present] = np.nan
+  return boxes
+
+
+def _labels(present: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Returns `labels` [K] as int32 [N, M], -1 where no object is `present`."""
+  padded = np.full(present.shape, -1, np.int32)
+  padded[present] = labels
+  return padded
 
 
 def _ink_bounds(images: np.ndarray) -> np.ndarray:
