@@ -113,7 +113,7 @@ class AIRModel(snt.Module):
         where_posterior=steps.where_posterior,
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
-        glimpses=glimpses, canvases=_add_up(canvas, written),
+        glimpses=glimpses, canvases=unroll_lib.add_up(canvas, written),
         background=background)
 
   def _check(self, images: tf.Tensor) -> tf.Tensor:
@@ -293,14 +293,3 @@ class AIRModel(snt.Module):
 def _gaussian(mean, stddev) -> tfd.Distribution:
   """A Gaussian with independent entries, event shape `[Z]`."""
   return tfd.Independent(tfd.Normal(mean, stddev), 1)
-
-
-def _add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
-  """Canvases `[B, T + 1, H, W]`: `[B, H, W]` and the first n of `[B, T, ...]`.
-
-  Unrolled: XLA lowers cumsum to a product with a triangular matrix.
-  """
-  canvases = [canvas]
-  for y in tf.unstack(written, axis=1):
-    canvases.append(canvases[-1] + y)
-  return tf.stack(canvases, axis=1)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from air_tf import cell as cell_lib
 
-__all__ = ['Unrolled', 'unroll', 'unroll_differences', 'write']
+__all__ = ['Unrolled', 'add_up', 'unroll', 'unroll_differences', 'write']
 
 
 class Unrolled(NamedTuple):
@@ -81,6 +81,17 @@ def write(cell: cell_lib.AIRCell, what: tf.Tensor, where: tf.Tensor,
       x, tf.concat([tf.shape(what)[:2], x.shape[1:]], axis=0))
   glimpses, written = cell.write(merge(what), merge(where), height, width)
   return split(glimpses), split(written)
+
+
+def add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
+  """Canvases `[B, T + 1, H, W]`: `[B, H, W]` and the first n of `[B, T, ...]`.
+
+  Unrolled: XLA lowers cumsum to a product with a triangular matrix.
+  """
+  canvases = [canvas]
+  for y in tf.unstack(written, axis=1):
+    canvases.append(canvases[-1] + y)
+  return tf.stack(canvases, axis=1)
 
 
 def _stack(steps: list):
