@@ -105,8 +105,7 @@ class Config:
       5_000, 'Scenes to evaluate on: at an accuracy of 99 %, the standard '
       'error is .14 points.', lower=1)
   cache_dir: str = _option(
-      'data/generated', 'Where composed scenes are kept between runs.',
-      path=True)
+      'data/generated', 'Where composed scenes are kept.', path=True)
 
   # --- Model ------------------------------------------------------------------
   max_steps: int = _option(
@@ -118,8 +117,7 @@ class Config:
       "digits that touch for one; 'conv', two strided convolutions before "
       "the MLP; 'search', as 'conv', but each step also attends to the "
       'features to find the next object, which small objects and many objects '
-      'need.',
-      choices=IMAGE_ENCODERS)
+      'need.', choices=IMAGE_ENCODERS)
   difference: bool = _option(
       True, 'DAIR (paper: Difference-AIR): each step encodes the partial '
       'reconstruction and the residual instead of the image. Small objects and '
@@ -205,15 +203,13 @@ class Config:
   exploration_final: float = _option(
       .1, 'Final exploration floor. Above 0 it keeps every prefix of the '
       'explanation good, so that one step keeps explaining one object, and '
-      'small objects are reconstructed even before they are counted.',
-      lower=0., upper=1.)
+      'small objects are decoded before they count.', lower=0., upper=1.)
   exploration_iterations: int = _iterations(
       1_500, 'Iterations over which the exploration floor falls linearly.')
   prefix_share: float = _option(
       .7, 'Share of q(n) that training spreads evenly over 1 ... n, so that '
-      'each step explains a whole object instead of leaving a part to the '
-      'next step, which would be counted as another object.',
-      lower=0., upper=.99)
+      'each step explains a whole object and leaves no part to the next step, '
+      'which would be counted as well.', lower=0., upper=.99)
 
   # --- Optimisation -----------------------------------------------------------
   optimizer: str = _option(

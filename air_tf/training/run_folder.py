@@ -232,8 +232,7 @@ class Writer(RunFolder):
         '%s; versions.json says what it ran with. It is resumed, and will not '
         'end with the bits of an uninterrupted run.', text)
 
-  def _writable(self) -> contextlib.AbstractContextManager[None]:
-    return writing(self.path)
+  _writable = lambda self: writing(self.path)
 
 
 @contextlib.contextmanager
