@@ -67,7 +67,7 @@ def train_flags(arguments: list[str], refused: Iterable[str] = ()
     name = argument.lstrip('-').partition('=')[0]
     if name in _OWN or name in refused:
       raise errors.UserError(
-          f'{argument}: is given to each run by this script; expected '
+          f'{argument}: this script sets it for each run; expected '
           f"{_OWN.get(name, 'other flags')}. Leave it out.")
   is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
   files = [x.partition('=')[2] for x in arguments if is_file(x)]

@@ -24,7 +24,7 @@ _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
 def main(arguments: list[str]) -> dict:
   """Trains the models that are missing and tests all of them."""
   common = sweep_flags.with_flagfiles(
-      arguments, refused=('counts', 'max_steps', 'scenes', 'test_scenes'))
+      arguments, refused=('counts', 'max_steps'))
   seeds = sweep_flags.seeds(_SEEDS.value)
   cli.import_tensorflow()
   from air_tf.studies import generalisation

@@ -54,7 +54,7 @@ def runs(logdir: str, models: Mapping[str, Sequence[str]],
     errors.UserError: if the flags name a scene file, whose counts are fixed.
   """
   for flag in flags:
-    if flag.lstrip('-').startswith('scenes'):
+    if flag.lstrip('-').startswith(('scenes', 'test_scenes')):
       raise errors.UserError(
           f'{flag}: expected --digits=..., from which scenes with other counts '
           'can be composed.')
