@@ -12,8 +12,8 @@ import tiny
 from air_tf import errors
 from air_tf import experiment
 from air_tf import run as run_lib
-from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
+from air_tf.data import sprites
 from air_tf.plotting import canvas
 from air_tf.serving import predictor as predictor_lib
 from air_tf.studies import downstream
@@ -29,8 +29,8 @@ def run(tmp_path_factory):
   """The folder of a run of 4 iterations; what `--channels` says is ignored."""
   folder = tmp_path_factory.mktemp('colour')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(digits_lib, '_NUM_SPRITES', 80)  # All take a second.
-    patch.setattr(digits_lib, '_NUM_TEST_SPRITES', 20)
+    patch.setattr(sprites, '_NUM_SPRITES', 80)  # All take a second.
+    patch.setattr(sprites, '_NUM_TEST', 20)
     result = experiment.run(tiny.config(
         digits='sprites', cache_dir=str(folder / 'cache'), num_iterations=4,
         channels=1), str(folder / 'run'))
@@ -136,8 +136,11 @@ def test_pictures_show_each_channel_and_clip_where_objects_overlap(caplog):
   assert not caplog.text  # As of matplotlib, which clips, but complains.
 
 
-def test_downstream_and_gradient_variance(run):
-  result = downstream.run(str(run), [50], 30)
-  assert len(result['sum']['latents']) == len(result['sum']['pixels']) == 1
+def test_downstream_is_refused_as_sprites_have_no_order(run):
+  with pytest.raises(errors.UserError, match='expected a run on digits'):
+    downstream.run(str(run), [50], 30)
+
+
+def test_gradient_variance(run):
   result = gradient_variance.compare(str(run), ['marginal'], 2, 0)
   assert result['estimators']['marginal']['groups']['decoder']['total'] > 0.
