@@ -108,7 +108,7 @@ def config_of(arguments: Sequence[str]) -> config_lib.Config:
   define_config_flags(values=values)
   for name in flags.FLAGS:  # Those of absl, as --verbosity.
     if (name not in values and name == flags.FLAGS[name].name
-        and flags.FLAGS.find_module_defining_flag(name).startswith('absl')):
+        and flags.FLAGS.find_module_defining_flag(name, '').startswith('absl')):
       values[name] = copy.deepcopy(flags.FLAGS[name])
   try:
     left = values(['train.py', *flagfiles.expand(arguments)])

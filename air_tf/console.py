@@ -16,6 +16,7 @@ from air_tf import errors
 
 __all__ = ['fail', 'finish', 'prepare']
 
+_LONGEST = 2_000  # Characters of a message.
 _ASCII = {'≥': '>=', '≤': '<=', '–': '-', '—': '-', '×': 'x', '±': '+/-',
           '·': '*', '…': '...', '‘': "'", '’': "'", '“': '"', '”': '"'}
 
@@ -56,6 +57,8 @@ def prepare() -> None:
 def fail(error: Exception, exit_code: int) -> NoReturn:
   """Says on one line what happened and ends the process."""
   message = ' '.join(str(error).split())
+  if len(message) > _LONGEST:  # It quotes what was given; its end says more.
+    message = f'{message[:_LONGEST // 2]} ... {message[-_LONGEST // 2:]}'
   try:
     print(f'{os.path.basename(sys.argv[0])}: {message}', file=sys.stderr,
           flush=True)
