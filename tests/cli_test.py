@@ -91,7 +91,7 @@ def test_train_refuses_damaged_scenes(kind, expected, tmp_path):
   path = tmp_path / 'scenes.npz'
   damaged_scenes(path, kind)
   process = run('bin/train.py', f'--logdir={tmp_path / "run"}',
-                f'--scenes={path}')
+                f'--scenes={path}', '--object_size=7')
   assert_refused(process, path, expected)
 
 
