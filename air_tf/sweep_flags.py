@@ -42,9 +42,8 @@ def parse_known(argv: list[str]) -> list[str]:
 
   For `cli.run`, of scripts that hand flags on to bin/train.py.
   """
-  is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
-  own = [flagfiles.current_flag(x) for x in argv if not is_file(x)]
-  return [*flags.FLAGS(own, known_only=True), *filter(is_file, argv)]
+  own = [flagfiles.current_flag(x) for x in argv if not _is_flagfile(x)]
+  return [*flags.FLAGS(own, known_only=True), *filter(_is_flagfile, argv)]
 
 
 def train_flags(arguments: list[str], refused: Iterable[str] = ()
@@ -69,9 +68,8 @@ def train_flags(arguments: list[str], refused: Iterable[str] = ()
       raise errors.UserError(
           f'{argument}: this script sets it for each run; expected '
           f"{_OWN.get(name, 'other flags')}. Leave it out.")
-  is_file = lambda x: x.startswith(('--flagfile=', '-flagfile='))
-  files = [x.partition('=')[2] for x in arguments if is_file(x)]
-  return [x for x in arguments if not is_file(x)], files
+  files = [x.partition('=')[2] for x in arguments if _is_flagfile(x)]
+  return [x for x in arguments if not _is_flagfile(x)], files
 
 
 def with_flagfiles(arguments: list[str], refused: Iterable[str] = ()
@@ -123,6 +121,10 @@ def seeds(text: str) -> list[int]:
     raise errors.UserError(
         f'--seeds={text}: expected at most {_MAX_SEEDS:,} seeds.')
   return list(found)
+
+
+def _is_flagfile(argument: str) -> bool:
+  return argument.startswith(('--flagfile=', '-flagfile='))
 
 
 def _seed(arguments: Sequence[str]) -> int:

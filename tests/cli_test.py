@@ -155,12 +155,8 @@ def test_downstream_refuses_numbers_of_labels_it_cannot_use():
 
 @pytest.fixture(scope='module')
 def saved_model(tmp_path_factory):
-  from air_tf import model as model_lib
-  from air_tf.serving import saved_model as saved_model_lib
   path = tmp_path_factory.mktemp('model') / 'saved_model'
-  model = model_lib.AIRModel(tiny.config())
-  model.infer(tiny.images())
-  saved_model_lib.save(model, path)
+  tiny.save_model(path)
   return path
 
 

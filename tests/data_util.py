@@ -8,6 +8,7 @@ import pytest
 
 from air_tf import errors
 from air_tf.data import digits as digits_lib
+from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 
 IDX_FILES = ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte',
@@ -66,3 +67,11 @@ def some_scenes(num_scenes=20, max_count=2):
 
 def hashes(images):
   return {image.tobytes() for image in images}
+
+
+def read_scenes(path):
+  return scene_files.read(str(path))
+
+
+def read_digits(path):
+  return digits_lib.load(str(path))

@@ -21,11 +21,9 @@ from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import memory
 from air_tf.data import datasets
-from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
 from air_tf.data import npz
 from air_tf.data import omniglot
-from air_tf.data import scene_files
 
 FULL = data_util.some_scenes()
 KERAS = ('x_train', 'y_train', 'x_test', 'y_test')
@@ -35,12 +33,7 @@ def read_images(path):
   return list(images_lib.open_source(str(path)).read())
 
 
-def read_scenes(path):
-  return scene_files.read(str(path))
-
-
-def read_digits(path):
-  return digits_lib.load(str(path))
+read_scenes, read_digits = data_util.read_scenes, data_util.read_digits
 
 
 def train_on(path, **changes):

@@ -11,10 +11,8 @@ import tiny
 
 import air_tf
 from air_tf import errors
-from air_tf import model as model_lib
 from air_tf.data import scene_files
 from air_tf.serving import predictor as predictor_lib
-from air_tf.serving import saved_model as saved_model_lib
 
 DATA = 'variables/variables.data-00000-of-00001'
 INDEX = 'variables/variables.index'
@@ -23,9 +21,7 @@ INDEX = 'variables/variables.index'
 @pytest.fixture(scope='module', name='whole')
 def _whole(tmp_path_factory):
   path = tmp_path_factory.mktemp('whole') / 'saved_model'
-  model = model_lib.AIRModel(tiny.config())
-  model.infer(tiny.images())
-  saved_model_lib.save(model, path)
+  tiny.save_model(path)
   return path
 
 

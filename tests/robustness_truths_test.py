@@ -16,12 +16,7 @@ FULL = data_util.some_scenes()
 KERAS = ('x_train', 'y_train', 'x_test', 'y_test')
 
 
-def read_scenes(path):
-  return scene_files.read(str(path))
-
-
-def read_digits(path):
-  return digits_lib.load(str(path))
+read_scenes, read_digits = data_util.read_scenes, data_util.read_digits
 
 
 def train_on(path, **changes):

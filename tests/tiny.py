@@ -66,6 +66,13 @@ def trainer(copy=0, **changes):
   return found
 
 
+def save_model(path):
+  """Writes the SavedModel of a model that was not trained."""
+  from air_tf import model as model_lib
+  from air_tf.serving import saved_model
+  saved_model.save(model_lib.AIRModel(config()), path)
+
+
 def forget_trainers():
   """Frees all trainers and what they compiled."""
   if _trainers:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from air_tf import errors
 from air_tf import explain as explain_lib
+from air_tf import prior
 
 __all__ = ['Serve', 'explain', 'to_floats']
 
@@ -53,8 +54,7 @@ def explain(serve: Serve, images: npt.ArrayLike,
     for name, value in result.items():
       value[start:start + size] = answer[name]
   if 'step_probs' not in result:  # A SavedModel of an earlier version.
-    probs = result['num_steps_probs']
-    result['step_probs'] = np.cumsum(probs[:, ::-1], axis=1)[:, -2::-1]
+    result['step_probs'] = prior.step_probs(result['num_steps_probs']).numpy()
   return explain_lib.Explanation(**result)
 
 

@@ -165,7 +165,7 @@ class Writer(RunFolder):
     resumed = (self.path / run_config.NAME).exists()
     if resumed:
       self._require_same_run(config, scenes)
-    with self._writable():
+    with writing(self.path):
       _make_folders(self.path)
       _tidy(self.path)
       self._checkpoints.tidy()
@@ -192,13 +192,13 @@ class Writer(RunFolder):
   def save(self, checkpoint: tf.train.Checkpoint, iteration: int) -> None:
     """Writes a checkpoint, whole or not at all, and drops old ones."""
     self._lock.require_held()
-    with self._writable():
+    with writing(self.path):
       self._checkpoints.save(checkpoint, iteration)
 
   def restore(self, checkpoint: tf.train.Checkpoint) -> int:
     """As in the base class; puts newer checkpoints aside, which are damaged."""
     iteration, damaged = self._restore(checkpoint)
-    with self._writable():
+    with writing(self.path):
       self._checkpoints.put_aside(damaged)
     return iteration
 
@@ -231,8 +231,6 @@ class Writer(RunFolder):
     logging.warning(  # Other versions of libraries compose other pixels.
         '%s; versions.json says what it ran with. It is resumed, and will not '
         'end with the bits of an uninterrupted run.', text)
-
-  _writable = lambda self: writing(self.path)
 
 
 @contextlib.contextmanager
