@@ -1,8 +1,8 @@
 """Every default of the project, once, with its reason.
 
-`Config` is the only place where a default is written. `bin/` offers each field
-as a flag of the same name, so that `--help`, the run folder's `config.json` and
-the code cannot disagree.
+`Config` and its base, `scene_options.SceneOptions`, are the only places where a
+default is written. `bin/` offers each field as a flag of the same name, so that
+`--help`, the run folder's `config.json` and the code cannot disagree.
 
 "Blog" is Adam Kosiorek, "Implementing Attend, Infer, Repeat" (2017); "paper" is
 Eslami et al. 2016, arXiv 1603.08575; "BUILD_NOTES" holds our measurements.
@@ -14,13 +14,12 @@ import math
 from typing import NamedTuple
 
 from air_tf import consistency
-from air_tf import digit_sources
 from air_tf import options
+from air_tf import scene_options
 
-__all__ = ['BACKDROPS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
+__all__ = ['Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
            'EstimatorSpec', 'IMAGE_ENCODERS', 'OPTIMIZERS']
 
-BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
 
 
@@ -54,59 +53,15 @@ _iterations = functools.partial(_option, lower=0, upper=2**31 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(scene_options.SceneOptions):
   """A whole run: scenes, model, estimator, optimisation, bookkeeping.
+
+  The fields about scenes and pictures stand in `scene_options`.
 
   Raises:
     errors.UserError: if a value is outside its bounds or two values do not fit
       together; the text names the flag.
   """
-  # --- Scenes -----------------------------------------------------------------
-  digits: str = _option(
-      'embedded', f'Where digits come from: {digit_sources.help_text()}.',
-      path=True)
-  scenes: str = _option(
-      '', 'A scene file (.npz; see data/README.md) or a folder of pictures to '
-      'train on instead of scenes composed from digits. Pictures are fitted '
-      'into --canvas_size.', path=True)
-  test_scenes: str = _option(
-      '', 'A scene file (.npz) or a folder to evaluate on. Without it, a tenth '
-      'of --scenes is held out.', path=True)
-  canvas_size: int = _option(
-      50, 'Side of the square images in pixels (blog: 50). A scene file has '
-      'its own size.', lower=8, upper=1024)
-  channels: int = _option(
-      1, 'Channels per pixel, 1 (grey) or 3 (RGB). Training ignores this and '
-      'takes the number from the scenes.', lower=1, upper=3)
-  counts: tuple[int, ...] = _option(
-      (0, 1, 2), 'Numbers of digits that a scene may hold, equally likely '
-      '(blog and paper: 0,1,2).', lower=0)
-  digit_scale: tuple[float, ...] = _option(
-      (1., 1.), 'Smallest and largest size of a digit, as a fraction of the '
-      '28-pixel MNIST frame.', lower=.1, upper=4.)
-  overlap: bool = _option(
-      False, 'Whether digits may overlap; if not, their boxes are disjoint.')
-  backdrop: str = _option(
-      'black', 'What is behind the digits: nothing, noise in each pixel, a '
-      'grid of lines, a cloudy texture, or a clutter of pieces of digits.',
-      choices=BACKDROPS)
-  backdrop_level: float = _option(
-      .4, 'Largest value of a backdrop pixel, where 1 is white. The default is '
-      'well below the digits, so that they stand out to the eye.',
-      lower=0., upper=1.)
-  num_train_scenes: int = _option(
-      20_000, 'Training scenes composed at a time: about as many as '
-      '--refresh_every iterations sample (blog: 60,000, once).', lower=1)
-  refresh_every: int = _iterations(
-      250, 'Iterations after which all training scenes are composed anew, so '
-      'that the model cannot overfit to them, which costs 3 % of the time; '
-      '0 trains on one fixed set (blog).')
-  num_test_scenes: int = _option(
-      5_000, 'Scenes to evaluate on: at an accuracy of 99 %, the standard '
-      'error is .14 points.', lower=1)
-  cache_dir: str = _option(
-      'data/generated', 'Where composed scenes are kept.', path=True)
-
   # --- Model ------------------------------------------------------------------
   max_steps: int = _option(
       3, 'T, the largest number of objects that the model can write: one more '
@@ -258,10 +213,10 @@ class Config:
       "(all GPUs of this process), 'multi_worker' (the processes that "
       "TF_CONFIG names, one device each), 'tpu' (the one that TPU_NAME names). "
       'The result is the same to within rounding.',
-      choices=DISTRIBUTION_STRATEGIES)
+      choices=DISTRIBUTION_STRATEGIES, before='none')
   wait_seconds: float = _option(
       600., 'With --distribution_strategy=multi_worker: how long to wait until '
-      'all processes have been started.', lower=0.)
+      'all processes have been started.', lower=0., before=600.)
 
   def __post_init__(self) -> None:
     """Checks every value; see the class for what it raises."""

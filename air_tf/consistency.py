@@ -38,6 +38,7 @@ def _check_scenes(config) -> None:
   require('test_scenes', config.scenes or not config.test_scenes,
           'to stand beside --scenes; without that, test scenes are composed '
           'from test digits')
+  _ = config.range_limits  # Raises, if it is no range.
   require('channels', config.channels != 2, '1 or 3')
   require('clip_norm', not 0. < config.clip_norm < options.TINY,
           f'0, for no clipping, or at least {options.TINY:g}')

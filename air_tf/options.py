@@ -15,7 +15,8 @@ _LARGEST = 1e15, 1e30
 
 def option(default: Any, text: str, lower: float | None = None,
            upper: float | None = None,
-           choices: tuple[str, ...] | None = None, path: bool = False) -> Any:
+           choices: tuple[str, ...] | None = None, path: bool = False,
+           before: Any = None) -> Any:
   """Returns a dataclass field that carries its help text and its bounds.
 
   Args:
@@ -25,10 +26,12 @@ def option(default: Any, text: str, lower: float | None = None,
     upper: largest number allowed, if there is a bound.
     choices: the values of text that are allowed; all, if None.
     path: whether it is that of a file or folder; empty only if the default is.
+    before: what the runs did that were made before the option was there, if
+      there are any: their folders lack it.
   """
   return dataclasses.field(default=default, metadata={
       'help': text, 'lower': lower, 'upper': upper, 'choices': choices,
-      'path': path})
+      'path': path, 'before': before})
 
 
 def check_bounds(field: dataclasses.Field, value: Any) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from air_tf import config as config_lib
+from air_tf import scene_options
 from air_tf.data import backdrops
 
 GREY = [kind for kind in backdrops.KINDS if kind != 'clutter']
@@ -30,7 +30,7 @@ def draw(kind, num_scenes=300, level=.4, size=50, colour=False, seed=0,
 
 
 def test_every_kind_is_offered():
-  assert tuple(backdrops.KINDS) == config_lib.BACKDROPS
+  assert tuple(backdrops.KINDS) == scene_options.BACKDROPS
 
 
 @pytest.mark.parametrize('colour', [False, True])

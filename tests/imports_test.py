@@ -13,7 +13,7 @@ LAYERS = (
     ('errors',),
     ('console', 'digit_sources', 'files', 'markdown', 'options', 'paths',
      'progress'),
-    ('chatter', 'consistency'),
+    ('chatter', 'consistency', 'scene_options'),
     ('config',),
     ('flagfiles', 'memory'),
     ('config_flags',),
@@ -34,7 +34,7 @@ ONLY = {
     'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
             'progress'},
     'data': {'digit_sources', 'errors', 'files', 'markdown', 'progress',
-             'config', 'memory', 'data'},
+             'config', 'memory', 'scene_options', 'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports
 # them when they are used.

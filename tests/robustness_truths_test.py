@@ -6,6 +6,7 @@ import pytest
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import scene_options
 from air_tf.data import datasets
 from air_tf.data import digits as digits_lib
 from air_tf.data import plausibility
@@ -186,7 +187,7 @@ def test_testing_on_training_scenes_is_one_warning(tmp_path, caplog):
 
 @pytest.mark.parametrize('changes', [
     *(dict(backdrop=kind, backdrop_level=level)
-      for kind in config_lib.BACKDROPS for level in (.4, 1.)),
+      for kind in scene_options.BACKDROPS for level in (.4, 1.)),
     dict(counts=(3,), overlap=True), dict(counts=(1,), digit_scale=(1., 1.)),
     dict(canvas_size=100, counts=(0, 9)), dict(digit_scale=(.1, .1)),
     dict(canvas_size=24, counts=(1,), digit_scale=(1., 1.)),

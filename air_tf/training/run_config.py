@@ -14,10 +14,10 @@ __all__ = ['NAME', 'differences', 'read', 'write']
 
 NAME = 'config.json'
 _LARGEST = 2**20  # Bytes; a configuration has a few thousand.
-# Runs of earlier versions lack these, and did what the default says.
-_ADDED_LATER = ('backdrop', 'backdrop_level', 'channels',
-                'distribution_strategy', 'wait_seconds')
 _FIELDS = {field.name: field for field in dataclasses.fields(config_lib.Config)}
+# Runs of earlier versions lack these.
+_ADDED_LATER = {name: field.metadata['before'] for name, field
+                in _FIELDS.items() if field.metadata['before'] is not None}
 
 
 def read(folder: pathlib.Path) -> config_lib.Config:
@@ -40,7 +40,7 @@ def read(folder: pathlib.Path) -> config_lib.Config:
         f'{file}: the fields {_few(wrong)} are missing or unknown; the run was '
         'made by another version of air_tf, or the file was changed.')
   try:
-    return config_lib.Config(**{
+    return config_lib.Config(**_ADDED_LATER | {
         name: _checked(_FIELDS[name], value)
         for name, value in values.items()})
   except errors.UserError as error:
