@@ -14,6 +14,7 @@ class DigitSource(NamedTuple):
   path: str  # 'module.function' in `air_tf.data`.
   text: str  # What it is, for help and errors.
   files: tuple[str, ...] = ()  # Patterns of its name, or of names in a folder.
+  composer: str = 'scenes.compose'  # 'module.function', makes scenes of it.
 
 
 # Called without arguments.
@@ -22,6 +23,9 @@ BY_NAME = {
         'embedded.load', 'handwriting that ships with scikit-learn'),
     'mnist': DigitSource('mnist.download', 'downloaded once by keras.datasets'),
     'sprites': DigitSource('sprites.load', 'coloured shapes'),
+    'blobs': DigitSource(
+        'blobs.load', 'spots of light as under a microscope',
+        composer='micrographs.compose'),
 }
 # Called with the path; the first whose patterns match is taken.
 BY_PATH = (

@@ -42,11 +42,10 @@ def main(arguments: list[str]) -> dict:
   from air_tf.data import datasets
   from air_tf.data import digits as digits_lib
   from air_tf.data import scene_files
-  from air_tf.data import scenes as scenes_lib
   digits = digits_lib.load(config.digits)
   images, labels = {'train': digits[:2], 'test': digits[2:]}[_SPLIT.value]
   progress.status(f'Composing {_NUM_SCENES.value:,} scenes.')
-  scenes = scenes_lib.compose(
+  scenes = digits_lib.composer(config.digits)(
       images, labels, **datasets.composition_options(
           config, _NUM_SCENES.value, config.seed))
   scene_files.write(_OUT.value, scenes)

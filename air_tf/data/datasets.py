@@ -68,7 +68,7 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
 
 def composition_options(config: config_lib.Config, num_scenes: int,
                         seed: int | Sequence[int]) -> dict:
-  """Returns the keyword arguments of `scenes.compose`."""
+  """Returns the keyword arguments of `digits.composer`'s function."""
   return dict(
       num_scenes=num_scenes, canvas_size=config.canvas_size,
       counts=config.counts, digit_scale=config.digit_scale,
@@ -103,7 +103,7 @@ class _FreshPools:
 
   def _submit(self, pool: int) -> futures.Future:
     return self._executor.submit(
-        scenes_lib.compose, self._images, self._labels,
+        digits_lib.composer(self._config.digits), self._images, self._labels,
         **composition_options(self._config, self._config.num_train_scenes,
                               (_TRAIN_SEED, pool)))
 
@@ -195,7 +195,7 @@ def _load_composed(config, split, ingredients, images, labels):
       return scene_files.read(path)
     except errors.UserError as error:
       logging.warning('Composing the scenes again: %s', error)
-  scenes = scenes_lib.compose(images, labels, **ingredients)
+  scenes = digits_lib.composer(config.digits)(images, labels, **ingredients)
   try:
     scene_files.write(path, scenes)
   except (errors.UserError, errors.DiskFull) as error:

@@ -6,6 +6,7 @@ objects are called digits.
 Shapes: D digit images of 28 x 28 pixels.
 """
 
+from collections.abc import Callable
 import fnmatch
 import importlib
 import os
@@ -17,7 +18,7 @@ from air_tf import digit_sources
 from air_tf import errors
 from air_tf.data import untrusted
 
-__all__ = ['Digits', 'load']
+__all__ = ['Digits', 'composer', 'load']
 
 
 class Digits(NamedTuple):
@@ -39,18 +40,24 @@ def load(source: str) -> Digits:
     errors.UserError: if there is no such source, or its files are damaged.
   """
   if source in digit_sources.BY_NAME:
-    return _function(digit_sources.BY_NAME[source])()
+    return _function(digit_sources.BY_NAME[source].path)()
   if os.path.exists(source) and not os.path.isdir(source):
     untrusted.check_file(source, digit_sources.expected())
   names = _file_names(source)
   for spec in digit_sources.BY_PATH:
     if any(fnmatch.filter(names, pattern) for pattern in spec.files):
-      return _function(spec)(source)
+      return _function(spec.path)(source)
   found = ('a folder without files of a known kind' if os.path.isdir(source)
            else 'a file of no known kind' if os.path.exists(source)
            else 'no such file or folder')
   raise errors.UserError(f'--digits={source}: found {found}; expected '
                          f'{digit_sources.expected()}.')
+
+
+def composer(source: str) -> Callable:
+  """Returns what composes scenes of a source: `scenes.compose`, or its like."""
+  spec = digit_sources.BY_NAME.get(source, digit_sources.BY_PATH[0])
+  return _function(spec.composer)
 
 
 def _file_names(path: str) -> list[str]:
@@ -65,6 +72,6 @@ def _file_names(path: str) -> list[str]:
         'a folder with permission to read it.') from error
 
 
-def _function(spec: digit_sources.DigitSource):
-  module, name = spec.path.split('.')
+def _function(path: str) -> Callable:
+  module, name = path.split('.')
   return getattr(importlib.import_module(f'air_tf.data.{module}'), name)

@@ -16,7 +16,7 @@ from air_tf import errors
 from air_tf.data import arrangement
 from air_tf.data import backdrops
 
-__all__ = ['Scenes', 'compose']
+__all__ = ['Scenes', 'compose', 'pad_labels', 'sample_patches']
 
 
 class Scenes(NamedTuple):
@@ -73,15 +73,11 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
     errors.UserError: if a digit is blank, or larger than the canvas, or if the
       objects of some scene cannot be kept apart.
   """
-  bounds = _ink_bounds(digits)
-  _check_largest(bounds, digit_scale, canvas_size)
+  _check_largest(_ink_bounds(digits), digit_scale, canvas_size)
   rng = np.random.default_rng(seed)
   scene_counts = rng.choice(np.asarray(counts, np.int32), num_scenes)
   present = np.arange(max(1, *counts)) < scene_counts[:, np.newaxis]  # [N, M]
-  chosen = rng.integers(len(digits), size=present.sum())
-  factors = rng.uniform(*digit_scale, size=len(chosen))
-  patches = [_resized(_crop(digits[i], bounds[i]), factor)
-             for i, factor in zip(chosen, factors, strict=True)]
+  chosen, patches = sample_patches(rng, digits, present.sum(), digit_scale)
   sizes = np.zeros([*present.shape, 2], np.int64)
   sizes[present] = np.reshape([patch.shape[:2] for patch in patches], [-1, 2])
   try:
@@ -97,7 +93,28 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   scene_of_object, _ = np.nonzero(present)  # [K], in the order of `patches`.
   _paste(images, scene_of_object, corners[present], patches)
   return Scenes(images, scene_counts, _boxes(present, corners, sizes),
-                _labels(present, np.asarray(labels)[chosen]))
+                pad_labels(present, np.asarray(labels)[chosen]))
+
+
+def sample_patches(
+    rng: np.random.Generator, digits: np.ndarray, number: int,
+    digit_scale: tuple[float, float]) -> tuple[np.ndarray, list[np.ndarray]]:
+  """Draws objects: which digits, [K], and these cropped and resized, K patches.
+
+  Args:
+    rng: source of randomness.
+    digits: uint8 [D, 28, 28] or [D, 28, 28, 3], bright on black.
+    number: K.
+    digit_scale: smallest and largest factor, uniform in between.
+
+  Raises:
+    errors.UserError: if a digit is blank.
+  """
+  bounds = _ink_bounds(digits)
+  chosen = rng.integers(len(digits), size=number)
+  factors = rng.uniform(*digit_scale, size=number)
+  return chosen, [_resized(_crop(digits[i], bounds[i]), factor)
+                  for i, factor in zip(chosen, factors, strict=True)]
 
 
 def _boxes(present: np.ndarray, corners: np.ndarray,
@@ -108,7 +125,7 @@ def _boxes(present: np.ndarray, corners: np.ndarray,
   return boxes
 
 
-def _labels(present: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def pad_labels(present: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """Returns `labels` [K] as int32 [N, M], -1 where no object is `present`."""
   padded = np.full(present.shape, -1, np.int32)
   padded[present] = labels

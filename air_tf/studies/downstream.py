@@ -89,7 +89,7 @@ def _digits(config: config_lib.Config, logdir: str) -> digits_lib.Digits:
   refusal = errors.UserError(
       f'--logdir={logdir}: was trained on {source}; expected a run on digits '
       'from 0 to 9, whose sum and order can be asked for.')
-  if config.scenes or config.digits == 'sprites':
+  if config.scenes or config.digits in ('sprites', 'blobs'):
     raise refusal
   digits = digits_lib.load(config.digits)
   if max(digits.train_labels.max(), digits.test_labels.max()) > 9:
