@@ -1,7 +1,7 @@
 """Scenes as a microscope or a telescope sees them, composed in numpy.
 
-Objects lie anywhere, cut at the edges, and may touch. Their light adds up and is
-blurred; there is uneven ground under it, and noise on it.
+Objects lie anywhere, cut at the edges, and may touch. Their light adds up and
+is blurred; there is uneven ground under it, and noise on it.
 
 Shapes: N scenes of H x W pixels; at most M objects a scene; K objects in all
 scenes together. Sizes and positions are in pixels, always (y, x) or
@@ -96,7 +96,7 @@ def _arrange(rng, patches: Sequence[np.ndarray], canvas_size: int,
     if corners is not None:
       return corners
   raise errors.UserError(
-      f'found no room for {len(patches)} objects on {canvas_size} x '
+      f'--counts: found no room for {len(patches)} objects on {canvas_size} x '
       f'{canvas_size} pixels; raise --canvas_size, lower --counts or '
       '--digit_scale, or use --overlap.')
 
