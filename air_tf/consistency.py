@@ -39,6 +39,10 @@ def _check_scenes(config) -> None:
           'to stand beside --scenes; without that, test scenes are composed '
           'from test digits')
   _ = config.range_limits  # Raises, if it is no range.
+  require('crop', config.scenes or not config.crop,
+          'to stand beside --scenes, whose pictures are cropped')
+  require('augment', config.crop or not config.augment,
+          'to stand beside --crop, whose crops are turned')
   require('channels', config.channels != 2, '1 or 3')
   require('clip_norm', not 0. < config.clip_norm < options.TINY,
           f'0, for no clipping, or at least {options.TINY:g}')

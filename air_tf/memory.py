@@ -75,7 +75,7 @@ def parts(config: config_lib.Config) -> dict[str, float]:
       '--batch_size, --max_steps, --num_particles or --canvas_size':
           steps * _BYTES * (hidden + _IMAGES_PER_STEP * _pixels(config)
                             + 4 * _glimpse(config))}
-  if not config.scenes:
+  if config.crop or not config.scenes:
     pools = 2 if config.refresh_every else 1
     for flag, number in zip(_OF_SCENES, (
         pools * config.num_train_scenes, config.num_test_scenes), strict=True):

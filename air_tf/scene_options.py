@@ -35,6 +35,13 @@ class SceneOptions:
   test_scenes: str = _option(
       '', 'A scene file (.npz) or a folder to evaluate on. Without it, a tenth '
       'of --scenes is held out.', path=True)
+  crop: int = _option(
+      0, 'Side in pixels of random crops of the pictures in --scenes, which '
+      'may have any size and shape; 0 takes pictures whole.', lower=0,
+      upper=1024, before=0)
+  augment: bool = _option(
+      False, 'With --crop: mirror crops and turn them by quarters at random, '
+      'for pictures without an upright.', before=False)
   canvas_size: int = _option(
       50, 'Side of the square images in pixels (blog: 50). A scene file has '
       'its own size.', lower=8, upper=1024)

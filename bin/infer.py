@@ -1,15 +1,20 @@
 """Counts and locates the objects in images, with a SavedModel.
 
     python bin/infer.py --saved_model=runs/quickstart/saved_model IMAGES...
+    python bin/infer.py --saved_model=runs/mine/saved_model --tile PICTURES...
 
 IMAGES are pictures (PNG, JPEG, ...), folders of pictures, scene files (.npz)
 or stacks (.npy), bright objects on black, grey or in colour; they are taken in
 the model's colours. A JSON line is printed for each image: its name, the count,
 the probability of each count, and the boxes, (y, x, height, width) in pixels.
 The last line sums up. A bar is shown when the lines go to a file.
+
+With --tile, pictures may have any size: the model looks at overlapping windows,
+and a line has the objects of the whole picture, `num_steps`, `boxes`, `scores`.
 """
 
 import contextlib
+import math
 import pathlib
 import sys
 import time
@@ -30,8 +35,21 @@ _SAVED_MODEL = cli.define_path(
 _RESIZE = flags.DEFINE_bool(
     'resize', False, "Fit images of another size than the model's into its "
     'frame, proportions kept; boxes are given in pixels of the image as given.')
+_TILE = flags.DEFINE_bool(
+    'tile', False, 'Explain pictures of any size by overlapping windows.')
+_WINDOW_OVERLAP = flags.DEFINE_integer(
+    'window_overlap', None, 'With --tile: pixels that neighbouring windows '
+    'share at least, more than the largest objects have; half a window, if '
+    'left out.', lower_bound=0)
 _CSV = cli.define_path(
-    'csv', None, 'File for the same as a CSV table, one row per image.')
+    'csv', None, 'File for the same as a CSV table, one row per image; with '
+    '--tile, one row per object.')
+_TABLES = cli.define_path(
+    'tables', None, 'With --tile: folder for two CSV tables of each picture, '
+    'its points (for ImageJ and napari) and its boxes (for napari).')
+_MASKS = cli.define_path(
+    'masks', None, 'With --tile: folder for label images (TIFF), where pixels '
+    'of the first object are 1, of the second 2, and so on.')
 _OVERLAY = cli.define_path(
     'overlay', None, 'Folder for pictures of the images with their boxes.')
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -54,7 +72,8 @@ def main(arguments: list[str]) -> dict:
   progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
   started = time.perf_counter()
-  images, objects = _write_predictions(sources, predictor)
+  write = _write_tiled if _TILE.value else _write_predictions
+  images, objects = write(sources, predictor)
   seconds = time.perf_counter() - started
   logging.info('%d images in %.2f s, %.0f a second.', images, seconds,
                images / seconds)
@@ -88,11 +107,61 @@ def _write_predictions(sources: list[images_lib.Source],
   return images, objects
 
 
+def _write_tiled(sources: list[images_lib.Source],
+                 predictor) -> tuple[int, int]:
+  """Writes what is found in whole pictures; returns the same numbers."""
+  from air_tf.plotting import marks
+  from air_tf.serving import object_tables
+  from air_tf.serving import tiled_files
+  images = objects = 0
+  targets = tiled_files.Targets(_CSV.value, _TABLES.value, _MASKS.value)
+  with tiled_files.Writer(targets) as writer:
+    for name, image in (x for source in sources for x in source.read()):
+      found = _explain_tiled(predictor, name, image)
+      print(object_tables.json_line(found), flush=True)
+      writer.write(found)
+      if _OVERLAY.value:
+        files.write_png(_overlay_path(images, name), marks.mark(
+            found.image, found.objects.boxes))
+      images += 1
+      objects += found.num_steps
+  return images, objects
+
+
+def _explain_tiled(predictor, name: str, image):
+  from air_tf.serving import tiled
+  from air_tf.serving import tiling
+  size, channels = predictor.image_shape[0], math.prod(
+      predictor.image_shape[2:])
+  image = images_lib.recolour(image, channels)
+  tiles = tiling.windows(image.shape[:2], size, _WINDOW_OVERLAP.value)
+  with progress.bar(len(tiles.corners), name) as bar:
+    found = tiled.predict(predictor, name, image, tiles, _BATCH_SIZE.value,
+                          bar.update)
+  if found.num_full:
+    logging.warning(
+        '%s: %d of %d windows hold %d objects, the most that the model counts; '
+        'if there are more, train with a larger --max_steps.', name,
+        found.num_full, found.num_windows, predictor.max_steps)
+  return found
+
+
 def _check_targets(inputs: list[str]) -> None:
+  if _RESIZE.value and _TILE.value:
+    raise errors.UserError(
+        '--resize and --tile: expected one of them; with --tile pictures may '
+        'have any size as they are.')
+  for flag, value in (('--tables', _TABLES.value), ('--masks', _MASKS.value),
+                      ('--window_overlap', _WINDOW_OVERLAP.value)):
+    if value is not None and not _TILE.value:
+      raise errors.UserError(f'{flag}={value}: expected --tile beside it.')
   if _CSV.value:
-    paths.check_target('--csv', _CSV.value, inputs, begins=b'image,count,')
-  if _OVERLAY.value:
-    paths.check_folder('--overlay', _OVERLAY.value, inputs)
+    paths.check_target('--csv', _CSV.value, inputs, begins=(
+        b'index,image,' if _TILE.value else b'image,count,'))
+  for flag, path in (('--overlay', _OVERLAY.value), ('--masks', _MASKS.value),
+                     ('--tables', _TABLES.value)):
+    if path:
+      paths.check_folder(flag, path, inputs)
 
 
 def _open_csv(opened: contextlib.ExitStack, max_steps: int):
@@ -108,14 +177,18 @@ def _open_csv(opened: contextlib.ExitStack, max_steps: int):
 
 def _overlay(number: int, prediction) -> None:
   from air_tf.plotting import canvas
-  stem = pathlib.Path(
-      prediction.name.replace('[', '_').replace(']', '')).name
-  path = pathlib.Path(_OVERLAY.value) / f'{number:05d}_{stem}.png'
+  path = _overlay_path(number, prediction.name)
   boxes = prediction.boxes
   with files.unwritable_as_user_error(f'--overlay={_OVERLAY.value}'):
     path.parent.mkdir(parents=True, exist_ok=True)
   canvas.save(canvas.plot_boxes(
       prediction.image / 255., boxes, f'{len(boxes)} objects'), path)
+
+
+def _overlay_path(number: int, name: str) -> pathlib.Path:
+  from air_tf.serving import tiled_files
+  return (pathlib.Path(_OVERLAY.value)
+          / f'{tiled_files.stem(number, name)}.png')
 
 
 if __name__ == '__main__':

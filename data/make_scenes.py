@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
   cli.no_arguments(arguments)
   paths.check_target('--out', _OUT.value, (flags.FLAGS.digits,), '.npz', b'PK')
-  config = cli.config_from_flags(object_size=1.)  # Likewise: any size.
+  # Likewise: any size, and more objects than any model counts, for --crop.
+  config = cli.config_from_flags(object_size=1., scenes='-')
   memory.require_for_scenes(_NUM_SCENES.value, config, '--num_scenes')
   cli.import_tensorflow()  # Which the streams of large scene files need.
   from air_tf.data import datasets

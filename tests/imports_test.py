@@ -11,8 +11,8 @@ PACKAGE = scripts.ROOT / 'air_tf'
 # Each may import what stands in lines above its own, and its own line.
 LAYERS = (
     ('errors',),
-    ('console', 'digit_sources', 'files', 'markdown', 'options', 'paths',
-     'progress'),
+    ('boxes', 'console', 'digit_sources', 'files', 'markdown', 'options',
+     'paths', 'progress'),
     ('chatter', 'consistency', 'scene_options'),
     ('config',),
     ('flagfiles', 'memory'),

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from air_tf import boxes as boxes_lib
 from air_tf.evaluation import localisation
 
 
@@ -21,7 +22,7 @@ def painted(box):
 
 def test_iou_counts_pixels():
   left, right = random_boxes([200], 0), random_boxes([200], 1)
-  for a, b, iou in zip(left, right, localisation.iou(left, right)):
+  for a, b, iou in zip(left, right, boxes_lib.iou(left, right)):
     pixels, others = painted(a), painted(b)
     np.testing.assert_allclose(
         iou, (pixels & others).sum() / (pixels | others).sum())
@@ -30,7 +31,7 @@ def test_iou_counts_pixels():
 def test_iou_of_nothing_is_zero():
   box = np.array([1., 1., 2., 2.])
   for nothing in (np.full(4, np.nan), np.zeros(4), np.array([1., 1., 0., 2.])):
-    assert localisation.iou(box, nothing) == localisation.iou(
+    assert boxes_lib.iou(box, nothing) == boxes_lib.iou(
         nothing, nothing) == 0.
 
 
@@ -38,7 +39,7 @@ def test_match_is_the_best_of_all_assignments():
   boxes, true = random_boxes([40, 3], 2), random_boxes([40, 3], 3)
   partners, overlaps = localisation.match(boxes, np.ones([40, 3]), true)
   for i in range(40):
-    best = max(sum(localisation.iou(true[i, m], boxes[i, t])
+    best = max(sum(boxes_lib.iou(true[i, m], boxes[i, t])
                    for m, t in enumerate(order))
                for order in itertools.permutations(range(3)))
     np.testing.assert_allclose(overlaps[i].sum(), best)

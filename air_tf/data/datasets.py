@@ -14,9 +14,11 @@ import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf.data import crops
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
 from air_tf.data import npz
+from air_tf.data import pictures
 from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
@@ -38,10 +40,11 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
 
   Training scenes come in pools: pool k serves the iterations from
   k * `config.refresh_every` on. Scenes come from scene files if `config.scenes`
-  names one, and all pools are equal; otherwise they are composed, training
-  scenes from training digits only, each pool anew, and test scenes from test
-  digits only. Either way they do not depend on `config.seed`: runs that differ
-  in the seed are trained and tested alike.
+  names one, and all pools are equal; with `config.crop` they are crops of the
+  pictures there, each pool anew. Otherwise they are composed, training scenes
+  from training digits only, each pool anew, and test scenes from test digits
+  only. None of them depends on `config.seed`: runs that differ in the seed are
+  trained and tested alike.
 
   Composed scenes take the memory of two pools, however many are seen. The
   training images of a large scene file are a `streams.MappedImages`.
@@ -49,6 +52,8 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
   Raises:
     errors.UserError: if a file or a flag cannot be used.
   """
+  if config.crop:
+    return _load_crops(config)
   if config.scenes:
     train, test = _load_files(config)
     return lambda pool: train, test
@@ -58,7 +63,10 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
       composition_options(config, config.num_test_scenes, _TEST_SEED),
       digits.test_images, digits.test_labels)
   if config.refresh_every:
-    return _FreshPools(config, digits.train_images, digits.train_labels), test
+    compose = digits_lib.composer(config.digits)
+    return _FreshPools(lambda pool: compose(
+        digits.train_images, digits.train_labels, **composition_options(
+            config, config.num_train_scenes, (_TRAIN_SEED, pool)))), test
   train = _load_composed(
       config, 'train',
       composition_options(config, config.num_train_scenes, _TRAIN_SEED),
@@ -84,28 +92,39 @@ def with_image_shape(config: config_lib.Config,
 
 
 class _FreshPools:
-  """Composes pools of scenes, one ahead of its use, in a thread.
+  """Makes pools of scenes, one ahead of its use, in a thread.
 
   Composing costs a few hundredths of the training time, so an endless supply
   is cheaper than a fixed set, which has to be stored and is overfitted.
   """
 
-  def __init__(self, config, images, labels) -> None:
-    self._config, self._images, self._labels = config, images, labels
+  def __init__(self, make: SceneSource) -> None:
+    self._make = make
     self._executor = futures.ThreadPoolExecutor(max_workers=1)
     self._futures = {}
 
   def __call__(self, pool: int) -> scenes_lib.Scenes:
     self._futures = {
-        number: self._futures.get(number) or self._submit(number)
+        number: self._futures.get(number) or self._executor.submit(
+            self._make, number)
         for number in (pool, pool + 1)}
     return self._futures[pool].result()
 
-  def _submit(self, pool: int) -> futures.Future:
-    return self._executor.submit(
-        digits_lib.composer(self._config.digits), self._images, self._labels,
-        **composition_options(self._config, self._config.num_train_scenes,
-                              (_TRAIN_SEED, pool)))
+
+def _load_crops(config: config_lib.Config
+                ) -> tuple[SceneSource, scenes_lib.Scenes]:
+  """Returns random crops of pictures, and all of what is held out."""
+  train, test = pictures.split(config)
+  held_out = crops.grid(test, config.crop, config.num_test_scenes)
+  _check_size(config.scenes, config.crop, config, 'set another --crop')
+  pictures.describe(train, test, len(held_out.images))
+  make = lambda pool: crops.sample(
+      train, config.num_train_scenes, config.crop, config.augment,
+      (_TRAIN_SEED, pool))
+  if config.refresh_every:
+    return _FreshPools(make), held_out
+  fixed = make(0)
+  return lambda pool: fixed, held_out
 
 
 def _load_files(config: config_lib.Config):

@@ -1,4 +1,4 @@
-"""Localisation metrics: IoU, matching, average precision.
+"""Localisation metrics: matching by IoU, average precision.
 
 Boxes are (y, x, height, width) in pixels. Letters: `N` scenes, `T` most boxes
 that a model predicts for a scene, `M` most objects in a scene, `D` detections.
@@ -7,23 +7,9 @@ that a model predicts for a scene, `M` most objects in a scene, `D` detections.
 import numpy as np
 from scipy import optimize
 
-__all__ = ['average_precision', 'iou', 'localisation_metrics', 'match']
+from air_tf import boxes as boxes_lib
 
-
-def iou(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-  """Returns the intersection over union of boxes `[..., 4]`, `[...]`.
-
-  The two arguments broadcast. Boxes without area or with NaN have an IoU of 0.
-  """
-  start = np.maximum(left[..., :2], right[..., :2])
-  end = np.minimum(left[..., :2] + left[..., 2:],
-                   right[..., :2] + right[..., 2:])
-  intersection = np.prod(np.maximum(end - start, 0.), axis=-1)
-  union = (np.prod(left[..., 2:], axis=-1) + np.prod(right[..., 2:], axis=-1)
-           - intersection)
-  ratio = np.zeros(np.shape(union))
-  np.divide(intersection, union, out=ratio, where=union > 0.)
-  return ratio
+__all__ = ['average_precision', 'localisation_metrics', 'match']
 
 
 def match(boxes: np.ndarray, presence: np.ndarray,
@@ -42,7 +28,7 @@ def match(boxes: np.ndarray, presence: np.ndarray,
     int `[N, M]`, the index of the box matched to each true box, or -1; and the
     IoU of the two, `[N, M]`, 0 for boxes that are not matched.
   """
-  all_pairs = iou(true_boxes[:, :, np.newaxis].astype(np.float64),
+  all_pairs = boxes_lib.iou(true_boxes[:, :, np.newaxis].astype(np.float64),
                   boxes[:, np.newaxis].astype(np.float64))  # [N, M, T]
   all_pairs *= presence[:, np.newaxis] > 0.
   partners = np.full(all_pairs.shape[:2], -1)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from air_tf import boxes as boxes_lib
 from air_tf import prior
 from air_tf.data import streams
 from air_tf.evaluation import counting
@@ -24,8 +25,6 @@ from air_tf.evaluation import counting
 __all__ = ['Predictions', 'Signatures', 'collect', 'scores']
 
 Signatures = Mapping[str, Callable[..., dict[str, tf.Tensor]]]
-
-_INK_THRESHOLD = .25  # Relative to the brightest pixel of a glimpse.
 
 
 class Predictions(NamedTuple):
@@ -115,7 +114,8 @@ def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
   """
   # In colour, a pixel is as bright as its brightest channel.
   bright = glimpses.reshape([*glimpses.shape[:4], -1]).max(axis=-1)
-  ink = bright >= _INK_THRESHOLD * bright.max(axis=(2, 3), keepdims=True)
+  ink = bright >= boxes_lib.INK_THRESHOLD * bright.max(
+      axis=(2, 3), keepdims=True)
   top, height = _extent(ink.any(axis=3))
   left, width = _extent(ink.any(axis=2))
   y, x, box_height, box_width = np.moveaxis(boxes, -1, 0)

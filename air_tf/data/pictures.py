@@ -1,0 +1,72 @@
+"""Large pictures as the scenes of a run: random crops of them.
+
+Letters: `[H, W]` picture (`[H, W, 3]` in colour).
+"""
+
+from collections.abc import Sequence
+import os
+
+import numpy as np
+
+from air_tf import config as config_lib
+from air_tf import progress
+from air_tf.data import crops
+from air_tf.data import images as images_lib
+from air_tf.data import scene_files
+from air_tf.data import scenes as scenes_lib
+
+__all__ = ['describe', 'read', 'split']
+
+
+def read(path: str) -> list[crops.Picture]:
+  """Returns pictures of any size and shape, all grey or all in colour.
+
+  Args:
+    path: of a picture, a folder of them, a stack (.npy), or a scene file
+      (.npz), whose boxes and labels are kept.
+
+  Raises:
+    errors.UserError: if there are none, or one is damaged.
+  """
+  if not os.path.isdir(path) and path.lower().endswith('.npz'):
+    return from_scenes(scene_files.read(path))
+  images = [image for _, image in images_lib.open_source(path).read()]
+  channels = 3 if any(x.ndim == 3 for x in images) else 1
+  return [crops.Picture(images_lib.recolour(x, channels)) for x in images]
+
+
+def from_scenes(scenes: scenes_lib.Scenes) -> list[crops.Picture]:
+  """Returns scenes as pictures."""
+  pictures = []
+  for n, image in enumerate(scenes.images):
+    boxes = labels = None
+    if scenes.boxes is not None:
+      present = ~np.isnan(scenes.boxes[n, :, 0])
+      boxes = scenes.boxes[n, present].astype(np.float64)
+      labels = None if scenes.labels is None else scenes.labels[n, present]
+    pictures.append(crops.Picture(image, boxes, labels))
+  return pictures
+
+
+def split(config: config_lib.Config
+          ) -> tuple[list[crops.Picture], list[crops.Picture]]:
+  """Returns the (training, held-out) pictures of a run with `--crop`.
+
+  Raises:
+    errors.UserError: if a path cannot be used, or nothing be held out.
+  """
+  pictures = read(config.scenes)
+  if config.test_scenes:
+    return pictures, read(config.test_scenes)
+  return crops.hold_out(pictures, config.crop, config.scenes)
+
+
+def describe(train: Sequence[crops.Picture], test: Sequence[crops.Picture],
+             num_crops: int) -> None:
+  """Says in a line how much there is to train on and what is held out."""
+  area = lambda pictures: sum(
+      x.image.shape[0] * x.image.shape[1] for x in pictures)
+  progress.status(
+      f'Random crops of {len(train)} pictures or regions, '
+      f'{area(train) / 1e6:.2f} megapixels; held out: {len(test)} others, '
+      f'{area(test) / 1e6:.2f} megapixels, as {num_crops} crops.')
