@@ -15,7 +15,7 @@ from air_tf.data import images as images_lib
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 
-__all__ = ['describe', 'read', 'split']
+__all__ = ['describe', 'from_scenes', 'read', 'recoloured', 'split']
 
 
 def read(path: str) -> list[crops.Picture]:
@@ -30,9 +30,17 @@ def read(path: str) -> list[crops.Picture]:
   """
   if not os.path.isdir(path) and path.lower().endswith('.npz'):
     return from_scenes(scene_files.read(path))
-  images = [image for _, image in images_lib.open_source(path).read()]
-  channels = 3 if any(x.ndim == 3 for x in images) else 1
-  return [crops.Picture(images_lib.recolour(x, channels)) for x in images]
+  pictures = [crops.Picture(image)
+              for _, image in images_lib.open_source(path).read()]
+  coloured = any(x.image.ndim == 3 for x in pictures)
+  return recoloured(pictures, 3 if coloured else 1)
+
+
+def recoloured(pictures: Sequence[crops.Picture], channels: int
+               ) -> list[crops.Picture]:
+  """Returns pictures as grey (1) or of 3 channels."""
+  return [x._replace(image=images_lib.recolour(x.image, channels))
+          for x in pictures]
 
 
 def from_scenes(scenes: scenes_lib.Scenes) -> list[crops.Picture]:
