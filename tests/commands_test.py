@@ -120,6 +120,66 @@ def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
   assert len((tmp_path / 'table.csv').read_text().splitlines()) == 9
 
 
+def test_infer_explains_large_pictures_by_windows(finished, tmp_path):
+  folder, _ = finished
+  rng = np.random.default_rng(0)
+  large = np.zeros([45, 70], np.uint8)
+  for y, x in rng.integers(0, 40, [9, 2]):
+    large[y:y + 5, x:x + 5] = 255
+  Image.fromarray(large).save(tmp_path / 'large.png')
+  Image.fromarray(large[:16, :16]).save(tmp_path / 'small.png')
+  infer = lambda *flags: [json.loads(line) for line in scripts.succeed(
+      'infer.py', f'--saved_model={folder}/saved_model', *flags
+  ).stdout.splitlines()]
+  found, small, last = infer(
+      '--tile', f'--csv={tmp_path}/table', f'--masks={tmp_path}/masks',
+      f'--tables={tmp_path}/tables', f'--overlay={tmp_path}/marked',
+      '--window_overlap=9', tmp_path / 'large.png', tmp_path / 'small.png')
+  assert len(found['boxes']) == len(found['scores']) == found['num_steps']
+  assert last == {'images': 2, 'objects': found['num_steps']
+                  + small['num_steps']}
+  plain, _ = infer(tmp_path / 'small.png')
+  assert small['num_steps'] == plain['count']  # One window: the same answer.
+  with Image.open(tmp_path / 'masks' / '00000_large.png.tif') as mask:
+    assert mask.size == (70, 45)
+    assert np.asarray(mask).max() <= found['num_steps']
+  with Image.open(tmp_path / 'marked' / '00000_large.png.png') as marked:
+    assert marked.size == (70 * 8, 45 * 8)
+  assert len(list((tmp_path / 'tables').iterdir())) == 4
+  assert len((tmp_path / 'table').read_text().splitlines()) == 1 + last[
+      'objects']
+
+
+@pytest.mark.parametrize('flags,text', [
+    (['--tile', '--resize'], '--resize and --tile'),
+    (['--masks=x'], '--masks=x: expected --tile'),
+    (['--tile', '--window_overlap=16'], '--window_overlap=16: expected')])
+def test_infer_refuses_flags_that_do_not_fit(finished, flags, text):
+  ended = scripts.run(
+      'bin/infer.py', f'--saved_model={finished[0]}/saved_model', *flags,
+      finished[0] / 'figures' / 'example.png')
+  assert ended.returncode == 2 and text in ended.stderr
+
+
+def test_detectors_are_compared_on_scenes_and_on_whole_pictures(
+    finished, tmp_path):
+  folder, _ = finished
+  result = scripts.result('compare_detectors.py', f'--logdir={folder}',
+                          f'--out={tmp_path / "scenes"}')
+  assert list(result['methods']) == ['air', 'components', 'watershed', 'log']
+  assert result['images'] == 12
+  assert result['methods']['air']['count_accuracy'] == json.loads(
+      finished[1].stdout.splitlines()[-1])['count_accuracy']
+  image = np.zeros([40, 50], np.uint8)
+  image[8:14, 20:26] = 255
+  Image.fromarray(image).save(tmp_path / 'a.png')
+  result = scripts.result(
+      'compare_detectors.py', f'--logdir={folder}', '--tile',
+      f'--scenes={tmp_path / "a.png"}', f'--out={tmp_path / "whole"}')
+  assert result['methods']['components'] == {'found': 1}  # No truth.
+  assert (tmp_path / 'whole' / 'detectors.png').exists()
+
+
 def test_gradient_variance_is_left_in_the_folder(finished, tmp_path):
   folder = tmp_path / 'run'
   shutil.copytree(finished[0], folder)

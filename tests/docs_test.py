@@ -259,9 +259,12 @@ def place(tmp_path_factory):
   folder = tmp_path_factory.mktemp('place')
   scripts.succeed('train.py', *tiny.run_flags(
       folder, 'runs/quickstart', num_iterations=4))
-  (folder / 'runs' / 'multi_mnist').symlink_to('quickstart')
+  for name in 'multi_mnist', 'cells':
+    (folder / 'runs' / name).symlink_to('quickstart')
   (folder / 'docs' / 'images').mkdir(parents=True)
+  (folder / 'pictures').mkdir()
   example = Image.open(ROOT / 'docs' / 'images' / 'example.png')
+  example.resize([40, 30]).save(folder / 'pictures' / 'large.png')
   example = example.resize([16, 16])
   for name in 'docs/images/example.png', 'a.png', 'b.png', 'picture.png':
     example.save(folder / name)
