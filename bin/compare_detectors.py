@@ -74,18 +74,18 @@ def _in_scenes(run, fitted):
 
 
 def _in_pictures(run, fitted):
-  from air_tf.data import pictures as pictures_lib
+  from air_tf.data import large_pictures
   from air_tf.studies import detector_comparison
   if _SCENES.value is not None:
-    pictures = pictures_lib.read(_SCENES.value)
+    pictures = large_pictures.read(_SCENES.value)
   elif run.config.crop:
-    pictures = pictures_lib.split(run.config)[1]
+    pictures = large_pictures.split(run.config)[1]
   else:
     raise errors.UserError(
         f'--tile: the run in {_LOGDIR.value} was not trained on --crop of '
         'pictures; expected --scenes=PICTURES beside it.')
   channels = math.prod(run.image_shape[2:])
-  pictures = pictures_lib.recoloured(pictures, channels)
+  pictures = large_pictures.recoloured(pictures, channels)
   return detector_comparison.in_pictures(
       lambda images: run.explain(images).as_dict(), run.image_shape[0], fitted,
       pictures, _WINDOW_OVERLAP.value)

@@ -17,8 +17,8 @@ from air_tf import errors
 from air_tf.data import crops
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
+from air_tf.data import large_pictures
 from air_tf.data import npz
-from air_tf.data import pictures
 from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
@@ -114,10 +114,10 @@ class _FreshPools:
 def _load_crops(config: config_lib.Config
                 ) -> tuple[SceneSource, scenes_lib.Scenes]:
   """Returns random crops of pictures, and all of what is held out."""
-  train, test = pictures.split(config)
+  train, test = large_pictures.split(config)
   held_out = crops.grid(test, config.crop, config.num_test_scenes)
   _check_size(config.scenes, config.crop, config, 'set another --crop')
-  pictures.describe(train, test, len(held_out.images))
+  large_pictures.describe(train, test, len(held_out.images))
   make = lambda pool: crops.sample(
       train, config.num_train_scenes, config.crop, config.augment,
       (_TRAIN_SEED, pool))

@@ -10,7 +10,7 @@ import tiny
 from air_tf import errors
 from air_tf.data import crops
 from air_tf.data import datasets
-from air_tf.data import pictures
+from air_tf.data import large_pictures
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 
@@ -95,9 +95,9 @@ def test_test_scenes_of_their_own(folder, tmp_path):
 def test_one_in_colour_makes_all_coloured(folder):
   Image.fromarray(np.full([30, 30, 3], (90, 10, 10), np.uint8)).save(
       folder / 'c.png')
-  found = pictures.read(str(folder))
+  found = large_pictures.read(str(folder))
   assert {x.image.shape[2:] for x in found} == {(3,)}
-  grey = pictures.recoloured(found, 1)
+  grey = large_pictures.recoloured(found, 1)
   assert {x.image.ndim for x in grey} == {2}
   _, test = datasets.load(config(folder))
   assert datasets.with_image_shape(config(folder), test).channels == 3
@@ -125,5 +125,5 @@ def test_the_crop_is_the_size_of_the_images(folder):
   _, test = datasets.load(given)
   assert datasets.with_image_shape(given, test) == dataclasses.replace(
       given, canvas_size=20)
-  assert crops.grid(pictures.split(given)[1], 20, 99).images.shape == (
+  assert crops.grid(large_pictures.split(given)[1], 20, 99).images.shape == (
       test.images.shape)
