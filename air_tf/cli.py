@@ -90,7 +90,8 @@ def run(main: Callable[[list[str]], dict | None],
 
   Args:
     main: takes the arguments that are not flags; returns what `json.dumps`
-      accepts, or None to print nothing.
+      accepts, or None to print nothing. With a number of `skipped` images the
+      exit code is `errors.SKIPPED`.
     parse: of the command line; or `sweep_flags.parse_known`.
   """
   logging.set_verbosity(logging.INFO)
@@ -101,6 +102,8 @@ def run(main: Callable[[list[str]], dict | None],
     if result is not None:
       print(json.dumps(result))
     sys.stdout.flush()
+    if (result or {}).get('skipped'):
+      sys.exit(errors.SKIPPED)
 
   try:
     console.prepare()

@@ -9,9 +9,11 @@ a bug and keeps its traceback.
 import errno
 import signal
 
-__all__ = ['DiskFull', 'Diverged', 'EXPECTED', 'Interrupted', 'UserError',
-           'WorkerLost', 'from_exception', 'is_disk_full', 'is_out_of_memory',
-           'one_line']
+__all__ = ['DiskFull', 'Diverged', 'EXPECTED', 'Interrupted', 'SKIPPED',
+           'UserError', 'WorkerLost', 'from_exception', 'is_disk_full',
+           'is_out_of_memory', 'one_line']
+
+SKIPPED = 4  # Exit code of a command that is done, but left images out.
 
 _LONGEST = 400  # Characters of another library's text that are handed on.
 

@@ -12,6 +12,7 @@ from air_tf import memory
 from air_tf import progress
 from air_tf.data import datasets
 from air_tf.data import fingerprint
+from air_tf.data import images as images_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import counting
@@ -67,7 +68,9 @@ def run(config: config_lib.Config, logdir: str,
   with (tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers(),
         run_folder.Writer(logdir if devices.is_chief else nowhere) as folder):
     progress.status('Preparing scenes.')
-    pools, test_scenes = datasets.load(config)
+    skipped = images_lib.Skipped(config.on_error == 'stop')
+    config = datasets.settled(config, skipped)
+    pools, test_scenes = datasets.load(config, skipped)
     config = datasets.with_image_shape(config, test_scenes)
     memory.require(config)
     train_scenes = pools(0)
@@ -87,7 +90,8 @@ def run(config: config_lib.Config, logdir: str,
     return None
   progress.status(f'Done in {progress.duration(time.time() - started)}: '
                   f'{display.scores(result)}.')
-  return result | {'logdir': str(logdir)}
+  skipped.log()
+  return result | {'logdir': str(logdir)} | skipped.as_result()
 
 
 class Experiment:

@@ -21,6 +21,7 @@ from air_tf.data import fingerprint
 from air_tf.data import npz
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import splits
+from air_tf.data import value_range as value_range_lib
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.evaluation import report
 from air_tf.serving import batched
@@ -69,7 +70,9 @@ class LoadedModel(predictor_lib.Predictor):
     """Counts, locates and reconstructs the objects of images.
 
     Args:
-      images: `[N, H, W]`, uint8, or floats in 0 ... 1. One image is
+      images: `[N, H, W]`, uint8, or floats in 0 ... 1, as the model takes them
+        (`value_range.apply_all` makes such); or others, of 16 bits for
+        instance, to which the range of the training is applied. One image is
         `image[np.newaxis]`.
 
     Returns:
@@ -79,7 +82,8 @@ class LoadedModel(predictor_lib.Predictor):
       errors.UserError: if `images` have another shape, type or range.
     """
     return batched.explain(
-        self.signatures['serving_default'], images, self.image_shape)
+        self.signatures['serving_default'], images, self.image_shape,
+        self.value_range)
 
   def evaluate(self, scenes: str, num_samples: int = 0,
                progress: bool = False) -> dict:
@@ -105,7 +109,7 @@ class LoadedModel(predictor_lib.Predictor):
           ) from error
     return report.evaluate(
         self.signatures, report.read_scenes(
-            scenes, self.image_shape, self.max_steps), None,
+            scenes, self.image_shape, self.max_steps, self.value_range), None,
         num_samples, progress)
 
   def __repr__(self) -> str:
@@ -161,6 +165,11 @@ class Run:
     """T, the most objects that it counts."""
     return self.config.max_steps
 
+  @property
+  def value_range(self) -> value_range_lib.ValueRange:
+    """Which values of pictures are black and white to it."""
+    return value_range_lib.of_config(self.config)
+
   @functools.cached_property
   def scenes(self) -> splits.Splits:
     """The scenes it was trained on and those held out, made on first use.
@@ -213,7 +222,9 @@ class Run:
     """Counts, locates and reconstructs the objects of images.
 
     Args:
-      images: `[N, H, W]`, uint8, or floats in 0 ... 1. One image is
+      images: `[N, H, W]`, uint8, or floats in 0 ... 1, as the model takes them
+        (`value_range.apply_all` makes such); or others, of 16 bits for
+        instance, to which the range of the training is applied. One image is
         `image[np.newaxis]`.
 
     Returns:
@@ -222,7 +233,8 @@ class Run:
     Raises:
       errors.UserError: if `images` have another shape, type or range.
     """
-    return batched.explain(self._serve, images, self.image_shape)
+    return batched.explain(
+        self._serve, images, self.image_shape, self.value_range)
 
   def evaluate(self, scenes: str | None = None, num_samples: int = 0,
                progress: bool = False, max_steps: int | None = None) -> dict:
@@ -243,7 +255,8 @@ class Run:
     """
     test = (self.test if scenes is None
             else report.read_scenes(
-                scenes, self.image_shape, max_steps or self.max_steps))
+                scenes, self.image_shape, max_steps or self.max_steps,
+                self.value_range))
     train = self._probed_scenes(needed=scenes is None)
     return {'step': self.step} | report.evaluate(
         self.signatures_with(max_steps), test, train, num_samples, progress)

@@ -69,7 +69,7 @@ def _in_scenes(run, fitted):
   from air_tf.evaluation import report
   from air_tf.studies import detector_comparison
   scenes = run.test if _SCENES.value is None else report.read_scenes(
-      _SCENES.value, run.image_shape, run.max_steps)
+      _SCENES.value, run.image_shape, run.max_steps, run.value_range)
   return detector_comparison.in_scenes(run, fitted, scenes)
 
 
@@ -77,7 +77,7 @@ def _in_pictures(run, fitted):
   from air_tf.data import large_pictures
   from air_tf.studies import detector_comparison
   if _SCENES.value is not None:
-    pictures = large_pictures.read(_SCENES.value)
+    pictures = large_pictures.read(_SCENES.value, run.value_range)
   elif run.config.crop:
     pictures = large_pictures.split(run.config)[1]
   else:

@@ -4,16 +4,18 @@
     python bin/infer.py --saved_model=runs/mine/saved_model --tile PICTURES...
 
 IMAGES are pictures (PNG, JPEG, ...), folders of pictures, scene files (.npz)
-or stacks (.npy), bright objects on black, grey or in colour; they are taken in
-the model's colours. A JSON line is printed for each image: its name, the count,
-the probability of each count, and the boxes, (y, x, height, width) in pixels.
-The last line sums up. A bar is shown when the lines go to a file.
+or stacks (.npy), grey or in colour; they are taken in the model's colours, and
+the values that become black and white are those of its training. A JSON line
+is printed for each image: its name, the count, the probability of each count,
+and the boxes, (y, x, height, width) in pixels. The last line sums up. A bar is
+shown when the lines go to a file.
 
 With --tile, pictures may have any size: the model looks at overlapping windows,
 and a line has the objects of the whole picture, `num_steps`, `boxes`, `scores`.
 """
 
 import contextlib
+import dataclasses
 import math
 import pathlib
 import sys
@@ -57,6 +59,12 @@ _BATCH_SIZE = flags.DEFINE_integer(
     upper_bound=1_000_000)
 
 
+cli.define_config_flags('on_error')
+_RANGE = flags.DEFINE_string(
+    'range', None, "Values that become black and white, LOW,HIGH, 'dtype' or "
+    "'auto', if they are not those of the model's training.")
+
+
 def main(arguments: list[str]) -> dict:
   """Streams images through the model, a batch in memory at a time."""
   if not arguments:
@@ -71,23 +79,41 @@ def main(arguments: list[str]) -> dict:
   from air_tf.serving import predictor as predictor_lib
   progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
+  skipped = images_lib.Skipped(flags.FLAGS.on_error == 'stop')
   started = time.perf_counter()
   write = _write_tiled if _TILE.value else _write_predictions
-  images, objects = write(sources, predictor)
+  images, objects = write(sources, predictor, skipped)
   seconds = time.perf_counter() - started
   logging.info('%d images in %.2f s, %.0f a second.', images, seconds,
                images / seconds)
-  return {'images': images, 'objects': objects}
+  skipped.log()
+  return {'images': images, 'objects': objects} | skipped.as_result()
 
 
-def _write_predictions(sources: list[images_lib.Source],
-                       predictor) -> tuple[int, int]:
+def _pixels(source: images_lib.Source, predictor,
+            skipped: images_lib.Skipped):
+  """Yields names and images as the model takes them."""
+  trained = predictor.value_range
+  source = dataclasses.replace(source, light=trained.invert)
+  if _RANGE.value is None:
+    found = images_lib.inference_range(source, trained)
+  else:
+    config = cli.config_from_flags(
+        range=_RANGE.value, invert=trained.invert, contrast=trained.contrast,
+        scenes=source.path)
+    found, _ = images_lib.settled_range(config, source, skipped)
+  yield from source.read_pixels(found, skipped)
+
+
+def _write_predictions(sources: list[images_lib.Source], predictor,
+                       skipped: images_lib.Skipped) -> tuple[int, int]:
   """Writes all predictions; returns the number of images and of objects."""
   import tqdm
 
   from air_tf.serving import predictor as predictor_lib
   from air_tf.serving import writers
-  named = (image for source in sources for image in source.read())
+  named = (image for source in sources
+           for image in _pixels(source, predictor, skipped))
   images = objects = 0
   with contextlib.ExitStack() as opened:
     table = _open_csv(opened, predictor.max_steps)
@@ -95,7 +121,7 @@ def _write_predictions(sources: list[images_lib.Source],
         total=sum(source.num_images for source in sources), unit='image',
         disable=not sys.stderr.isatty() or sys.stdout.isatty()))
     for prediction in predictor_lib.predict(
-        predictor, named, _BATCH_SIZE.value, _RESIZE.value):
+        predictor, named, _BATCH_SIZE.value, _RESIZE.value, skipped):
       print(writers.json_line(prediction))
       if table is not None:
         table.write(prediction)
@@ -107,8 +133,8 @@ def _write_predictions(sources: list[images_lib.Source],
   return images, objects
 
 
-def _write_tiled(sources: list[images_lib.Source],
-                 predictor) -> tuple[int, int]:
+def _write_tiled(sources: list[images_lib.Source], predictor,
+                 skipped: images_lib.Skipped) -> tuple[int, int]:
   """Writes what is found in whole pictures; returns the same numbers."""
   from air_tf.plotting import marks
   from air_tf.serving import object_tables
@@ -116,7 +142,8 @@ def _write_tiled(sources: list[images_lib.Source],
   images = objects = 0
   targets = tiled_files.Targets(_CSV.value, _TABLES.value, _MASKS.value)
   with tiled_files.Writer(targets) as writer:
-    for name, image in (x for source in sources for x in source.read()):
+    for name, image in (x for source in sources
+                        for x in _pixels(source, predictor, skipped)):
       found = _explain_tiled(predictor, name, image)
       print(object_tables.json_line(found), flush=True)
       writer.write(found)
@@ -129,11 +156,12 @@ def _write_tiled(sources: list[images_lib.Source],
 
 
 def _explain_tiled(predictor, name: str, image):
+  from air_tf.data import colours
   from air_tf.serving import tiled
   from air_tf.serving import tiling
   size, channels = predictor.image_shape[0], math.prod(
       predictor.image_shape[2:])
-  image = images_lib.recolour(image, channels)
+  image = colours.recolour(image, channels)
   tiles = tiling.windows(image.shape[:2], size, _WINDOW_OVERLAP.value)
   with progress.bar(len(tiles.corners), name) as bar:
     found = tiled.predict(predictor, name, image, tiles, _BATCH_SIZE.value,

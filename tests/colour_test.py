@@ -98,7 +98,7 @@ def test_pictures_of_any_colours_are_explained(predictor, tmp_path):
   in_red, in_grey, in_both, in_stack = (
       found for path in (tmp_path, tmp_path / 'stack.npy')
       for found in predictor_lib.predict(
-          predictor, images_lib.open_source(str(path)).read(), 1))
+          predictor, images_lib.open_source(str(path)).read_pixels(), 1))
   same = lambda a, b: np.array_equal(a.probabilities, b.probabilities)
   assert same(in_red, in_stack) and same(in_grey, in_both)
   assert not same(in_red, in_grey)

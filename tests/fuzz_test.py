@@ -148,7 +148,7 @@ def check_scenes(path):
 
 
 def check_images(path):
-  for name, image in images_lib.open_source(str(path)).read():
+  for name, image in images_lib.open_source(str(path)).read_pixels():
     assert isinstance(name, str) and image.dtype == np.uint8
     assert image.ndim in (2, 3) and image.size
 

@@ -5,7 +5,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from air_tf.data import colours
 from air_tf.data import images as images_lib
+from air_tf.data import stacks
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [7, 6, 6], np.uint8)
 COLOURED = np.stack([PIXELS, PIXELS // 2, 255 - PIXELS], axis=-1)
@@ -13,7 +15,7 @@ COLOURED = np.stack([PIXELS, PIXELS // 2, 255 - PIXELS], axis=-1)
 
 def read(path):
   source = images_lib.open_source(str(path))
-  found = list(source.read())
+  found = list(source.read_pixels())
   assert len(found) == source.num_images
   return [name for name, _ in found], [image for _, image in found]
 
@@ -23,7 +25,7 @@ def read(path):
 @pytest.mark.parametrize('pixels', [PIXELS, COLOURED], ids=['grey', 'coloured'])
 def test_stacks_give_their_images_in_order(
     name, kind, pixels, tmp_path, monkeypatch):
-  monkeypatch.setattr(images_lib, '_CHUNK_BYTES', 3 * pixels[0].size)
+  monkeypatch.setattr(stacks, '_CHUNK_BYTES', 3 * pixels[0].size)
   path = tmp_path / name
   stack = pixels if kind is np.uint8 else (pixels / 255.).astype(kind)
   if name == 'a.npy':
@@ -37,7 +39,7 @@ def test_stacks_give_their_images_in_order(
 
 
 def test_memory_does_not_grow_with_a_stack(tmp_path, monkeypatch):
-  monkeypatch.setattr(images_lib, '_CHUNK_BYTES', 1 << 16)
+  monkeypatch.setattr(stacks, '_CHUNK_BYTES', 1 << 16)
   np.savez_compressed(tmp_path / 'a.npz',
                       images=np.full([2_000, 64, 64], 7, np.uint8))
   tracemalloc.start()
@@ -72,19 +74,19 @@ def test_colours_become_grey_by_their_luma_and_grey_three_channels():
   # .299 * 200 + .587 * 100 + .114 * 50 = 124.2.
   grey, coloured = PIXELS[0], np.tile(np.uint8([200, 100, 50]), [6, 6, 1])
   np.testing.assert_array_equal(
-      images_lib.recolour(coloured, 1), np.full([6, 6], 124))
+      colours.recolour(coloured, 1), np.full([6, 6], 124))
   np.testing.assert_array_equal(
-      images_lib.recolour(grey, 3), np.stack([grey] * 3, axis=-1))
-  assert images_lib.recolour(grey, 1) is grey
-  assert images_lib.recolour(coloured, 3) is coloured
+      colours.recolour(grey, 3), np.stack([grey] * 3, axis=-1))
+  assert colours.recolour(grey, 1) is grey
+  assert colours.recolour(coloured, 3) is coloured
 
 
 @pytest.mark.parametrize('array, expected', [
-    (PIXELS[0], 'uint8 [6, 6]'), (PIXELS[:0], 'uint8 [0, 6, 6]'),
-    (PIXELS[..., np.newaxis], 'uint8 [7, 6, 6, 1]'),
+    (PIXELS[0, 0], 'uint8 [6]'), (PIXELS[:0], 'uint8 [0, 6, 6]'),
+    (np.stack([PIXELS] * 4, axis=-1), 'uint8 [7, 6, 6, 4]'),
     (COLOURED[np.newaxis], 'uint8 [1, 7, 6, 6, 3]'),
-    (PIXELS.astype(np.int64), 'int64'), (PIXELS / 1., 'floats in 0...1'),
-    (PIXELS * np.nan, 'floats in 0...1'), (PIXELS // 255, 'multiply by 255'),
+    (PIXELS.astype(np.int64) << 20, 'int64'), (PIXELS / 1., 'floats in 0...1'),
+    (PIXELS * np.nan, 'not finite'), (PIXELS // 128, 'multiply by 255'),
     (np.asfortranarray(PIXELS), 'C order'), (np.array([[[{}]]]), 'object')])
 def test_stacks_that_cannot_be_used_are_named(array, expected, tmp_path):
   path = tmp_path / 'a.npy'

@@ -30,7 +30,7 @@ KERAS = ('x_train', 'y_train', 'x_test', 'y_test')
 
 
 def read_images(path):
-  return list(images_lib.open_source(str(path)).read())
+  return list(images_lib.open_source(str(path)).read_pixels())
 
 
 read_scenes, read_digits = data_util.read_scenes, data_util.read_digits

@@ -248,7 +248,7 @@ def test_signature_defs_are_those_of_the_page(channels, saved, tmp_path):
            'h': [config.glimpse_size], 'w': [config.glimpse_size, *colours]}
   expected = {
       key: (kind, sum((sizes.get(x) or [int(x)]
-                       for x in shape[1:-1].split(', ')), []))
+                       for x in shape[1:-1].split(', ') if x), []))
       for key, (kind, shape) in table().items()}
   message = saved_model_pb2.SavedModel.FromString(
       (saved / 'saved_model.pb').read_bytes())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -19,12 +20,14 @@ from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
 from air_tf.data import large_pictures
 from air_tf.data import npz
+from air_tf.data import picture_files
 from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
+from air_tf.data import value_range as value_range_lib
 
-__all__ = ['SceneSource', 'composition_options', 'load',
+__all__ = ['SceneSource', 'composition_options', 'load', 'settled',
            'with_image_shape']
 
 SceneSource = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
@@ -35,7 +38,32 @@ _CACHE_VERSION = 1  # Raise it when `scenes.compose` changes what it draws.
 _TRAIN_SEED, _TEST_SEED = 1, 2
 
 
-def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
+def settled(config: config_lib.Config,
+            report: picture_files.Report | None = None) -> config_lib.Config:
+  """Returns a configuration whose range of values is in numbers.
+
+  With --range=auto and --scenes it is measured, over all training images, and
+  what was seen of them is said; otherwise nothing happens.
+
+  Args:
+    config: of a run.
+    report: what to do about an image that cannot be read; as
+      `config.on_error` says, if None.
+
+  Raises:
+    errors.UserError: if the images cannot be used.
+  """
+  if not config.scenes or config.range != 'auto':
+    return config
+  value_range, _ = images_lib.settled_range(
+      config, images_lib.open_source(config.scenes, config.invert),
+      report or images_lib.Skipped(config.on_error == 'stop'))
+  return dataclasses.replace(
+      config, range=f'{value_range.low:.10g},{value_range.high:.10g}')
+
+
+def load(config: config_lib.Config, report: picture_files.Report | None = None
+         ) -> tuple[SceneSource, scenes_lib.Scenes]:
   """Returns a run's (training scenes, test scenes), images of equal size.
 
   Training scenes come in pools: pool k serves the iterations from
@@ -49,13 +77,19 @@ def load(config: config_lib.Config) -> tuple[SceneSource, scenes_lib.Scenes]:
   Composed scenes take the memory of two pools, however many are seen. The
   training images of a large scene file are a `streams.MappedImages`.
 
+  Args:
+    config: of a run; what is not `settled` becomes so first.
+    report: as `settled` takes it.
+
   Raises:
     errors.UserError: if a file or a flag cannot be used.
   """
-  if config.crop:
-    return _load_crops(config)
   if config.scenes:
-    train, test = _load_files(config)
+    report = report or images_lib.Skipped(config.on_error == 'stop')
+    config = settled(config, report)
+    if config.crop:
+      return _load_crops(config, report)
+    train, test = _load_files(config, report)
     return lambda pool: train, test
   digits = digits_lib.load(config.digits)
   test = _load_composed(
@@ -111,10 +145,10 @@ class _FreshPools:
     return self._futures[pool].result()
 
 
-def _load_crops(config: config_lib.Config
+def _load_crops(config: config_lib.Config, report: picture_files.Report
                 ) -> tuple[SceneSource, scenes_lib.Scenes]:
   """Returns random crops of pictures, and all of what is held out."""
-  train, test = large_pictures.split(config)
+  train, test = large_pictures.split(config, report)
   held_out = crops.grid(test, config.crop, config.num_test_scenes)
   _check_size(config.scenes, config.crop, config, 'set another --crop')
   large_pictures.describe(train, test, len(held_out.images))
@@ -127,11 +161,11 @@ def _load_crops(config: config_lib.Config
   return lambda pool: fixed, held_out
 
 
-def _load_files(config: config_lib.Config):
+def _load_files(config: config_lib.Config, report: picture_files.Report):
   """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
-  train = _read(config.scenes, config)
+  train = _read(config.scenes, config, report)
   if config.test_scenes:
-    test = _read(config.test_scenes, config)
+    test = _read(config.test_scenes, config, report)
     expected, found = train.images.shape[1:], test.images.shape[1:]
     npz.require(found == expected, config.test_scenes, 'images',
                 npz.describe_image(found), f'{npz.describe_image(expected)}, '
@@ -153,15 +187,17 @@ def _warn_of_copies(config, train, test) -> None:
         'others'])
 
 
-def _read(path: str, config: config_lib.Config) -> scenes_lib.Scenes:
+def _read(path: str, config: config_lib.Config, report: picture_files.Report
+          ) -> scenes_lib.Scenes:
   """Returns the scenes of a file or a folder, if they suit the model."""
-  if os.path.isdir(path):
-    scenes = scenes_lib.Scenes(
-        images_lib.folder(path, config.canvas_size), None, None, None)
-    hint = f'--canvas_size={config.canvas_size}'
-  else:
-    scenes = scene_files.read(path)
+  value_range = value_range_lib.of_config(config)
+  if path.lower().endswith('.npz'):
+    scenes = scene_files.read(path, value_range)
     hint = 'pad or resize the images'
+  else:
+    scenes = scenes_lib.Scenes(
+        _fitted(path, config, value_range, report), None, None, None)
+    hint = f'--canvas_size={config.canvas_size}'
   _check_size(path, scenes.images.shape[1], config, hint)
   plausibility.warn(path, plausibility.scene_suspicions(scenes))
   if scenes.counts is not None:
@@ -170,6 +206,24 @@ def _read(path: str, config: config_lib.Config) -> scenes_lib.Scenes:
                 f'no more than --max_steps={steps}, the most objects the '
                 'model may write; raise --max_steps')
   return scenes
+
+
+def _fitted(path: str, config: config_lib.Config,
+            value_range: value_range_lib.ValueRange,
+            report: picture_files.Report) -> np.ndarray:
+  """Returns the images under a path, each fitted into the canvas.
+
+  A stack of square images keeps their size, as a scene file does.
+  """
+  source = images_lib.open_source(path, config.invert)
+  images = (x for _, x in source.read_pixels(value_range, report))
+  first = next(images, None)
+  npz.require(first is not None, path, 'images', 'none that can be read',
+              'at least one')
+  side = config.canvas_size
+  if images_lib.is_array(path) and first.shape[0] == first.shape[1]:
+    side = len(first)
+  return images_lib.fit_all(itertools.chain([first], images), side)
 
 
 def _check_size(path: str, side: int, config: config_lib.Config,

@@ -4,40 +4,34 @@ However many there are, a part of bounded size is in memory. Letters: `N`
 images, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
-import contextlib
+import dataclasses
 import functools
-import math
+import itertools
 import os
 import pathlib
-import stat
 from typing import NamedTuple
-import warnings
-import zipfile
 
 from absl import logging
 import numpy as np
 from PIL import Image
 
+from air_tf import config as config_lib
 from air_tf import errors
-from air_tf.data import npz
+from air_tf.data import colours
+from air_tf.data import folders
+from air_tf.data import picture_files
+from air_tf.data import stacks
+from air_tf.data import survey as survey_lib
 from air_tf.data import untrusted
+from air_tf.data import value_range as value_range_lib
 
-__all__ = ['Placement', 'Source', 'fit', 'folder', 'open_source', 'recolour']
+__all__ = ['Placement', 'Skipped', 'Source', 'fit', 'fit_all',
+           'inference_range', 'is_array',
+           'open_source', 'settled_range']
 
-_CHUNK_BYTES = 1 << 22  # Read from a stack at a time.
-# Of Pillow's formats: EPS is a program that Ghostscript would run, the others
-# are drawn by the operating system or not at all.
-_NEVER_OPENED = {'BUFR', 'EPS', 'GRIB', 'HDF5', 'WMF'}
-_EXPECTED = ('a picture (PNG, JPEG, ...), a folder of them, a scene file '
-             '(.npz) or a stack (.npy)')
-
-
-class Source(NamedTuple):
-  """Images under one path."""
-  num_images: int
-  read: Callable[[], Iterator[tuple[str, np.ndarray]]]  # Names, uint8 [H, W].
+_SURVEYED = 50_000  # Images whose values are looked at, of any number.
 
 
 class Placement(NamedTuple):
@@ -51,48 +45,174 @@ class Placement(NamedTuple):
     return (boxes - [self.top, self.left, 0., 0.]) / self.scale
 
 
-def open_source(path: str) -> Source:
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Images under one path.
+
+  Attributes:
+    path: as given.
+    files: paths of the files, in order.
+    light: whether transparent parts become white; black, if not.
+  """
+  path: str
+  files: tuple[str, ...]
+  light: bool = False
+
+  @functools.cached_property
+  def num_images(self) -> int:
+    """N; opens every file to look for pages."""
+    return sum((stacks if is_array(path) else picture_files).count(path)
+               for path in self.files)
+
+  def read(self, report: picture_files.Report = picture_files.stop
+           ) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields names and values, as the files have them.
+
+    Args:
+      report: called with the error about an image that cannot be read, which
+        is then left out, unless it raises.
+
+    Yields:
+      Printable names, and `[H, W]` or, if there are colours in it,
+      `[H, W, 3]`, of any size and real type. A picture with pages or frames,
+      and an array, give several, named `name[i]`.
+
+    Raises:
+      errors.UserError: unless `report` is another than `picture_files.stop`.
+    """
+    for path in self.files:
+      if is_array(path):
+        yield from _read_stack(path, report)
+      else:
+        yield from picture_files.read(path, self.light, report)
+
+  def read_pixels(self, value_range: value_range_lib.ValueRange
+                  = value_range_lib.BY_TYPE,
+                  report: picture_files.Report = picture_files.stop
+                  ) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields names and uint8 images as models take them; see `read`."""
+    for name, values in self.read(report):
+      try:
+        pixels = value_range.apply(values, name)
+      except errors.UserError as error:
+        report(error)
+      else:
+        yield name, pixels
+
+
+class Skipped:
+  """A `picture_files.Report` that notes what is left out, and goes on.
+
+  Attributes:
+    texts: of the errors, in their order.
+  """
+
+  def __init__(self, stop: bool):
+    """Raises the first error instead, if `stop`."""
+    self._stop, self.texts = stop, []
+
+  def __call__(self, error: errors.UserError) -> None:
+    """Notes or raises an error."""
+    if self._stop:
+      raise error
+    if str(error) not in self.texts:  # What is read twice fails twice.
+      self.texts.append(str(error))
+
+  def as_result(self) -> dict[str, int]:
+    """Returns what a script's result says of it: nothing, if nothing was."""
+    return {'skipped': len(self.texts)} if self.texts else {}
+
+  def log(self) -> None:
+    """Says what was left out, if anything was."""
+    if self.texts:
+      logging.warning('%d images could not be read and are left out:\n  %s',
+                      len(self.texts), '\n  '.join(self.texts))
+
+
+def open_source(path: str, light: bool = False) -> Source:
   """Looks at what is under a path, without reading the images.
 
   Args:
     path: of a picture in any format that Pillow knows; of a folder, whose
       pictures are taken in the order of their names; of a scene file (.npz,
       see data/README.md), of which only `images` is used; of a stack (.npy).
-      Arrays are `[N, H, W]` or `[N, H, W, 3]`, uint8 or floats in 0 ... 1.
+      Arrays are as `stacks.EXPECTED` says.
+    light: whether transparent parts of pictures become white; black, if not.
 
   Returns:
-    The images. In pictures transparent parts become black.
+    The images.
 
   Raises:
     errors.UserError: if there is nothing of the kind; `read` raises it too,
       when an image turns out to be damaged.
   """
   if os.path.isdir(path):
-    return _folder(path)
-  untrusted.check_file(path, _EXPECTED)
-  if _is_array(path):
-    with _stack(path) as (_, header):
-      return Source(header.shape[0], lambda: _read_stack(path))
-  return Source(1, lambda: iter([
-      (untrusted.printable(path), _read_picture(path))]))
+    return Source(path, folders.pictures(path), light)
+  untrusted.check_file(path, picture_files.EXPECTED)
+  if is_array(path):
+    stacks.count(path)
+  return Source(path, (path,), light)
 
 
-def folder(path: str, side: int) -> np.ndarray:
-  """Returns the pictures in a folder, each fitted into a square frame.
+def settled_range(config: config_lib.Config, source: Source,
+                  report: picture_files.Report = picture_files.stop
+                  ) -> tuple[value_range_lib.ValueRange, survey_lib.Survey]:
+  """Returns the value range of a set of images, measured if it has to be.
 
   Args:
-    path: of the folder; its pictures are taken in the order of their names.
-    side: of the frame, pixels.
-
-  Returns:
-    uint8 `[N, side, side]`; `[N, side, side, 3]` if any picture is in colour.
+    config: of which the picture options are used.
+    source: all images are read once.
+    report: as in `Source.read`.
 
   Raises:
-    errors.UserError: if it holds no picture, or a damaged one.
+    errors.UserError: if there are no images, or of several types.
   """
-  fitted = [fit(image, (side, side))[0] for _, image in _folder(path).read()]
-  coloured = any(image.ndim == 3 for image in fitted)
-  return np.stack([recolour(x, 3 if coloured else 1) for x in fitted])
+  survey = survey_lib.Survey()
+  step = max(1, -(-source.num_images // _SURVEYED))
+  for name, values in itertools.islice(source.read(report), 0, None, step):
+    try:
+      survey.add(values, name)
+    except errors.UserError as error:
+      report(error)
+  if not survey.num_images:
+    raise errors.UserError(
+        f'{untrusted.printable(source.path)}: no image in it could be read; '
+        'expected at least one.')
+  settled = value_range_lib.of_config(config)
+  if config.range == 'auto':
+    low, high = survey.limits()
+    settled = settled._replace(low=low, high=high)
+  return settled, survey
+
+
+def inference_range(source: Source, trained: value_range_lib.ValueRange
+                    ) -> value_range_lib.ValueRange:
+  """Returns the range for a model's input: that of its training.
+
+  A model of composed scenes has none. Then 8 bits are taken as they are, and
+  the range of others is measured: all images are read once.
+
+  Raises:
+    errors.UserError: if they are of several types.
+  """
+  if trained.low is not None:
+    return trained
+  survey = survey_lib.Survey()
+  for name, values in source.read(report=lambda error: None):
+    if values.dtype == np.uint8 and not survey.num_images:
+      return trained._replace(low=0., high=255.)
+    survey.add(values, name)
+  if not survey.num_images:
+    return trained
+  low, high = survey.limits()
+  logging.info('%s: the values %g ... %g become black ... white (--range).',
+               untrusted.printable(source.path), low, high)
+  return trained._replace(low=low, high=high)
+
+
+def is_array(path: str) -> bool:
+  """Whether a name is that of a file of arrays."""
+  return pathlib.Path(path).suffix.lower() in ('.npz', '.npy')
 
 
 def fit(image: np.ndarray, size: tuple[int, int]
@@ -120,166 +240,23 @@ def fit(image: np.ndarray, size: tuple[int, int]
   return framed, Placement(scale, top, left)
 
 
-def recolour(image: np.ndarray, channels: int) -> np.ndarray:
-  """Returns an image, uint8, as grey (1) or of 3 channels.
+def fit_all(images: Iterable[np.ndarray], side: int) -> np.ndarray:
+  """Returns uint8 images of any sizes, each fitted into a square frame.
 
-  Colours become grey by their luma (ITU-R 601-2), as in Pillow; grey becomes
-  three equal channels.
+  Args:
+    images: uint8 `[H, W]` or `[H, W, 3]`, at least one.
+    side: of the frame, pixels.
+
+  Returns:
+    `[N, side, side]`; `[N, side, side, 3]` if any image is in colour.
   """
-  if math.prod(image.shape[2:]) == channels:
-    return image
-  mode = 'L' if channels == 1 else 'RGB'
-  return np.asarray(Image.fromarray(image).convert(mode))
+  fitted = [fit(image, (side, side))[0] for image in images]
+  coloured = any(image.ndim == 3 for image in fitted)
+  return np.stack([colours.recolour(x, 3 if coloured else 1) for x in fitted])
 
 
-def _folder(path: str) -> Source:
-  suffixes = _suffixes()
+def _read_stack(path: str, report: picture_files.Report):
   try:
-    with os.scandir(path) as entries:
-      inside = sorted(entries, key=lambda entry: entry.name)
-  except OSError as error:
-    raise errors.UserError(
-        f'{untrusted.printable(path)}: cannot be read ({error.strerror}); '
-        'expected a folder of pictures.') from error
-  paths = [entry.path for entry in inside if _is_file(entry)
-           and not entry.name.startswith('.')  # macOS leaves ._a.png there.
-           and pathlib.Path(entry.name).suffix.lower() in suffixes]
-  if not paths:
-    raise errors.UserError(
-        f'{untrusted.printable(path)}: a folder without pictures; expected '
-        'PNG, JPEG, ...; name scene files and stacks themselves.')
-  if len(paths) < len(inside):
-    logging.info('%s: %d files or folders are no pictures and are left out.',
-                 untrusted.printable(path), len(inside) - len(paths))
-  return Source(len(paths), lambda: (
-      (untrusted.printable(p), _read_picture(p)) for p in paths))
-
-
-def _is_file(entry: os.DirEntry) -> bool:
-  """Whether it is a regular file or a link to one, which is then opened."""
-  try:
-    return stat.S_ISREG(entry.stat().st_mode)
-  except OSError:  # A broken link, or one that leads in a circle.
-    return False
-
-
-def _is_array(path: str) -> bool:
-  return pathlib.Path(path).suffix.lower() in ('.npz', '.npy')
-
-
-@functools.cache
-def _formats() -> tuple[str, ...]:
-  Image.init()
-  return tuple(x for x in Image.ID if x not in _NEVER_OPENED)
-
-
-@functools.cache
-def _suffixes() -> frozenset[str]:
-  formats = _formats()
-  return frozenset(suffix for suffix, kind
-                   in Image.registered_extensions().items() if kind in formats)
-
-
-def _read_picture(path: str) -> np.ndarray:
-  untrusted.check_file(path, _EXPECTED)
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # Pillow's, of what it mends itself.
-      warnings.simplefilter('error', Image.DecompressionBombWarning)
-      with Image.open(path, formats=_formats()) as picture:
-        return _pixels(picture)
-  except (Image.DecompressionBombError, Image.DecompressionBombWarning
-          ) as error:
-    raise errors.UserError(
-        f'{untrusted.printable(path)}: found a picture of more than '
-        f'{Image.MAX_IMAGE_PIXELS:,} pixels, which can fill the memory; '
-        'expected a smaller one. Shrink or crop it.') from error
-  except Exception as error:  # Damaged bytes make Pillow raise nearly anything.
-    reason = getattr(error, 'strerror', None) or errors.one_line(error)
-    raise errors.UserError(
-        f'{untrusted.printable(path)}: cannot be read as an image ({reason}); '
-        f'expected {_EXPECTED}.') from error
-
-
-def _pixels(picture: Image.Image) -> np.ndarray:
-  """Returns uint8 `[H, W]` or `[H, W, 3]`; transparent parts become black."""
-  if picture.mode.startswith('I'):  # 16 bits per pixel.
-    pixels = np.asarray(picture, np.float64)
-    return np.round(pixels / 257.).clip(0, 255).astype(np.uint8)
-  if picture.mode == 'L' and 'transparency' not in picture.info:
-    return np.asarray(picture)
-  with_alpha = picture.convert('RGBA')
-  black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
-  return np.asarray(Image.alpha_composite(black, with_alpha).convert('RGB'))
-
-
-@contextlib.contextmanager
-def _stack(path: str):
-  """Opens a stack; yields the file behind its header, and the header.
-
-  Raises:
-    errors.UserError: if this or anything done inside fails.
-  """
-  try:
-    with contextlib.ExitStack() as opened:
-      file = opened.enter_context(open(path, 'rb'))
-      if path.lower().endswith('.npz'):
-        archive = opened.enter_context(zipfile.ZipFile(file))
-        file, header = npz.open_member(path, archive, 'images')
-        opened.enter_context(file)
-      else:
-        header = npz.read_header(
-            path, 'images', file, os.fstat(file.fileno()).st_size)
-      _check_stack(path, header)
-      yield file, header
-  except errors.UserError:
-    raise
-  except Exception as error:  # Damaged bytes make numpy raise nearly anything.
-    reason = getattr(error, 'strerror', None) or errors.one_line(error)
-    raise errors.UserError(
-        f'{untrusted.printable(path)}: not a stack of images, or damaged '
-        f'({reason}); expected one written by np.save or np.savez.') from error
-
-
-def _check_stack(path: str, header: npz.Header) -> None:
-  """Raises `UserError` if an array holds no images, or too large ones."""
-  shape, fortran, dtype = header
-  npz.require(
-      (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3))
-      and 0 not in shape and not fortran and (
-          dtype == np.uint8 or np.issubdtype(dtype, np.floating)),
-      path, 'images', str(header) + (' in Fortran order' if fortran else ''),
-      'uint8 [N, H, W] or [N, H, W, 3], 0...255, or floats in 0...1, at least '
-      'one, in C order; convert them, and order them by np.ascontiguousarray')
-  row = math.prod(shape[1:]) * dtype.itemsize
-  untrusted.check_memory(row, path, 'images', f'images of {list(shape[1:])}')
-
-
-def _read_stack(path: str) -> Iterator[tuple[str, np.ndarray]]:
-  name = untrusted.printable(path)
-  with _stack(path) as (file, header):
-    num_images, *shape = header.shape
-    row = math.prod(shape) * header.dtype.itemsize
-    step = max(1, _CHUNK_BYTES // row)
-    for start in range(0, num_images, step):
-      count = min(step, num_images - start)
-      data = file.read(count * row)
-      if len(data) < count * row:
-        raise EOFError(f'it ends within image {start + len(data) // row}')
-      chunk = np.frombuffer(data, header.dtype).reshape([count, *shape])
-      chunk = _to_bytes(path, chunk, first=start == 0)
-      for i, image in enumerate(chunk, start):
-        yield f'{name}[{i}]', image
-
-
-def _to_bytes(path: str, images: np.ndarray, first: bool) -> np.ndarray:
-  """Returns uint8 0 ... 255, or raises `UserError`."""
-  low, high = images.min(), images.max()
-  if images.dtype != np.uint8:
-    npz.require(low >= 0 and high <= 1, path, 'images',  # NaN fails.
-                  f'{images.dtype} from {low:g} to {high:g}', 'floats in 0...1')
-    return np.round(images * np.float32(255)).astype(np.uint8)
-  npz.require(not first or high != 1, path, 'images',
-                'uint8 from 0 to 1, all but black',
-                'uint8 in 0...255; multiply by 255')
-  return images
+    yield from stacks.read(path)
+  except errors.UserError as error:
+    report(error)

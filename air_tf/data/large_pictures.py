@@ -10,28 +10,38 @@ import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import progress
+from air_tf.data import colours
 from air_tf.data import crops
 from air_tf.data import images as images_lib
+from air_tf.data import picture_files
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import value_range as value_range_lib
 
 __all__ = ['describe', 'from_scenes', 'read', 'recoloured', 'split']
 
 
-def read(path: str) -> list[crops.Picture]:
+def read(path: str,
+         value_range: value_range_lib.ValueRange = value_range_lib.BY_TYPE,
+         report: picture_files.Report = picture_files.stop
+         ) -> list[crops.Picture]:
   """Returns pictures of any size and shape, all grey or all in colour.
 
   Args:
     path: of a picture, a folder of them, a stack (.npy), or a scene file
       (.npz), whose boxes and labels are kept.
+    value_range: which of its values become black and white.
+    report: called with the error about a picture that cannot be read, which is
+      then left out, unless it raises.
 
   Raises:
     errors.UserError: if there are none, or one is damaged.
   """
   if not os.path.isdir(path) and path.lower().endswith('.npz'):
-    return from_scenes(scene_files.read(path))
+    return from_scenes(scene_files.read(path, value_range))
+  source = images_lib.open_source(path, value_range.invert)
   pictures = [crops.Picture(image)
-              for _, image in images_lib.open_source(path).read()]
+              for _, image in source.read_pixels(value_range, report)]
   coloured = any(x.image.ndim == 3 for x in pictures)
   return recoloured(pictures, 3 if coloured else 1)
 
@@ -39,7 +49,7 @@ def read(path: str) -> list[crops.Picture]:
 def recoloured(pictures: Sequence[crops.Picture], channels: int
                ) -> list[crops.Picture]:
   """Returns pictures as grey (1) or of 3 channels."""
-  return [x._replace(image=images_lib.recolour(x.image, channels))
+  return [x._replace(image=colours.recolour(x.image, channels))
           for x in pictures]
 
 
@@ -56,16 +66,18 @@ def from_scenes(scenes: scenes_lib.Scenes) -> list[crops.Picture]:
   return pictures
 
 
-def split(config: config_lib.Config
+def split(config: config_lib.Config,
+          report: picture_files.Report = picture_files.stop
           ) -> tuple[list[crops.Picture], list[crops.Picture]]:
   """Returns the (training, held-out) pictures of a run with `--crop`.
 
   Raises:
     errors.UserError: if a path cannot be used, or nothing be held out.
   """
-  pictures = read(config.scenes)
+  value_range = value_range_lib.of_config(config)
+  pictures = read(config.scenes, value_range, report)
   if config.test_scenes:
-    return pictures, read(config.test_scenes)
+    return pictures, read(config.test_scenes, value_range, report)
   return crops.hold_out(pictures, config.crop, config.scenes)
 
 

@@ -11,19 +11,26 @@ import numpy as np
 from air_tf import files
 from air_tf.data import npz
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import stacks
+from air_tf.data import untrusted
+from air_tf.data import value_range as value_range_lib
 
 __all__ = ['read', 'write']
 
-_CHUNK = 1_000  # Images converted at a time.
 _BOX = '(y, x, height, width) in pixels'
 
 
-def read(path: str) -> scenes_lib.Scenes:
+def read(path: str, value_range: value_range_lib.ValueRange
+         = value_range_lib.BY_TYPE) -> scenes_lib.Scenes:
   """Returns the scenes in the scene file `path`, checked.
 
   What cannot be is refused; what is only unlikely is for `plausibility`.
-  Images may also be floats in 0...1; they come back as uint8. They may come
-  back as a `np.memmap`; see `npz.read_npz`.
+  Images may be of any layout and type that `stacks` knows; they come back as
+  uint8, and perhaps as a `np.memmap`; see `npz.read_npz`.
+
+  Args:
+    path: of the file.
+    value_range: which of its values become black and white.
 
   Raises:
     errors.UserError: if the file is missing, damaged, or not a scene file; the
@@ -31,7 +38,7 @@ def read(path: str) -> scenes_lib.Scenes:
   """
   optional = ('counts', 'boxes', 'labels')
   arrays = npz.read_npz(path, required=('images',), optional=optional)
-  images = _checked_images(path, arrays['images'])
+  images = _checked_images(path, arrays['images'], value_range)
   counts, boxes, labels = (arrays.get(key) for key in optional)
   if counts is not None:
     counts = _checked_counts(path, counts, images)
@@ -54,39 +61,25 @@ def write(path: str, scenes: scenes_lib.Scenes) -> None:
       if array is not None})
 
 
-def _checked_images(path: str, images: np.ndarray) -> np.ndarray:
+def _checked_images(path: str, images: np.ndarray,
+                    value_range: value_range_lib.ValueRange) -> np.ndarray:
   """Returns uint8 [N, H, W] or [N, H, W, 3], or raises `UserError`."""
   found = npz.describe(images)
-  expected = 'uint8 [N, H, W] or [N, H, W, 3], 0...255'
-  npz.require(images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3),
-              path, 'images', found, expected)
-  npz.require(images.size, path, 'images', found, 'at least one image')
+  layout = stacks.layout(images.shape, images.dtype)
+  npz.require(layout, path, 'images', found, stacks.EXPECTED)
+  identity = value_range.is_identity(images.dtype)
+  npz.require(not isinstance(images, np.memmap) or identity, path, 'images',
+              found, 'uint8 whose values are kept (--range=0,255, no --invert '
+              'nor --contrast): so large a file is not read into memory')
+  images = layout.images(images)
   npz.require(images.shape[1] == images.shape[2], path, 'images', found,
               'H = W: images must be square; pad them with black')
-  floats = np.issubdtype(images.dtype, np.floating)
-  npz.require(floats or images.dtype == np.uint8, path, 'images', found,
-              f'{expected}, or floats in 0...1; convert them')
-  npz.require(not (floats and isinstance(images, np.memmap)), path, 'images',
-              found, f'{expected}: so large a file is not read into memory')
-  low, high = images.min(), images.max()
-  if floats:  # Not `not (low < 0 or high > 1)`: NaN has to fail.
-    npz.require(low >= 0 and high <= 1, path, 'images',
-                f'{images.dtype} from {low:g} to {high:g}',
-                'floats in 0...1, or uint8 in 0...255; divide by the largest '
-                'value that a pixel can have')
-    return _to_bytes(images)
-  npz.require(high != 1, path, 'images', 'uint8 from 0 to 1, all but black',
-              'uint8 in 0...255; multiply by 255')
-  return images
-
-
-def _to_bytes(images: np.ndarray) -> np.ndarray:
-  """Returns uint8 0 ... 255 from floats 0 ... 1, a part in memory at a time."""
-  result = np.empty(images.shape, np.uint8)
-  for start in range(0, len(images), _CHUNK):
-    part = slice(start, start + _CHUNK)
-    result[part] = np.round(images[part] * np.float32(255))
-  return result
+  npz.require(images.dtype != np.uint8 or value_range.low is not None
+              or images.max() != 1, path, 'images',
+              'uint8 from 0 to 1, all but black',
+              'uint8 in 0...255; multiply by 255, or give --range=0,1')
+  return images if identity else value_range.apply_all(
+      images, f'{untrusted.printable(path)}: images')
 
 
 def _checked_counts(path, counts: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ class Splits:
   """Training and held-out scenes; nothing is read or composed before use.
 
   Attributes:
-    config: the configuration, with size and channels of the scenes (which
-      differ from what was given only if the scenes come from a file).
+    config: the configuration, with size, channels and range of values of the
+      scenes (which differ from what was given only if they come from a file).
   """
 
   def __init__(self, config: config_lib.Config):
@@ -23,6 +23,7 @@ class Splits:
 
   @functools.cached_property
   def _loaded(self) -> tuple[datasets.SceneSource, scenes_lib.Scenes]:
+    self._given = datasets.settled(self._given)
     return datasets.load(self._given)
 
   @functools.cached_property
@@ -41,7 +42,8 @@ class Splits:
   @property
   def config(self) -> config_lib.Config:
     """See the class."""
-    return datasets.with_image_shape(self._given, self.test)
+    test = self.test  # Loading settles `_given`.
+    return datasets.with_image_shape(self._given, test)
 
   def __repr__(self) -> str:
     """Names the source; loads nothing."""

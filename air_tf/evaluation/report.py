@@ -11,6 +11,7 @@ from air_tf.data import npz
 from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import value_range as value_range_lib
 from air_tf.evaluation import counting
 from air_tf.evaluation import linear_probe as linear_probe_lib
 from air_tf.evaluation import localisation
@@ -99,7 +100,8 @@ def _localisation_lines(result: dict) -> list[str]:
 
 
 def read_scenes(path: str, image_shape: tuple[int, ...],
-                max_steps: int) -> scenes_lib.Scenes:
+                max_steps: int, value_range: value_range_lib.ValueRange
+                = value_range_lib.BY_TYPE) -> scenes_lib.Scenes:
   """Returns the scenes of a file, if their images suit a model.
 
   What is odd about them is a warning.
@@ -108,11 +110,12 @@ def read_scenes(path: str, image_shape: tuple[int, ...],
     path: of the file.
     image_shape: of the images that the model takes.
     max_steps: T, the most objects that it counts.
+    value_range: of its training.
 
   Raises:
     errors.UserError: if they do not, or the file is not a scene file.
   """
-  scenes = scene_files.read(path)
+  scenes = scene_files.read(path, value_range)
   found = scenes.images.shape[1:]
   if found != image_shape:
     raise errors.UserError(

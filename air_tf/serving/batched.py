@@ -13,24 +13,31 @@ import tensorflow as tf
 from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import prior
+from air_tf.data import value_range as value_range_lib
 
 __all__ = ['Serve', 'explain', 'to_floats']
 
 # A concrete function: the signature `serving_default` of a model.
 Serve = Callable[..., dict[str, tf.Tensor]]
 
+_ROUNDING = 1e-5  # By how much floats exceed 1 that are 0 ... 1.
 _MAX_BATCH = 256
 _MAX_PIXELS = 1 << 22  # Of the canvases of one batch.
 
 
 def explain(serve: Serve, images: npt.ArrayLike,
-            image_shape: tuple[int, ...]) -> explain_lib.Explanation:
+            image_shape: tuple[int, ...],
+            value_range: value_range_lib.ValueRange = value_range_lib.BY_TYPE
+            ) -> explain_lib.Explanation:
   """Explains images; the memory for it does not grow with their number.
 
   Args:
     serve: the signature `serving_default` of a model.
-    images: `[N, H, W]`, uint8, or floats in 0 ... 1.
+    images: `[N, H, W]`: uint8 or floats in 0 ... 1, black and white as the
+      model takes them; or values of files on the scale of `value_range`, of
+      16 bits for instance, which is applied.
     image_shape: of the images that the model takes.
+    value_range: of the model's training.
 
   Returns:
     The explanation of all of them; its fields are numpy arrays.
@@ -39,7 +46,8 @@ def explain(serve: Serve, images: npt.ArrayLike,
     errors.UserError: if `images` have another shape, type or range.
   """
   images = np.asarray(images)
-  _check(images, image_shape)
+  _check_shape(images, image_shape)
+  images = _as_taken(images, value_range)
   outputs = serve.structured_outputs
   max_steps = outputs['presence'].shape[1]
   size = max(1, min(_MAX_BATCH, _MAX_PIXELS // (
@@ -65,8 +73,8 @@ def to_floats(images: np.ndarray) -> np.ndarray:
   return images.astype(np.float32, copy=False)
 
 
-def _check(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
-  """Raises `UserError` if images cannot be what the model takes."""
+def _check_shape(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
+  """Raises `UserError` if images have another shape than the model's."""
   expected = f"[N, {', '.join(map(str, image_shape))}]"
   found = list(images.shape)
   if images.shape[1:] != image_shape:
@@ -77,21 +85,31 @@ def _check(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
       hint = 'for grey images, give images[..., 0]'
     raise errors.UserError(
         f'`images`: found shape {found}, expected {expected}; {hint}.')
+
+
+def _as_taken(images: np.ndarray, value_range: value_range_lib.ValueRange
+              ) -> np.ndarray:
+  """Returns uint8, or floats in 0 ... 1, or raises `UserError`."""
+  if not images.size:
+    return images.astype(np.float32)
   if images.dtype == np.uint8:
-    if images.max(initial=0) == 1:
+    if images.max() == 1:
       raise errors.UserError(
           '`images`: found uint8 from 0 to 1, expected uint8 in 0 ... 255; '
           'multiply by 255, or give floats.')
-    return
-  if not np.issubdtype(images.dtype, np.floating):
+    return images
+  floats = np.issubdtype(images.dtype, np.floating)
+  low, high = images.min(), images.max()
+  if floats and low >= 0. and high <= 1. + _ROUNDING:
+    return np.minimum(images, 1)
+  if value_range.low is not None and value_range[:2] not in (
+      (0., 1.), (0., 255.)):
+    return value_range.apply_all(images, '`images`')
+  if not floats:
     raise errors.UserError(
         f'`images`: found {images.dtype}, expected uint8 in 0 ... 255 or '
         'floats in 0 ... 1; give images.astype(np.uint8), if they are in '
         '0 ... 255.')
-  if not images.size:
-    return
-  low, high = images.min(), images.max()
-  if not (low >= 0. and high <= 1.):  # NaN is refused too.
-    raise errors.UserError(
-        f'`images`: found {images.dtype} from {low:g} to {high:g}, expected '
-        'floats in 0 ... 1; divide by 255, or give uint8.')
+  raise errors.UserError(  # NaN is refused too.
+      f'`images`: found {images.dtype} from {low:g} to {high:g}, expected '
+      'floats in 0 ... 1; divide by 255, or give uint8.')

@@ -16,7 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf.data import colours
 from air_tf.data import images as images_lib
+from air_tf.data import picture_files
+from air_tf.data import value_range as value_range_lib
 from air_tf.serving import signatures as signatures_lib
 
 __all__ = ['Prediction', 'Predictor', 'predict']
@@ -39,6 +42,8 @@ class Predictor:
     image_shape: (H, W) of the images that the model takes; (H, W, 3) if they
       are in colour.
     max_steps: T, the most objects that it counts.
+    value_range: which values of pictures are black and white to it, as in its
+      training.
   """
 
   def __init__(self, path: str | os.PathLike):
@@ -65,6 +70,7 @@ class Predictor:
           'bin/export.py.') from error
     self.image_shape = tuple(spec.shape[1:])
     self.max_steps = outputs['presence'].shape[1]
+    self.value_range = _value_range(self.signatures)
 
   def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
     """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""
@@ -73,7 +79,9 @@ class Predictor:
 
 
 def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
-            batch_size: int, resize: bool = False) -> Iterator[Prediction]:
+            batch_size: int, resize: bool = False,
+            report: picture_files.Report = picture_files.stop
+            ) -> Iterator[Prediction]:
   """Explains images as they come, a batch in memory at a time.
 
   Args:
@@ -83,20 +91,22 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
     batch_size: how many to explain at a time.
     resize: whether images of another size than the model's are fitted to it
       (`images.fit`); boxes are then in pixels of the image as given.
+    report: called with the error about an image of another size, which is then
+      left out, unless it raises.
 
   Yields:
     A prediction for each image, in their order.
 
   Raises:
-    errors.UserError: if an image has another size, unless `resize`.
+    errors.UserError: if an image has another size, unless `resize`, or another
+      `report`.
   """
   size, channels = predictor.image_shape[:2], math.prod(
       predictor.image_shape[2:])
-  named = ((name, images_lib.recolour(image, channels))
-           for name, image in named)
+  named = ((name, colours.recolour(image, channels)) for name, image in named
+           if resize or _has_size(name, image, size, report))
   while batch := list(itertools.islice(named, batch_size)):
-    fitted = [_fit(name, image, size, resize)
-              for name, image in batch]
+    fitted = [images_lib.fit(image, size) for _, image in batch]
     answer = predictor(np.stack([image for image, _ in fitted]))
     for i, ((name, image), (_, place)) in enumerate(
         zip(batch, fitted, strict=True)):
@@ -105,11 +115,27 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
                        place.boxes(boxes))
 
 
-def _fit(name: str, image: np.ndarray, expected: tuple[int, int], resize: bool):
+def _value_range(signatures) -> value_range_lib.ValueRange:
+  """Returns the range of a SavedModel; one of an earlier version has none."""
+  if 'value_range' not in signatures:
+    return value_range_lib.BY_TYPE
+  found = {name: value.numpy() for name, value
+           in signatures['value_range']().items()}
+  low, high = float(found['low']), float(found['high'])
+  if math.isnan(low):
+    low = high = None
+  return value_range_lib.ValueRange(
+      low, high, bool(found['invert']), found['contrast'].decode())
+
+
+def _has_size(name: str, image: np.ndarray, expected: tuple[int, int],
+              report: picture_files.Report) -> bool:
+  """Whether an image has the model's size; reports it, if not."""
   height, width = image.shape[:2]
-  if not resize and (height, width) != expected:
-    raise errors.UserError(
-        f'{name}: found an image of {height} x {width} pixels (height x '
-        f'width), expected {expected[0]} x {expected[1]}, the size that the '
-        'model was trained on. Crop it, or give --resize.')
-  return images_lib.fit(image, expected)
+  if (height, width) == expected:
+    return True
+  report(errors.UserError(
+      f'{name}: found an image of {height} x {width} pixels (height x '
+      f'width), expected {expected[0]} x {expected[1]}, the size that the '
+      'model was trained on. Crop it, or give --resize.'))
+  return False

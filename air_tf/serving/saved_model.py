@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 
+import numpy as np
 import tensorflow as tf
 
 from air_tf import errors
@@ -18,6 +19,7 @@ from air_tf import explain as explain_lib
 from air_tf import files
 from air_tf import model as model_lib
 from air_tf import prior
+from air_tf.data import value_range as value_range_lib
 from air_tf.training import folder_lock
 
 __all__ = ['ExportedAIR', 'save', 'tidy']
@@ -74,10 +76,22 @@ class ExportedAIR(tf.Module):
       return model.score(
           images, prior.NumStepsDistribution(prior_logits), seed)
 
+    span = value_range_lib.of_config(config)
+
+    @function([])
+    def value_range():
+      # NaN: none was measured, as of composed scenes.
+      low, high = (np.nan if x is None else x for x in span[:2])
+      return {'low': tf.constant(low, tf.float64),
+              'high': tf.constant(high, tf.float64),
+              'invert': tf.constant(span.invert),
+              'contrast': tf.constant(span.contrast)}
+
     # Loaded, the SavedModel is callable: `tf.saved_model.load(path)(images)`.
     self.__call__ = serve
     self.endpoints = {'serving_default': serve, 'decode': decode,
-                      'sample': sample, 'score': score}
+                      'sample': sample, 'score': score,
+                      'value_range': value_range}
 
 
 def save(model: model_lib.AIRModel, path: str | pathlib.Path,

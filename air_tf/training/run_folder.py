@@ -40,9 +40,9 @@ _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
 # (--distribution_strategy) by no more than rounding.
 _RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
               'cache_dir', 'gradient_variance_every', 'distribution_strategy',
-              'wait_seconds')
+              'wait_seconds', 'on_error')
 # Taken from the scenes: if only these differ, the scenes are others.
-_OF_SCENES = ('canvas_size', 'channels')
+_OF_SCENES = ('canvas_size', 'channels', 'range')
 _FOLDERS = ('checkpoints', 'figures', 'train', 'test')
 # May stand in the folder of a new run: output of the command and of its
 # sweep, and what other programs put anywhere.
@@ -211,6 +211,8 @@ class Writer(RunFolder):
                if old[name] != new[name] and name not in _RESUMABLE]
     if scenes and set(changed) <= set(_OF_SCENES if config.scenes else ()):
       self._require_same_scenes(config, scenes)
+    if old['range'] == 'dtype' and 'range' in changed:
+      changed.remove('range')  # Of an older version, with the same pixels.
     if changed:
       texts = [f'--{x} was {old[x]} and is {new[x]}' for x in changed]
       raise errors.UserError(
