@@ -77,7 +77,7 @@ def parse(argv: list[str]) -> list[str]:
     flags.Error: if a flag is unknown or its value is refused.
   """
   _warn_of_repetitions(argv[1:])
-  return flags.FLAGS(flagfiles.expand(argv))
+  return config_flags.parse(flags.FLAGS, flagfiles.expand(argv))
 
 
 def run(main: Callable[[list[str]], dict | None],

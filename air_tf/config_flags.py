@@ -14,7 +14,7 @@ from air_tf import flagfiles
 from air_tf import paths
 
 __all__ = ['config_from_flags', 'config_of', 'define_config_flags',
-           'define_finite_float', 'define_path']
+           'define_finite_float', 'define_path', 'parse']
 
 flags.disclaim_key_flags()  # They are those of the script that asks for them.
 
@@ -94,6 +94,29 @@ def config_from_flags(values: flags.FlagValues | None = None,
   return config_lib.Config(**(fields | overrides))
 
 
+def parse(values: flags.FlagValues, argv: Sequence[str],
+          known_only: bool = False) -> list[str]:
+  """Parses a command line without flagfiles; returns what is not a flag.
+
+  Args:
+    values: the flags, which take the values.
+    argv: the name of the program, then its arguments.
+    known_only: whether flags that are unknown are returned, too.
+
+  Raises:
+    flags.Error: if a flag is unknown, or its value is refused.
+  """
+  try:
+    left = values(argv, known_only=known_only)
+  except ValueError as error:  # absl's, of --noflag=value.
+    raise flags.Error(errors.one_line(error)) from error
+  # absl's own, which does nothing here and is easily taken for --logdir.
+  if 'log_dir' in values and values['log_dir'].present:
+    raise flags.UnrecognizedFlagError(
+        'log_dir', '', ['logdir'] if 'logdir' in values else None)
+  return left
+
+
 def config_of(arguments: Sequence[str]) -> config_lib.Config:
   """Returns what bin/train.py would make of flags, without starting it.
 
@@ -111,7 +134,7 @@ def config_of(arguments: Sequence[str]) -> config_lib.Config:
         and flags.FLAGS.find_module_defining_flag(name, '').startswith('absl')):
       values[name] = copy.deepcopy(flags.FLAGS[name])
   try:
-    left = values(['train.py', *flagfiles.expand(arguments)])
+    left = parse(values, ['train.py', *flagfiles.expand(arguments)])
   except flags.Error as error:
     raise errors.UserError(errors.one_line(error)) from error
   if left[1:]:

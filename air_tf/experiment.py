@@ -67,6 +67,7 @@ def run(config: config_lib.Config, logdir: str,
   devices = strategy.make(config)
   with (tempfile.TemporaryDirectory() as nowhere, devices.detect_lost_workers(),
         run_folder.Writer(logdir if devices.is_chief else nowhere) as folder):
+    saved_model.check_target(folder.path / 'saved_model')
     progress.status('Preparing scenes.')
     skipped = images_lib.Skipped(config.on_error == 'stop')
     config = datasets.settled(config, skipped)

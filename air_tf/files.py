@@ -6,12 +6,12 @@ May import: `errors`.
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
-import errno
+import glob
 import io
 import os
 import pathlib
 import re
-import stat
+import time
 import uuid
 
 import numpy as np
@@ -19,10 +19,11 @@ from PIL import Image
 
 from air_tf import errors
 
-__all__ = ['atomic', 'is_temporary', 'read_regular',
+__all__ = ['atomic', 'is_temporary', 'remove_stale',
            'unwritable_as_user_error', 'write_bytes', 'write_npz', 'write_png',
            'write_text']
 
+_STALE_SECONDS = 24 * 3_600.
 Path = str | os.PathLike[str]
 
 
@@ -69,9 +70,10 @@ def atomic(path: Path) -> Iterator[pathlib.Path]:
     errors.DiskFull: if there is no room.
   """
   path = pathlib.Path(path)
+  remove_stale(path.parent, path.name)
   # In the same folder, so that the replacement is atomic; unique, so that
   # processes that write the same file do not mix their bytes.
-  temporary = path.with_name(f'.{path.name[:40]}.{uuid.uuid4().hex}.tmp')
+  temporary = path.with_name(f'.{_stem(path.name)}.{uuid.uuid4().hex}.tmp')
   with unwritable_as_user_error(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -86,23 +88,25 @@ def is_temporary(name: str) -> bool:
   return re.fullmatch(r'\..+\.[0-9a-f]{32}\.tmp', name) is not None
 
 
-def read_regular(path: Path, most: int = 2**30) -> bytes:
-  """Returns the bytes of a file; pipes and devices could block, or never end.
+def remove_stale(folder: pathlib.Path, name: str = '*') -> None:
+  """Removes temporary files that killed processes left a day or more ago.
+
+  Younger ones may still be written.
 
   Args:
-    path: of the file.
-    most: bytes that it may have.
-
-  Raises:
-    OSError: if it cannot be read, is no regular file or has more bytes.
+    folder: to look in; need not exist.
+    name: of the files that they were to become; all, if left out.
   """
-  with open(path, 'rb', opener=_without_blocking) as file:
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode):
-      raise OSError(errno.EINVAL, 'Not a regular file', os.fspath(path))
-    if found.st_size > most:
-      raise OSError(errno.EFBIG, 'File too large', os.fspath(path))
-    return file.read(most)
+  name = name if name == '*' else glob.escape(_stem(name))
+  for file in folder.glob(f'.{name}.*.tmp'):
+    with contextlib.suppress(OSError):
+      if (is_temporary(file.name)
+          and time.time() - file.stat().st_mtime > _STALE_SECONDS):
+        file.unlink()
+
+
+def _stem(name: str) -> str:
+  return name[:40]  # With the rest, names stay below the limit of 255 bytes.
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -127,7 +131,3 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, 'PNG')
   write_bytes(path, buffer.getvalue())
-
-
-def _without_blocking(path: str, flags: int) -> int:
-  return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))

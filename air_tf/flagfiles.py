@@ -28,6 +28,7 @@ RENAMED = {'average_decay': 'ema_decay',
            'where_scale': 'where_init_scale'}
 
 _FLAG = re.compile(r'(--?)(\w+)(=.*)?', re.DOTALL)
+_QUOTES = '\'"‘’‚“”„'  # Word processors write those that are not ASCII.
 _MAX_BYTES = 1 << 20  # Of a flagfile.
 _MAX_DEPTH = 20  # Of flagfiles that include others.
 _MAX_FLAGS = 10_000  # In all; each file may include others several times.
@@ -123,12 +124,12 @@ def _lines(name: str, where: str,
   """Returns the lines of a flagfile that are flags, each with its place."""
   path = _resolved(name, where, including)
   try:
-    with open(path, 'rb') as file:
-      data = file.read(_MAX_BYTES + 1)
+    data = paths.read_regular(path, _MAX_BYTES)
   except OSError as error:
     raise _refusal(
         where, f'--flagfile={name}: cannot be read ({error.strerror}); '
-        'expected a file with one flag per line') from error
+        'expected a regular file with one flag per line, of at most a megabyte'
+        ) from error
   text = _decoded(data, name)
   lines = [(line.strip(), f'{name}:{number}')
            for number, line in enumerate(text.split('\n'), 1)]
@@ -141,9 +142,6 @@ def _lines(name: str, where: str,
 
 def _decoded(data: bytes, name: str) -> str:
   """Returns the text of a flagfile; a byte-order mark is left out."""
-  if len(data) > _MAX_BYTES:
-    raise _refusal(name, 'found more than a megabyte; expected a file with one '
-                   'flag per line')
   if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
     raise _refusal(f'{name}:1', 'found UTF-16, as PowerShell writes by >; '
                    'expected UTF-8. Save it as UTF-8, or write it with '
@@ -169,7 +167,7 @@ def _check_line(line: str, place: str) -> None:
     raise _refusal(place, f'found {shown!r}; expected one flag per line, as '
                    '--name=value, or a comment that begins with #')
   value = (match[3] or '=')[1:]
-  if len(value) > 1 and value[0] == value[-1] and value[0] in '\'"':
+  if len(value) > 1 and value[0] in _QUOTES and value[-1] in _QUOTES:
     raise _refusal(place, f'found {shown!r}; expected the value without quotes,'
                    ' which would be a part of it')
   if re.search(r'\s(#|//)', value):

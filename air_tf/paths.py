@@ -4,12 +4,20 @@ May import: `errors`.
 """
 
 from collections.abc import Iterable
+import errno
 import os
 import pathlib
+import stat
+import zipfile
 
 from air_tf import errors
 
-__all__ = ['check_folder', 'check_target', 'given']
+__all__ = ['check_folder', 'check_target', 'given', 'irregular',
+           'read_regular']
+
+_KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a FIFO'),
+          (stat.S_ISSOCK, 'a socket'), (stat.S_ISCHR, 'a device'),
+          (stat.S_ISBLK, 'a device'))
 
 _LONGEST_NAME = 255  # Bytes, of nearly every file system.
 _LONGEST_PATH = 4_095  # PATH_MAX of Linux without the final zero.
@@ -52,7 +60,8 @@ def given(name: str, text: str, utf8: bool = True) -> str:
 
 
 def check_target(flag: str, path: str, inputs: Iterable[str] = (),
-                 suffix: str | None = None, begins: bytes = b'') -> None:
+                 suffix: str | None = None, begins: bytes = b'',
+                 member: str = '') -> None:
   """Refuses to overwrite what no earlier call of the script can have written.
 
   Args:
@@ -61,6 +70,7 @@ def check_target(flag: str, path: str, inputs: Iterable[str] = (),
     inputs: paths that the script reads.
     suffix: that the path must have; anything but that of other kinds, if None.
     begins: first bytes of every file that the script writes there.
+    member: of every zip archive that the script writes there.
 
   Raises:
     errors.UserError: if the path is an input, or has another suffix, or is
@@ -81,10 +91,13 @@ def check_target(flag: str, path: str, inputs: Iterable[str] = (),
   if os.path.isdir(path):
     refuse('a folder', 'the path of a file')
   if os.path.isfile(path) and os.path.getsize(path):
-    with open(path, 'rb') as file:
-      if file.read(len(begins)) != begins:
-        refuse('a file of another kind, which would be overwritten',
-               'another path, or one written by this script')
+    if not _is_alike(path, begins, member):
+      refuse('a file of another kind, which would be overwritten',
+             'another path, or one written by this script')
+  elif os.path.exists(path) and not os.path.isfile(path):
+    kind = irregular(os.stat(path).st_mode)
+    if kind != 'a device':  # /dev/stdout, say. A FIFO blocks until it is read.
+      refuse(kind, 'the path of a file')
 
 
 def check_folder(flag: str, path: str, inputs: Iterable[str] = ()) -> None:
@@ -99,6 +112,55 @@ def check_folder(flag: str, path: str, inputs: Iterable[str] = ()) -> None:
   if os.path.exists(path) and not os.path.isdir(path):
     raise errors.UserError(
         f'{flag}={path}: found a file; expected a folder, or a new name.')
+
+
+def irregular(mode: int) -> str:
+  """Returns what a file is that is not regular, from its `st_mode`.
+
+  Pipes and devices can block who opens them, or never end. Empty for a regular
+  file.
+  """
+  if stat.S_ISREG(mode):
+    return ''
+  return next((name for test, name in _KINDS if test(mode)), 'no file')
+
+
+def read_regular(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
+  """Returns the bytes of a regular file, or of what a link to one leads to.
+
+  Args:
+    path: of the file.
+    most: bytes that it may have.
+
+  Raises:
+    OSError: if it cannot be read, is no regular file or has more bytes.
+  """
+  # A socket cannot be opened, and says only that.
+  kind = irregular(os.stat(path).st_mode)
+  if not kind:
+    with open(path, 'rb', opener=_without_blocking) as file:
+      found = os.fstat(file.fileno())
+      kind = irregular(found.st_mode)  # It may have been replaced.
+      if not kind:
+        if found.st_size > most:
+          raise OSError(errno.EFBIG, 'File too large', os.fspath(path))
+        return file.read(most)
+  raise OSError(errno.EINVAL, f'Not a regular file but {kind}',
+                os.fspath(path))
+
+
+def _without_blocking(path: str, flags: int) -> int:
+  return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
+
+
+def _is_alike(path: str, begins: bytes, member: str) -> bool:
+  with open(path, 'rb') as file:
+    if file.read(len(begins)) != begins:
+      return False
+    try:
+      return not member or member in zipfile.ZipFile(file).namelist()
+    except Exception:  # Damaged bytes make it raise anything.
+      return False
 
 
 def _same(path: str, other: str) -> bool:

@@ -5,6 +5,7 @@ Everything is checked before the first run starts, as bin/train.py would.
 
 from collections.abc import Iterable
 from collections.abc import Sequence
+import glob
 import os
 
 from absl import flags
@@ -13,9 +14,10 @@ from air_tf import config_flags
 from air_tf import errors
 from air_tf import flagfiles
 from air_tf import memory
+from air_tf import paths
 
-__all__ = ['check_runs', 'define_sweep_flags', 'parse_known', 'seeds',
-           'train_flags', 'with_flagfiles']
+__all__ = ['check_folder', 'check_runs', 'define_sweep_flags', 'parse_known',
+           'seeds', 'train_flags', 'with_flagfiles']
 
 flags.disclaim_key_flags()  # They are those of the script that asks for them.
 
@@ -43,7 +45,8 @@ def parse_known(argv: list[str]) -> list[str]:
   For `cli.run`, of scripts that hand flags on to bin/train.py.
   """
   own = [flagfiles.current_flag(x) for x in argv if not _is_flagfile(x)]
-  return [*flags.FLAGS(own, known_only=True), *filter(_is_flagfile, argv)]
+  return [*config_flags.parse(flags.FLAGS, own, known_only=True),
+          *filter(_is_flagfile, argv)]
 
 
 def train_flags(arguments: list[str], refused: Iterable[str] = ()
@@ -63,7 +66,7 @@ def train_flags(arguments: list[str], refused: Iterable[str] = ()
     if not argument.startswith('-') or argument in ('--flagfile', '--'):
       raise errors.UserError(
           f'found {argument!r}; expected flags only, as --name=value.')
-    name = argument.lstrip('-').partition('=')[0]
+    name = flagfiles.current_flag(argument).lstrip('-').partition('=')[0]
     if name in _OWN or name in refused:
       raise errors.UserError(
           f'{argument}: this script sets it for each run; expected '
@@ -79,15 +82,25 @@ def with_flagfiles(arguments: list[str], refused: Iterable[str] = ()
   return [*(f'--flagfile={file}' for file in files), *common]
 
 
-def check_runs(arguments: Iterable[Sequence[str]]) -> None:
+def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
+               jobs: flags.FlagHolder) -> int:
   """Reads the flags of runs as bin/train.py would.
 
   Args:
-    arguments: of the runs, without --logdir.
+    arguments: of the runs, without --logdir; those that differ only in the seed
+      need not all be there.
+    num_runs: how many there are in all.
+    jobs: the flag of how many are trained at a time. Its default is lowered
+      to what memory suffices for; a value that was given is not.
+
+  Returns:
+    How many to train at a time.
 
   Raises:
-    errors.UserError: if it would refuse those of a run.
+    errors.UserError: if it would refuse those of a run, or if there is not
+      enough memory for as many at a time as were asked for.
   """
+  at_a_time = min(jobs.value, num_runs)
   # Runs that differ in the seed alone are alike, but for bounds of the seed.
   alike = {}
   for run in arguments:
@@ -96,7 +109,38 @@ def check_runs(arguments: Iterable[Sequence[str]]) -> None:
   for runs in alike.values():
     config = config_flags.config_of(max(runs, key=_seed))
     if not config.scenes:
-      memory.require(config)
+      if not jobs.present:
+        at_a_time = min(at_a_time, memory.jobs_that_fit(config))
+      memory.require(config, at_a_time)
+  return at_a_time
+
+
+def check_folder(logdir: str) -> None:
+  """Refuses a folder for runs that is somebody else's.
+
+  Args:
+    logdir: the folder; its name need not exist.
+
+  Raises:
+    errors.UserError: if it holds something and no folder of runs, or a run.
+  """
+  paths.check_folder('--logdir', logdir)
+  try:
+    names = set(os.listdir(logdir))
+  except FileNotFoundError:
+    return
+  if 'config.json' in names:
+    raise errors.UserError(
+        f'--logdir={logdir}: found a run; expected a new or empty folder, or '
+        'one in which this script has made runs. Give another path.')
+  if names and not any(True for _ in glob.iglob(
+      os.path.join(glob.escape(logdir), '**', 'seed-*', 'sweep.*'),
+      recursive=True)) and any(not name.startswith('.') for name in names):
+    raise errors.UserError(
+        f'--logdir={logdir}: found a folder that is not empty '
+        f'({min(names)!r} among others) and holds no runs; expected a new or '
+        'empty folder, or one in which this script has made runs. Give another '
+        'path.')
 
 
 def seeds(text: str) -> list[int]:

@@ -4,7 +4,7 @@
 
 On new scenes of two digits, the same small classifier learns the digits' sum,
 and whether they ascend from left to right, from few labels and from many. A
-figure is left in `figures` in the run folder, or in --out, and in TensorBoard.
+figure is left in `figures` in the run folder and in TensorBoard, or in --out.
 The last line on standard output is the result, as JSON.
 """
 

@@ -8,6 +8,7 @@ alone.
 """
 
 import os
+import pathlib
 
 from absl import flags
 
@@ -30,12 +31,13 @@ def main(arguments: list[str]) -> dict:
   cli.import_tensorflow()
   from air_tf import run as run_lib
   from air_tf.serving import saved_model
+  out = pathlib.Path(_OUT.value or os.path.join(_LOGDIR.value, 'saved_model'))
+  saved_model.check_target(out)
   run = run_lib.Run(_LOGDIR.value)
-  out = _OUT.value or os.path.join(_LOGDIR.value, 'saved_model')
   model, num_steps_prior = run.trainer.averaged_model(_MAX_STEPS.value)
   progress.status('Writing the SavedModel.')
   saved_model.save(model, out, num_steps_prior)
-  return {'saved_model': out, 'step': run.step}
+  return {'saved_model': str(out), 'step': run.step}
 
 
 if __name__ == '__main__':

@@ -4,9 +4,9 @@
 
 Progress, localisation policy, a film strip of one image, samples from the
 prior, traversals of appearance codes, the worst errors, counting accuracy and
-the ELBO's terms over training: as PNG files in `figures` in the run folder, or
-in --out, and in TensorBoard under `figures/`. The last line on standard output
-is the result, as JSON.
+the ELBO's terms over training: as PNG files in `figures` in the run folder, and
+in TensorBoard under `figures/`; or in --out alone, and nothing is written into
+the run. The last line on standard output is the result, as JSON.
 """
 
 

@@ -31,10 +31,12 @@ def main(arguments: list[str]) -> dict:
   from air_tf.studies import sweep
   runs = generalisation.runs(_LOGDIR.value, _MODELS, common, seeds)
   every = [run for of_key in runs.values() for run in of_key]
-  sweep_flags.check_runs(run.arguments for run in every)
+  jobs = sweep_flags.check_runs(
+      (run.arguments for run in every), len(every), _JOBS)
+  sweep_flags.check_folder(_LOGDIR.value)
   # A seed of everything before the next seed.
   sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)
-                 for run in of_seed], cli.TRAIN, _JOBS.value)
+                 for run in of_seed], cli.TRAIN, jobs)
   results = {
       key: [result for run in of_key if (result := generalisation.measure(
           run, generalisation.EXPERIMENTS[key[0]].asked)) is not None]

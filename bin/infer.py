@@ -189,7 +189,7 @@ def _check_targets(inputs: list[str]) -> None:
   for flag, path in (('--overlay', _OVERLAY.value), ('--masks', _MASKS.value),
                      ('--tables', _TABLES.value)):
     if path:
-      paths.check_folder(flag, path, inputs)
+      paths.check_folder(flag, path, [*inputs, _SAVED_MODEL.value])
 
 
 def _open_csv(opened: contextlib.ExitStack, max_steps: int):

@@ -14,22 +14,28 @@ an interruption. Left in --logdir: one folder per run, `sensitivity.json` and
 from air_tf import cli
 from air_tf import sweep_flags
 
+# What the cells differ in, of air_tf/studies/sensitivity.py.
+_OWN = ('decoder_bias', 'decoder_init_scale', 'where_stddev_init',
+        'where_init_scale', 'steps_bias', 'steps_init_scale', 'estimator',
+        'exploration_init', 'exploration_final', 'prefix_share')
 _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
     'runs/sensitivity', seeds='0:1')
 
 
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and draws the heat maps."""
-  common = sweep_flags.with_flagfiles(arguments)
+  common = sweep_flags.with_flagfiles(arguments, refused=_OWN)
   seeds = sweep_flags.seeds(_SEEDS.value)
-  sweep_flags.check_runs([(*common, f'--seed={max(seeds)}')])
+  jobs = sweep_flags.check_runs(
+      [(*common, f'--seed={max(seeds)}')], _JOBS.value, _JOBS)
+  sweep_flags.check_folder(_LOGDIR.value)
   cli.import_tensorflow()
   from air_tf.studies import sensitivity
   from air_tf.studies import sweep
   cells = sensitivity.runs(_LOGDIR.value, common, seeds)
   every = list(dict.fromkeys(
       run for of_cell in cells.values() for run in of_cell))
-  sweep.run_all(every, cli.TRAIN, _JOBS.value)
+  sweep.run_all(every, cli.TRAIN, jobs)
   sensitivity.save(sensitivity.accuracies(cells), _LOGDIR.value)
   sweep.require_a_success(every)
   return {'logdir': _LOGDIR.value, 'cells': len(cells), 'seeds': len(seeds)}

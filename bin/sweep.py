@@ -38,9 +38,10 @@ def main(arguments: list[str]) -> dict:
   common, flagfiles = sweep_flags.train_flags(arguments)
   seeds = sweep_flags.seeds(_SEEDS.value)
   recipes = _recipes(flagfiles)
-  sweep_flags.check_runs(
+  jobs = sweep_flags.check_runs(
       [(*chosen, *common, f'--seed={max(seeds)}')
-       for chosen in recipes.values()])
+       for chosen in recipes.values()], len(recipes) * len(seeds), _JOBS)
+  sweep_flags.check_folder(_LOGDIR.value)
   cli.import_tensorflow()
   from air_tf.studies import sweep
   from air_tf.studies import sweep_report
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> dict:
       for name, chosen in recipes.items()}
   # A seed of every recipe before the next seed: early reports compare them.
   in_turn = itertools.chain.from_iterable(zip(*runs.values(), strict=True))
-  sweep.run_all(list(in_turn), cli.TRAIN, _JOBS.value)
+  sweep.run_all(list(in_turn), cli.TRAIN, jobs)
   report = sweep_report.summarise(runs, _THRESHOLD.value)
   sweep_report.save(report, _LOGDIR.value)
   sweep.require_a_success(itertools.chain.from_iterable(runs.values()))

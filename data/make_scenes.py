@@ -35,7 +35,8 @@ flags.FLAGS.set_default('max_steps', 64)
 def main(arguments: list[str]) -> dict:
   """Writes the file and returns what it holds."""
   cli.no_arguments(arguments)
-  paths.check_target('--out', _OUT.value, (flags.FLAGS.digits,), '.npz', b'PK')
+  paths.check_target('--out', _OUT.value, (flags.FLAGS.digits,), '.npz', b'PK',
+                     'images.npy')
   # Likewise: any size, and more objects than any model counts, for --crop.
   config = cli.config_from_flags(object_size=1., scenes='-')
   memory.require_for_scenes(_NUM_SCENES.value, config, '--num_scenes')

@@ -37,11 +37,11 @@ def test_evaluate_agrees_with_the_last_line(finished):
 
 
 def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
-  folder, _ = finished
+  folder = shutil.copytree(finished[0], tmp_path / 'run')
   names = {'progress', 'policy', 'film_strip', 'samples', 'traversals',
            'errors', 'accuracy', 'elbo'}
   result = scripts.result(
-      'figures.py', f'--logdir={folder}', f'--out={tmp_path}')
+      'figures.py', f'--logdir={folder}')
   # Without any object found there is no code to move about.
   assert names - {'traversals'} <= {
       pathlib.Path(path).stem for path in result['figures']}
@@ -55,6 +55,7 @@ def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
 
 def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
   folder, _ = finished
+  before = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
   result = scripts.result(
       'downstream.py', f'--logdir={folder}', '--labels=60,50',
       '--num_test_scenes=30', f'--out={tmp_path}')
@@ -64,6 +65,8 @@ def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
       assert len(result[task][name]) == 2
       assert all(0. <= x <= 1. for x in result[task][name])
   assert pathlib.Path(result['figure']) == tmp_path / 'downstream.png'
+  # With --out, a run is only read; it may be read-only.
+  assert before == {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
 
 
 def test_export_writes_what_training_wrote(finished, tmp_path):

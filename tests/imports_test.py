@@ -33,8 +33,8 @@ ONLY = {
     'plotting': {'errors', 'files', 'plotting'},
     'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
             'progress'},
-    'data': {'digit_sources', 'errors', 'files', 'markdown', 'progress',
-             'config', 'memory', 'scene_options', 'data'},
+    'data': {'digit_sources', 'errors', 'files', 'markdown', 'paths',
+             'progress', 'config', 'memory', 'scene_options', 'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports
 # them when they are used.

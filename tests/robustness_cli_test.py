@@ -5,12 +5,14 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
 import zlib
 
 from absl import flags
+import numpy as np
 import pytest
 import scripts
 import tensorflow as tf
@@ -20,6 +22,7 @@ from air_tf import config as config_lib
 from air_tf import config_flags
 from air_tf import errors
 from air_tf import flagfiles
+from air_tf import memory
 from air_tf import paths
 from air_tf import sweep_flags
 from air_tf.studies import sweep
@@ -41,6 +44,7 @@ def refusal(function, *arguments, **options):
     ('# Größe\n--seed=1\n'.encode('cp1252'), 1, '0xf6, which is not UTF-8'),
     ('--seed=1\n\n--digits=é\n'.encode('latin-1'), 3, 'not UTF-8'),
     (b"--seed='1'\n", 1, 'without quotes'),
+    ('--digits=“mnist”\n'.encode(), 1, 'without quotes'),
     (b'\n--digits="a b"\n', 2, 'without quotes'),
     (b'--seed=1  # One.\n', 1, 'a line of its own'),
     (b'--seed=1 // One.\n', 1, 'a line of its own'),
@@ -199,6 +203,35 @@ def test_whole_numbers_beyond_all_bounds(flag):
       config_flags.config_of, [f'--{flag}=1{"0" * 400}'])
 
 
+# --- What is no regular file --------------------------------------------------
+
+@pytest.mark.parametrize('kind', ['a FIFO', 'a socket', 'a folder', 'a device'])
+def test_a_flagfile_is_a_regular_file(tmp_path, monkeypatch, kind):
+  monkeypatch.chdir(tmp_path)  # Names of sockets are short.
+  with socket.socket(socket.AF_UNIX) as server:
+    {'a FIFO': os.mkfifo, 'a folder': os.mkdir, 'a socket': server.bind,
+     'a device': lambda path: os.symlink('/dev/zero', path)}[kind]('f')
+    pathlib.Path('a.flags').write_text('\n--flagfile=f\n')
+    for name, where in (('f', ''), ('a.flags', 'a.flags:2: ')):
+      assert refusal(flagfiles.expand, [f'--flagfile={name}']).startswith(
+          f'{where}--flagfile=f: cannot be read (Not a regular file but {kind}')
+
+
+def test_targets_that_block_or_are_archives_of_others(tmp_path):
+  os.mkfifo(tmp_path / 't.csv')
+  check = lambda name, *rest: refusal(
+      paths.check_target, '--out', str(tmp_path / name), (), *rest)
+  assert 'found a FIFO' in check('t.csv')
+  npz = ('.npz', b'PK', 'images.npy')
+  np.savez(tmp_path / 'mnist.npz', x_train=np.zeros(3))
+  assert 'of another kind' in check('mnist.npz', *npz)
+  (tmp_path / 'half.npz').write_bytes(b'PK\3\4 and no more')
+  assert 'of another kind' in check('half.npz', *npz)
+  np.savez(tmp_path / 'scenes.npz', images=np.zeros(3))
+  paths.check_target('--out', str(tmp_path / 'scenes.npz'), (), *npz)
+  paths.check_target('--csv', '/dev/stdout')
+
+
 # --- Flags that are handed on -------------------------------------------------
 
 @pytest.mark.parametrize('text', [
@@ -223,6 +256,42 @@ def test_flags_that_a_script_gives_itself(arguments, expected):
       sweep_flags.train_flags, arguments, refused=('counts',))
 
 
+def check_runs(arguments, num_runs=2, jobs=None):
+  values = flags.FlagValues()
+  holder = flags.DEFINE_integer('jobs', 2, '', flag_values=values)
+  values(['x', *([] if jobs is None else [f'--jobs={jobs}'])])
+  return sweep_flags.check_runs(arguments, num_runs, holder)
+
+
+def test_runs_at_a_time_have_to_fit_into_memory_together(monkeypatch):
+  monkeypatch.setattr(memory, 'available', lambda: 4. * 2**30)
+  assert check_runs([[]]) == 2  # Each needs 1.4 GiB.
+  assert check_runs([['--batch_size=2000']]) == 1  # The default is lowered.
+  assert check_runs([[]], num_runs=1, jobs=50) == 1
+  text = refusal(check_runs, [[]], 50, 50)
+  assert '--jobs=50: found' in text and 'Give --jobs=2 or less' in text
+  assert '--batch_size' in refusal(check_runs, [['--batch_size=50000']])
+
+
+@pytest.mark.parametrize('names, expected', [
+    (['main.tex', 'report.md'], 'main.tex'), (['config.json'], 'found a run'),
+    (['a/b/sweep.json'], "'a'")])
+def test_a_folder_of_others_is_no_folder_for_runs(tmp_path, names, expected):
+  for name in names:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text('mine')
+  assert expected in refusal(sweep_flags.check_folder, str(tmp_path))
+
+
+def test_a_folder_of_runs_or_none_is_taken(tmp_path):
+  sweep_flags.check_folder(str(tmp_path))
+  sweep_flags.check_folder(str(tmp_path / 'new'))
+  (tmp_path / 'report.md').write_text('')
+  (tmp_path / '[a]' / 'seed-0').mkdir(parents=True)
+  (tmp_path / '[a]' / 'seed-0' / 'sweep.log').write_text('')
+  sweep_flags.check_folder(str(tmp_path))
+
+
 @pytest.mark.parametrize('arguments, expected', [
     (['--no_such_flag=1'], "'no_such_flag'"), (['--batch_size=x'], "'x'"),
     (['--batch_size=1000000000'], 'GiB'), (['--optimizer=sgd'], 'one of adam'),
@@ -231,11 +300,18 @@ def test_flags_that_a_script_gives_itself(arguments, expected):
 def test_flags_of_runs_are_checked_before_the_first_starts(
     arguments, expected):
   assert expected in refusal(
-      sweep_flags.check_runs, [['--seed=1'], arguments])
+      check_runs, [['--seed=1'], arguments])
+
+
+@pytest.mark.parametrize('argument, expected', [
+    ('--nojit_compile=true', 'does not take an argument'),
+    ('--log_dir=x', 'logdir')])
+def test_flags_that_absl_would_raise_about_or_take(argument, expected):
+  assert expected in refusal(config_flags.config_of, [argument])
 
 
 def test_flags_of_the_process_stay_as_they_are():
-  sweep_flags.check_runs([['--batch_size=7', '--verbosity=1'], ['--seed=2']])
+  check_runs([['--batch_size=7', '--verbosity=1'], ['--seed=2']])
   assert 'batch_size' not in flags.FLAGS and flags.FLAGS['verbosity'].value < 1
 
 

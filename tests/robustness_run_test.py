@@ -1,6 +1,5 @@
 """Run folders that are damaged, foreign, in use, full, read-only or gone."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -9,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import disk_util
 import numpy as np
 import pytest
 import scripts
@@ -16,6 +16,7 @@ import tensorflow as tf
 import tiny
 
 from air_tf import errors
+from air_tf import experiment
 from air_tf import files
 from air_tf import run as run_lib
 from air_tf.data import fingerprint
@@ -58,22 +59,6 @@ def damage_all(path, kind):
       file.write_bytes(b'')
     if kind == 'one bit' and file.suffix != '.index':
       file.write_bytes(data[:900] + bytes([data[900] ^ 4]) + data[901:])
-
-
-@contextlib.contextmanager
-def small_disk(path, size='64k'):
-  """A file system of its own under `path`; skips where that is not permitted.
-  """
-  path.mkdir()
-  made = sys.platform == 'linux' and os.geteuid() == 0 and subprocess.run(
-      ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', path],
-      capture_output=True).returncode == 0
-  if not made:
-    pytest.skip('file systems cannot be mounted here')
-  try:
-    yield path
-  finally:
-    subprocess.run(['umount', '-l', path], check=True)
 
 
 # --- Checkpoints --------------------------------------------------------------
@@ -178,7 +163,7 @@ def test_output_of_the_command_itself_may_stand_there(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['', 'figures', 'train', 'test', 'checkpoints',
-                                  'saved_model', '.lock'])
+                                  '.lock'])
 def test_a_file_where_a_folder_is_expected_is_named(tmp_path, name):
   path = tmp_path / 'run'
   if name:
@@ -190,6 +175,13 @@ def test_a_file_where_a_folder_is_expected_is_named(tmp_path, name):
     (path / name).write_text('in the way')
   with pytest.raises(errors.UserError, match=str(path / name)):
     begin(path)
+
+
+def test_what_is_no_saved_model_is_found_before_training(tmp_path):
+  begin(tmp_path)
+  (tmp_path / 'saved_model').write_text('in the way')
+  with pytest.raises(errors.UserError, match='saved_model: found something'):
+    experiment.run(tiny.config(), str(tmp_path))
 
 
 def test_a_new_folder_goes_away_if_nothing_was_begun(tmp_path):
@@ -265,7 +257,7 @@ def test_a_forked_process_does_not_keep_the_lock(tmp_path):
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_the_metrics(tmp_path):
-  with small_disk(tmp_path / 'disk') as disk:
+  with disk_util.small_disk(tmp_path / 'disk') as disk:
     with run_folder.Writer(disk / 'run') as folder:
       folder.begin(tiny.config())
       folder.save(checkpoint_of(), 10)
@@ -285,6 +277,15 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_metrics(tmp_path):
     assert not (disk / 'table.csv').exists()
     checkpoint = checkpoint_of()
     assert run_folder.RunFolder(disk / 'run').restore(checkpoint) == 10
+
+
+def test_events_on_a_full_disk_are_not_lost_without_a_word(tmp_path):
+  with disk_util.small_disk(tmp_path / 'disk') as disk:
+    writer = summaries.Writer(disk)
+    with pytest.raises(errors.DiskFull, match='no space left'):
+      for i in range(20):
+        writer.scalars('test', {f'x/{j}': 1. for j in range(99)}, i)
+        writer.flush()
 
 
 @pytest.mark.parametrize('error', [
@@ -323,7 +324,7 @@ def test_a_folder_that_is_removed_or_replaced_is_named(tmp_path):
 
 
 def test_a_read_only_folder_is_read_and_not_written(tmp_path, caplog):
-  with small_disk(tmp_path / 'disk', '1m') as disk:
+  with disk_util.small_disk(tmp_path / 'disk', '1m') as disk:
     begin(disk / 'run', [10, 20])
     (disk / 'run' / 'checkpoints' / 'ckpt-20.index').write_bytes(b'')
     with run_folder.Writer(disk / 'run') as folder:
@@ -410,6 +411,61 @@ def test_versions_are_never_read(tmp_path, data):
   assert 'numpy' in json.loads((tmp_path / 'versions.json').read_bytes())
 
 
+def evaluated(path, *steps):
+  (path / 'metrics.jsonl').write_text(''.join(
+      json.dumps(EVALUATION | {'step': step}) + '\n' for step in steps))
+
+
+@pytest.mark.parametrize('folder, steps', [
+    ('', (4, 8)), ('saved_model', (4,))])
+def test_checkpoints_that_are_gone_are_missed(tmp_path, folder, steps):
+  begin(tmp_path, [4, 8])  # With --checkpoint_every=4.
+  evaluated(tmp_path, *steps)
+  (tmp_path / folder).mkdir(exist_ok=True)
+  shutil.rmtree(tmp_path / 'checkpoints')
+  before = contents(tmp_path)
+  with pytest.raises(errors.UserError, match='checkpoints: found no check'):
+    begin(tmp_path, seed=1)
+  assert contents(tmp_path) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path):
+  begin(tmp_path)
+  evaluated(tmp_path, 4)  # Evaluated, and killed before it was saved.
+  begin(tmp_path, checkpoint_every=1)
+  begin(tmp_path, checkpoint_every=1)  # Nor was anything done in between.
+
+
+def test_fewer_iterations_than_were_done_change_nothing(tmp_path):
+  begin(tmp_path, [4, 8])
+  before = contents(tmp_path)
+  with pytest.raises(errors.UserError, match='--num_iterations=7: .* done 8'):
+    begin(tmp_path, num_iterations=7)
+  assert contents(tmp_path) == before
+  begin(tmp_path, num_iterations=8)
+
+
+def test_events_that_do_not_fit_are_missed(tmp_path):
+  writer = summaries.Writer(tmp_path)
+  writer.scalars('train', {'elbo': 1.}, 1)
+  writer.flush()
+  events, = (tmp_path / 'train').glob('*.tfevents.*')
+  whole = events.read_bytes()
+  writer.scalars('train', {'elbo': 2.}, 2)
+  writer.flush()
+  # A disk that is full cuts a record short, wherever.
+  for size in len(whole) + 1, len(whole) + 11, events.stat().st_size - 1:
+    os.truncate(events, size)
+    with pytest.raises(errors.DiskFull, match='no space left'):
+      writer.flush()
+  os.truncate(events, len(whole))
+  with pytest.raises(errors.DiskFull):  # Behind a record that had been whole.
+    writer.flush()
+  events.unlink()
+  with pytest.raises(errors.UserError, match='No such file'):
+    writer.flush()
+
+
 # --- What a kill leaves -------------------------------------------------------
 
 
@@ -422,11 +478,14 @@ def test_the_next_writer_tidies_what_a_killed_one_left(tmp_path):
       'checkpoints/writing_temp/part-00000-of-00001.tempstate12',
       'checkpoints/ckpt-5.data-00000-of-00001',
       'checkpoints/ckpt-30.data-00000-of-00001']
-  kept = {'sweep.log', 'figures/mine.png', 'checkpoints/note.txt'}
+  old = 'figures/.policy.png.0123456789abcdef0123456789abcdef.tmp'
+  kept = {'sweep.log', 'figures/mine.png', 'checkpoints/note.txt',
+          old.replace('policy', 'elbo')}  # Somebody may just write it.
   before = set(contents(tmp_path))
-  for name in (*left, *kept):
+  for name in (*left, *kept, old):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text('')
+  os.utime(tmp_path / old, (0, 0))
   with run_folder.Writer(tmp_path) as folder:
     folder.begin(tiny.config())
     assert folder.restore(checkpoint_of()) == 20

@@ -131,7 +131,7 @@ def test_a_run_from_before_colour_was_grey_and_goes_on(tmp_path, write):
   del values['channels']
   file.write_text(json.dumps(values))
   assert folder.config() == tiny.config()
-  folder.begin(tiny.config(num_iterations=9))
+  folder.begin(tiny.config(num_iterations=11))
   assert json.loads(file.read_text())['channels'] == 1
   with pytest.raises(errors.UserError, match='--channels was 1 and is 3'):
     folder.begin(tiny.config(channels=3))

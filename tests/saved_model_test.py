@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 
+import disk_util
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -187,6 +188,29 @@ def test_a_folder_that_holds_something_else_is_left_alone(model, tmp_path):
   with pytest.raises(errors.UserError, match='that is no SavedModel'):
     saved_model_lib.save(model, tmp_path / 'results')
   assert (tmp_path / 'results' / 'thesis.txt').exists()
+
+
+def test_a_saved_model_of_something_else_is_left_alone(model, tmp_path):
+  other = tf.Module()
+  other.double = tf.function(
+      lambda x: {'y': 2. * x}, [tf.TensorSpec([], name='x')])
+  tf.saved_model.save(other, tmp_path / 'other', {'double': other.double})
+  before = (tmp_path / 'other' / 'saved_model.pb').read_bytes()
+  with pytest.raises(errors.UserError, match='no SavedModel of AIR; expected'):
+    saved_model_lib.save(model, tmp_path / 'other')
+  assert (tmp_path / 'other' / 'saved_model.pb').read_bytes() == before
+
+
+def test_a_full_disk_keeps_the_older_one_and_nothing_else(model, tmp_path):
+  with disk_util.small_disk(tmp_path / 'disk') as disk:
+    path = disk / 'saved_model'
+    path.mkdir()
+    (path / 'saved_model.pb').write_bytes(b'older')
+    with pytest.raises(errors.DiskFull, match='saved_model: .* no space left'):
+      saved_model_lib.save(model, path)
+    assert [x.name for x in disk.rglob('*')] == [
+        'saved_model', 'saved_model.pb']
+    assert (path / 'saved_model.pb').read_bytes() == b'older'
 
 
 def test_nothing_is_left_beside_the_saved_model(saved):

@@ -5,18 +5,15 @@ the word of a header, nothing in an archive is written to disk.
 """
 
 import os
-import stat
 import zipfile
 
 from air_tf import errors
 from air_tf import memory
+from air_tf import paths
 
 __all__ = ['check_file', 'check_member', 'check_memory', 'printable',
            'require']
 
-_KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a FIFO'),
-          (stat.S_ISSOCK, 'a socket'), (stat.S_ISCHR, 'a device'),
-          (stat.S_ISBLK, 'a device'))
 # Deflate cannot do better than 1,032 to 1; small members have some overhead.
 _MAX_RATIO, _OVERHEAD = 1_032, 4_096
 
@@ -54,8 +51,8 @@ def check_file(path: str, expected: str) -> None:
       reason = 'no such file'
     raise errors.UserError(
         f'{printable(path)}: {reason}; expected {expected}.') from error
-  if not stat.S_ISREG(mode):
-    kind = next((name for test, name in _KINDS if test(mode)), 'no file')
+  kind = paths.irregular(mode)
+  if kind:
     raise errors.UserError(
         f'{printable(path)}: found {kind}; expected {expected}, a regular '
         'file.')

@@ -20,9 +20,10 @@ from air_tf import files
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import value_range as value_range_lib
+from air_tf.serving import signatures
 from air_tf.training import folder_lock
 
-__all__ = ['ExportedAIR', 'save', 'tidy']
+__all__ = ['ExportedAIR', 'check_target', 'save', 'tidy']
 
 
 class ExportedAIR(tf.Module):
@@ -109,10 +110,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
     errors.DiskFull: if there is no room; an older SavedModel is kept.
   """
   path = pathlib.Path(path).resolve()
-  if path.exists() and not (path / 'saved_model.pb').exists():
-    raise errors.UserError(
-        f'{path}: found something that is no SavedModel, expected a new folder '
-        'or a SavedModel to replace; give another path.')
+  check_target(path)
   temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
                     for kind in ('new', 'old'))
   exported = ExportedAIR(model, num_steps_prior)
@@ -131,6 +129,20 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
     if old.exists() and not path.exists():  # The new one did not get there.
       old.rename(path)
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(path: pathlib.Path) -> None:
+  """Refuses to replace what is no SavedModel of AIR.
+
+  Raises:
+    errors.UserError: if something else is there.
+  """
+  others = path.exists() and not (path / 'saved_model.pb').exists()
+  if others or signatures.is_of_others(path):
+    raise errors.UserError(
+        f'{path}: found something that is no SavedModel of AIR; expected a new '
+        'folder, or a SavedModel of AIR to replace. Remove it, or give another '
+        'path.')
 
 
 def tidy(path: pathlib.Path) -> None:

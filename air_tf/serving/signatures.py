@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from air_tf import errors
 
-__all__ = ['check', 'read']
+__all__ = ['check', 'is_of_others', 'read']
 
 _FLOAT, _INT = tf.float32.as_datatype_enum, tf.int32.as_datatype_enum
 _PB = 'saved_model.pb'
@@ -66,6 +66,16 @@ def read(path: str | os.PathLike) -> dict:
   if not message.meta_graphs:
     raise _error(folder, f'{_PB} holds no graph')
   return dict(message.meta_graphs[0].signature_def)
+
+
+def is_of_others(path: str | os.PathLike) -> bool:
+  """Whether a folder holds a whole SavedModel that is not AIR's."""
+  try:
+    definitions = read(path)
+  except errors.UserError:  # None, or a damaged one, which may be AIR's.
+    return False
+  found = definitions.get('serving_default')
+  return found is None or not {'num_steps', 'presence'} <= set(found.outputs)
 
 
 def check(path: str | os.PathLike, definitions: dict, name: str) -> None:

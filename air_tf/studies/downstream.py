@@ -165,9 +165,9 @@ def _draw(result: dict, logdir: str, out: str | None) -> str:
                'pixels': result[task]['pixels'],
                'chance': result[task]['chance']}
        for task, title in _TASKS.items()})
-  folder = run_folder.RunFolder(logdir)
-  path = pathlib.Path(out or folder.path / 'figures') / 'downstream.png'
-  writer = summaries.Writer(folder.path)
+  path = pathlib.Path(out or pathlib.Path(logdir) / 'figures')
+  path /= 'downstream.png'
+  writer = summaries.FigureFiles() if out else summaries.Writer(logdir)
   writer.figure('figures/downstream', fig, result['step'], path)
   writer.flush()
   return str(path)

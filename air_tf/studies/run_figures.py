@@ -36,6 +36,8 @@ _SEED = (0, 1)  # Of the samples from the prior.
 def make(logdir: str, out: str | None = None) -> dict:
   """Makes the figures of a run, as PNG files and in TensorBoard.
 
+  With `out`, nothing is written into the run's folder, TensorBoard's neither.
+
   Args:
     logdir: folder of the run.
     out: folder for the files; `figures` in the run's, if None.
@@ -51,7 +53,7 @@ def make(logdir: str, out: str | None = None) -> dict:
   scenes = run.test
   progress.status(f'Explaining {len(scenes.images):,} held-out scenes.')
   predictions = predictions_lib.collect(run.signatures, scenes.images)
-  writer = summaries.Writer(run.path)
+  writer = summaries.FigureFiles() if out else summaries.Writer(run.path)
   paths = []
   for name, fig in _figures(
       run.model, run.signatures, predictions, scenes, run.history()):

@@ -13,6 +13,7 @@ from absl import logging
 
 from air_tf import errors
 from air_tf import files
+from air_tf import paths
 
 __all__ = ['append', 'read', 'rewrite']
 
@@ -52,7 +53,7 @@ def read(path: pathlib.Path) -> list[dict]:
   if not path.exists():
     return []
   try:
-    rows = files.read_regular(path).split(b'\n')
+    rows = paths.read_regular(path).split(b'\n')
   except OSError as error:
     raise errors.UserError(
         f'{path}: cannot be read ({error.strerror}); expected the file that '

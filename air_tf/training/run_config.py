@@ -1,18 +1,27 @@
-"""`config.json` and `flags.txt` of a run: its configuration, read with care."""
+"""`config.json` and `flags.txt` of a run: its configuration, read with care.
 
+`versions.json` stands beside them and is never read.
+"""
+
+import contextlib
 import dataclasses
+import importlib.metadata
 import json
 import pathlib
+import platform
 from typing import Any
 
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import files
 from air_tf import flagfiles
+from air_tf import paths
 
 __all__ = ['NAME', 'differences', 'read', 'write']
 
 NAME = 'config.json'
+_PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
+             'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
 _LARGEST = 2**20  # Bytes; a configuration has a few thousand.
 _FIELDS = {field.name: field for field in dataclasses.fields(config_lib.Config)}
 # Runs of earlier versions lack these.
@@ -48,17 +57,18 @@ def read(folder: pathlib.Path) -> config_lib.Config:
 
 
 def write(folder: pathlib.Path, config: config_lib.Config) -> None:
-  """Writes both files. Raises `errors.UserError` or `errors.DiskFull`."""
+  """Writes all three. Raises `errors.UserError` or `errors.DiskFull`."""
   files.write_text(folder / NAME,
                    json.dumps(dataclasses.asdict(config), indent=2))
   files.write_text(folder / 'flags.txt', ''.join(
       f'{line}\n' for line in _flags(config)))
+  files.write_text(folder / 'versions.json', json.dumps(_versions(), indent=2))
 
 
 def differences(folder: pathlib.Path) -> str:
   """Returns where the two files of a folder differ, empty if they agree."""
   try:
-    written = files.read_regular(folder / 'flags.txt', _LARGEST).decode()
+    written = paths.read_regular(folder / 'flags.txt', _LARGEST).decode()
     config = read(folder)
   except (OSError, ValueError):
     return ''
@@ -70,7 +80,7 @@ def differences(folder: pathlib.Path) -> str:
 def _read_object(folder: pathlib.Path) -> dict:
   file = folder / NAME
   try:
-    values = json.loads(files.read_regular(file, _LARGEST).decode('utf-8-sig'))
+    values = json.loads(paths.read_regular(file, _LARGEST).decode('utf-8-sig'))
   except OSError as error:
     raise errors.UserError(
         f'--logdir={folder}: no run here ({file.name}: {error.strerror}); '
@@ -122,6 +132,14 @@ def _described(value: Any) -> str:
 def _few(names: Any) -> str:
   names = sorted(map(str, names))
   return ', '.join(map(repr, names[:6])) + (', ...' if len(names) > 6 else '')
+
+
+def _versions() -> dict[str, str]:
+  found = {'python': platform.python_version()}
+  for name in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
 
 
 def _flags(config: config_lib.Config) -> list[str]:

@@ -12,11 +12,9 @@
 from collections.abc import Iterator
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import re
 import types
 
@@ -26,6 +24,7 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import files
+from air_tf import paths
 from air_tf.data import fingerprint
 from air_tf.training import checkpoints
 from air_tf.training import folder_lock
@@ -34,8 +33,6 @@ from air_tf.training import run_config
 
 __all__ = ['RunFolder', 'Writer', 'writing']
 
-_PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
-             'keras', 'numpy', 'scipy', 'scikit-learn', 'tensorboard')
 # A run may be resumed with other values of these: none changes a parameter, or
 # (--distribution_strategy) by no more than rounding.
 _RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
@@ -100,7 +97,7 @@ class RunFolder:
       return []
     try:
       return fingerprint.differences(
-          json.loads(files.read_regular(path, 2**20)), found)
+          json.loads(paths.read_regular(path, 2**20)), found)
     except (OSError, ValueError, RecursionError) as error:
       raise errors.UserError(
           f'{path}: cannot be read ({errors.one_line(error)[:200]}); expected '
@@ -162,16 +159,17 @@ class Writer(RunFolder):
       errors.UserError: if the folder holds a run with another configuration or
         with other scenes.
     """
-    resumed = (self.path / run_config.NAME).exists()
-    if resumed:
+    if (self.path / run_config.NAME).exists():
       self._require_same_run(config, scenes)
+    if not self._checkpoints.exist():
+      # A run that starts over must not look like one whose checkpoints are
+      # gone, should it be killed before its first one.
+      self.truncate_metrics(0)
     with writing(self.path):
       _make_folders(self.path)
       _tidy(self.path)
       self._checkpoints.tidy()
     run_config.write(self.path, config)  # First: it makes the folder a run.
-    files.write_text(self.path / 'versions.json',
-                     json.dumps(_versions(), indent=2))
     if scenes is not None:
       files.write_text(self.path / 'scenes.json', json.dumps(scenes, indent=2))
 
@@ -205,6 +203,7 @@ class Writer(RunFolder):
   def _require_same_run(self, config, scenes) -> None:
     old = dataclasses.asdict(self.config())  # Also if it counts for nothing.
     if not self._checkpoints.exist():
+      self._require_no_checkpoint_lost(old['checkpoint_every'])
       return
     new = dataclasses.asdict(config)
     changed = [name for name in new
@@ -218,6 +217,22 @@ class Writer(RunFolder):
       raise errors.UserError(
           f'--logdir={self.path}: holds a run with another configuration: '
           f"{'; '.join(texts)}. Give another folder, or the same flags.")
+
+    saved = self.saved()
+    if saved and saved[-1][0] > config.num_iterations:
+      raise errors.UserError(
+          f'--num_iterations={config.num_iterations}: the run in {self.path} '
+          f'has done {saved[-1][0]:,}; expected at least as many. Give another '
+          '--logdir to train for fewer.')
+
+  def _require_no_checkpoint_lost(self, every: int) -> None:
+    """Raises `UserError` if there must have been a checkpoint."""
+    last = max((line['step'] for line in self.metrics()), default=0)
+    if last > every or (self.path / 'saved_model').exists():
+      raise errors.UserError(
+          f'{self.path}/checkpoints: found no checkpoint, though the run was '
+          f'evaluated at iteration {last:,}; expected those that it left. Put '
+          'them back from a copy, or remove the run folder to start over.')
 
   def _require_same_scenes(self, config, scenes) -> None:
     others = '; '.join(self.scene_differences(scenes))
@@ -265,12 +280,6 @@ def _require_run_or_empty(path: pathlib.Path) -> None:
         'folder, or one that bin/train.py wrote. Give another path.')
   if run_config.NAME in names:
     run_config.read(path)
-  model = path / 'saved_model'
-  if model.exists() and not (model / 'saved_model.pb').exists():
-    raise errors.UserError(
-        f'{model}: found something that is no SavedModel, expected a new '
-        'folder or a SavedModel to replace; remove it, or give another '
-        '--logdir.')
 
 
 def _make_folders(path: pathlib.Path) -> None:
@@ -290,11 +299,4 @@ def _tidy(path: pathlib.Path) -> None:
   for file in (path / 'figures').glob('.progress.png.*'):
     if files.is_temporary(file.name):
       file.unlink()
-
-
-def _versions() -> dict[str, str]:
-  found = {'python': platform.python_version()}
-  for name in _PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      found[name] = importlib.metadata.version(name)
-  return found
+  files.remove_stale(path / 'figures')  # bin/figures.py may be at work.

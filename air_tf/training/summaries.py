@@ -1,7 +1,11 @@
 """What TensorBoard shows: scalars and pictures, training beside held-out."""
 
+from collections.abc import Iterator
 import contextlib
+import errno
+import os
 import pathlib
+import struct
 
 from matplotlib import figure
 import numpy as np
@@ -10,10 +14,25 @@ import tensorflow as tf
 from air_tf.plotting import canvas
 from air_tf.training import run_folder
 
-__all__ = ['Writer']
+__all__ = ['FigureFiles', 'Writer']
+
+_SPLITS = 'train', 'test'
 
 
-class Writer:
+class FigureFiles:
+  """Writes figures as PNG files only, for runs that are only read."""
+
+  def figure(self, name: str, fig: figure.Figure, iteration: int,
+             path: str | pathlib.Path) -> None:
+    """As `Writer.figure`, without TensorBoard."""
+    del name, iteration
+    canvas.save(fig, path)
+
+  def flush(self) -> None:
+    """Does nothing: every file is written at once."""
+
+
+class Writer(FigureFiles):
   """Writes events under `train/` and `test/` of a run folder.
 
   The same name in both gives two curves in one TensorBoard chart. Methods raise
@@ -23,9 +42,13 @@ class Writer:
   def __init__(self, logdir: str | pathlib.Path):
     self._logdir = pathlib.Path(logdir)
     with self._writing():
+      before = {*self._events()}
       self._writers = {
           split: tf.summary.create_file_writer(str(self._logdir / split))
-          for split in ('train', 'test')}
+          for split in _SPLITS}
+      self._flush()  # Makes the files, of whose names it says nothing.
+      self._checked = {path: 0 for path in self._events()
+                       if path not in before}
 
   def scalars(self, split: str, values: dict[str, float],
               iteration: int) -> None:
@@ -56,10 +79,49 @@ class Writer:
     self.image(name, canvas.rgb(fig), iteration)
 
   def flush(self) -> None:
-    """Hands everything to the file system."""
+    """Hands everything to the file system.
+
+    Raises:
+      errors.UserError: if it cannot be written.
+      errors.DiskFull: if there is no room.
+    """
     with self._writing():
-      for writer in self._writers.values():
-        writer.flush()
+      self._flush()
+      for path, checked in self._checked.items():
+        self._checked[path] = _end_of_whole_records(path, checked)
+
+  def _flush(self) -> None:
+    for writer in self._writers.values():
+      writer.flush()
+
+  def _events(self) -> Iterator[pathlib.Path]:
+    for split in _SPLITS:  # Several processes may write: the own one's only.
+      yield from (self._logdir / split).glob(f'*.{os.getpid()}.*')
 
   def _writing(self) -> contextlib.AbstractContextManager[None]:
     return run_folder.writing(self._logdir)
+
+
+def _end_of_whole_records(path: pathlib.Path, start: int) -> int:
+  """Returns where the records of an event file end, which must be its end.
+
+  TensorFlow says nothing of an event that did not fit on a full disk: part of a
+  record is left, and nothing behind it can be read.
+
+  Args:
+    path: of the file.
+    start: where a record begins.
+
+  Raises:
+    OSError: if the last record is not whole.
+  """
+  with open(path, 'rb') as file:
+    size = os.fstat(file.fileno()).st_size
+    while start < size:
+      file.seek(start)
+      head = file.read(8)  # The length of the data.
+      # Behind it stand its checksum, the data, and theirs: 4 bytes each.
+      start += 8 if len(head) < 8 else 16 + struct.unpack('<Q', head)[0]
+  if start != size or not size:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+  return start
