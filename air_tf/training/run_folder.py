@@ -161,10 +161,8 @@ class Writer(RunFolder):
     """
     if (self.path / run_config.NAME).exists():
       self._require_same_run(config, scenes)
-    if not self._checkpoints.exist():
-      # A run that starts over must not look like one whose checkpoints are
-      # gone, should it be killed before its first one.
-      self.truncate_metrics(0)
+    if not self._checkpoints.exist():  # Else, killed, it would look as if it
+      self.truncate_metrics(0)         # had lost them.
     with writing(self.path):
       _make_folders(self.path)
       _tidy(self.path)
