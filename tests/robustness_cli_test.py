@@ -53,7 +53,7 @@ def refusal(function, *arguments, **options):
     (b'--a=1\n--b=\0\n', 2, 'NUL'),
     (b'\x89PNG\r\n\x1a\n', 1, 'not UTF-8'),
     (b'--a=1\n--flagfile=none\n', 2, 'No such file'),
-    (b'--a=1\n--flagfile=.\n', 2, 'Is a directory'),
+    (b'--a=1\n--flagfile=.\n', 2, 'but a folder'),
     (b'--flagfile=\n', 1, 'a path'),
     (b'--flagfile=f.flags\n', 1, 'includes itself')])
 def test_a_flagfile_that_cannot_be_read_is_named_with_its_line(
