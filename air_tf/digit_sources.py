@@ -32,7 +32,7 @@ BY_PATH = (
     DigitSource('mnist.load_npz', 'an `mnist.npz` in the Keras layout',
                 ('*.npz',)),
     DigitSource('mnist.load_idx', "a folder with MNIST's four IDX files",
-                ('*-ubyte', '*-ubyte.gz')),
+                ('*-ubyte', '*-ubyte.gz', 'raw', '*/raw')),
     DigitSource('omniglot.load', "a folder with Omniglot's two zip files",
                 ('*.zip',)),
 )

@@ -178,3 +178,42 @@ def test_path_of_no_known_kind_is_a_user_error(name, fragment, tmp_path):
   data_util.assert_user_error(
       [f'--digits={tmp_path / name}', fragment, 'IDX', 'Omniglot'],
       digits_lib.load, str(tmp_path / name))
+
+
+TORCHVISION = ('MNIST/raw', 'FashionMNIST/raw', 'raw')
+
+
+@pytest.mark.parametrize('folder', TORCHVISION)
+def test_the_layout_of_torchvision_is_known(folder, tmp_path):
+  digits = data_util.random_digits()
+  (tmp_path / folder).mkdir(parents=True)
+  data_util.write_idx(tmp_path / folder, digits)
+  data_util.assert_same(digits_lib.load(str(tmp_path)), digits)
+  data_util.assert_same(digits_lib.load(str(tmp_path / folder)), digits)
+
+
+def test_several_sets_are_told_apart_by_their_path(tmp_path):
+  for folder in TORCHVISION[:2]:
+    (tmp_path / folder).mkdir(parents=True)
+    data_util.write_idx(tmp_path / folder, data_util.random_digits())
+  data_util.assert_user_error(
+      ['several sets', 'FashionMNIST', 'named'], digits_lib.load, str(tmp_path))
+
+
+def test_images_of_emnist_are_turned_upright(tmp_path):
+  digits = data_util.random_digits()
+  on_side = digits._replace(
+      train_images=digits.train_images.swapaxes(1, 2),
+      test_images=digits.test_images.swapaxes(1, 2))
+  names = lambda split: [f'emnist-{split}-{x}-ubyte.gz' for x in (
+      'train-images-idx3', 'train-labels-idx1', 'test-images-idx3',
+      'test-labels-idx1')]
+  data_util.write_idx(tmp_path, on_side, names('letters'))
+  data_util.assert_same(digits_lib.load(str(tmp_path)), digits)
+  others = data_util.random_digits(num_train=5)
+  data_util.write_idx(tmp_path, others, names('balanced'))
+  data_util.assert_user_error(
+      ['several sets, emnist-balanced-, emnist-letters-', 'one of its files'],
+      digits_lib.load, str(tmp_path))
+  data_util.assert_same(
+      digits_lib.load(str(tmp_path / names('letters')[0])), digits)

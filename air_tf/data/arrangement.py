@@ -6,7 +6,7 @@ always (y, x) or (height, width).
 
 import numpy as np
 
-__all__ = ['NoRoomError', 'arrange']
+__all__ = ['NoRoomError', 'arrange', 'pair_without_room']
 
 # Scenes are arranged in chunks: large enough to vectorise, small enough that
 # an arrangement that can never succeed is found out within seconds.
@@ -53,6 +53,26 @@ def arrange(rng: np.random.Generator, sizes: np.ndarray, counts: np.ndarray,
           rng, sizes[pending], counts[pending], canvas_size, overlap)
       pending = pending[~done]
   return corners
+
+
+def pair_without_room(sizes: np.ndarray, canvas_size: int
+                      ) -> np.ndarray | None:
+  """Returns two sizes of objects that have no disjoint places; None if all do.
+
+  Two objects are apart if they are side by side or one above the other.
+
+  Args:
+    sizes: int [K, 2]; an object may meet its like.
+    canvas_size: side of the scenes.
+
+  Returns:
+    [2, 2], the pair that takes most room.
+  """
+  sizes = np.unique(sizes, axis=0)
+  needed = (sizes[:, np.newaxis] + sizes).min(axis=2)  # [K, K] pixels.
+  if needed.max() <= canvas_size:
+    return None
+  return sizes[list(np.unravel_index(needed.argmax(), needed.shape))]
 
 
 def _arrange_once(rng, sizes, counts, canvas_size, overlap):

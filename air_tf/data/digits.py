@@ -65,7 +65,9 @@ def _file_names(path: str) -> list[str]:
   if not os.path.isdir(path):
     return [os.path.basename(path)] if os.path.exists(path) else []
   try:
-    return os.listdir(path)
+    names = os.listdir(path)
+    return names + [f'{name}/raw' for name in names if os.path.isdir(
+        os.path.join(path, name, 'raw'))]
   except OSError as error:
     raise errors.UserError(
         f'--digits={path}: cannot be read ({errors.one_line(error)}); expected '

@@ -73,7 +73,10 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
     errors.UserError: if a digit is blank, or larger than the canvas, or if the
       objects of some scene cannot be kept apart.
   """
-  _check_largest(_ink_bounds(digits), digit_scale, canvas_size)
+  bounds = _ink_bounds(digits)
+  _check_largest(bounds, digit_scale, canvas_size)
+  if not overlap and max(counts) > 1:
+    _check_pairs(bounds, digit_scale, canvas_size)
   rng = np.random.default_rng(seed)
   scene_counts = rng.choice(np.asarray(counts, np.int32), num_scenes)
   present = np.arange(max(1, *counts)) < scene_counts[:, np.newaxis]  # [N, M]
@@ -186,6 +189,30 @@ def _check_largest(bounds: np.ndarray, digit_scale: tuple[float, float],
         '--canvas_size or lower --digit_scale.')
 
 
+def _check_pairs(bounds: np.ndarray, digit_scale: tuple[float, float],
+                 canvas_size: int) -> None:
+  """Raises `UserError` if two digits at their largest have no room.
+
+  Such a pair may be rare: it would end a run after hours.
+  """
+  sides = np.unique(bounds[:, 2:] - bounds[:, :2], axis=0)
+  at = lambda scale: arrangement.pair_without_room(
+      np.maximum(1, np.round(sides * scale).astype(int)), canvas_size)
+  pair = at(digit_scale[1])
+  if pair is None:
+    return
+  fits = round(digit_scale[1] * 100) / 100
+  while at(fits) is not None or fits > digit_scale[1]:
+    fits -= .01
+  (a, b), (c, d) = pair
+  raise errors.UserError(
+      f'--digits: objects of up to {a} x {b} and {c} x {d} pixels at '
+      f'{_scale_text(digit_scale)} do not fit side by side on '
+      f'--canvas_size={canvas_size}; expected '
+      f'{_scale_text((min(digit_scale[0], fits), fits))}, a larger '
+      '--canvas_size, or --overlap.')
+
+
 def _paste(images: np.ndarray, scene_of_object: np.ndarray,
            corners: np.ndarray, patches: Sequence[np.ndarray]) -> None:
   """Draws K patches at `corners` [K, 2] into N `images`, in place."""
@@ -201,7 +228,7 @@ def _paste(images: np.ndarray, scene_of_object: np.ndarray,
 
 
 def _scale_text(digit_scale: tuple[float, float]) -> str:
-  return '--digit_scale=' + ','.join(f'{scale:g}' for scale in digit_scale)
+  return '--digit_scale=' + ','.join(f'{scale:.3g}' for scale in digit_scale)
 
 
 def _no_room_text(error: arrangement.NoRoomError, counts, digit_scale,
