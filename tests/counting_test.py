@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tiny
@@ -7,7 +9,10 @@ from air_tf import prior
 from air_tf.data import streams
 from air_tf.evaluation import counting
 
-PRIOR = prior.truncated_geometric(np.log(.1), 3)
+
+@functools.cache
+def num_steps_prior():
+  return prior.truncated_geometric(np.log(.1), 3)
 
 
 def test_count_metrics_by_hand():
@@ -29,9 +34,9 @@ def make(num_scenes):
 def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
   # Not only the first 64, as in code before this one.
   model, scenes = make(70)
-  whole = counting.Evaluator(model, scenes)(PRIOR)
+  whole = counting.Evaluator(model, scenes)(num_steps_prior())
   monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
-  parts = counting.Evaluator(model, scenes)(PRIOR)
+  parts = counting.Evaluator(model, scenes)(num_steps_prior())
   assert whole['count_accuracy'] == parts['count_accuracy']
   posterior = model.infer(streams.to_pixels(scenes.images)).num_steps_posterior
   assert whole['count_accuracy'] == np.mean(
@@ -43,25 +48,26 @@ def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
 def test_terms_add_up_and_repeat():
   model, scenes = make(7)
   evaluator = counting.Evaluator(model, scenes)
-  first = evaluator(PRIOR)
+  first = evaluator(num_steps_prior())
   np.testing.assert_allclose(
       first['elbo'], first['log_likelihood'] - first['kl_what']
       - first['kl_where'] - first['kl_num_steps'], rtol=1e-5)
-  assert first == evaluator(PRIOR)
+  assert first == evaluator(num_steps_prior())
 
 
 def test_it_sees_the_model_as_it_is_now():
   model, scenes = make(7)
   evaluator = counting.Evaluator(model, scenes)
-  before = evaluator(PRIOR)
+  before = evaluator(num_steps_prior())
   for variable in model.trainable_variables:
     variable.assign(variable * .5)
-  assert evaluator(PRIOR)['elbo'] != before['elbo']
+  assert evaluator(num_steps_prior())['elbo'] != before['elbo']
 
 
 def test_scenes_without_counts_have_no_accuracy():
   model, scenes = make(5)
-  metrics = counting.Evaluator(model, scenes._replace(counts=None))(PRIOR)
+  metrics = counting.Evaluator(
+      model, scenes._replace(counts=None))(num_steps_prior())
   assert 'elbo' in metrics and 'count_accuracy' not in metrics
 
 

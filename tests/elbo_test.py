@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from scipy import special
@@ -10,7 +12,10 @@ from air_tf import elbo as elbo_lib
 from air_tf import model as model_lib
 from air_tf import prior
 
-PRIOR = prior.truncated_geometric(np.log(.4), 3)
+
+@functools.cache
+def num_steps_prior():
+  return prior.truncated_geometric(np.log(.4), 3)
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +31,7 @@ def model():
 
 def weights(model, images, seed):
   sample = model.infer(images, seed=tf.constant(seed))
-  terms = model.elbo_terms(images, sample, PRIOR)
+  terms = model.elbo_terms(images, sample, num_steps_prior())
   return sample, elbo_lib.marginal_log_weight(terms).numpy()
 
 
@@ -37,7 +42,7 @@ def test_weights_are_the_sum_over_all_counts(model):
   config = model.config
   terms = []
   for n in range(4):
-    term = PRIOR.log_prob([n]).numpy() + stats.norm.logpdf(
+    term = num_steps_prior().log_prob([n]).numpy() + stats.norm.logpdf(
         images, sample.canvases[:, n], config.pixel_stddev).sum((1, 2))
     for t in range(n):
       q, value = sample.what_posterior, sample.what[:, t]
@@ -66,9 +71,9 @@ def test_mean_weight_is_the_likelihood(model):
       image, drawn, model.config.pixel_stddev).sum((1, 2))
   offset = density.max()
   expected = np.exp(density - offset).reshape([4, copies]).mean(axis=1)
+  expected = expected @ num_steps_prior().prob(range(4)).numpy()
   stat_util.assert_mean_matches(
-      np.exp(found - offset) / (expected @ PRIOR.prob(range(4)).numpy()), 1.,
-      resolution=.06)
+      np.exp(found - offset) / expected, 1., resolution=.06)
 
 
 def test_bound_by_hand_and_no_overflow():

@@ -1,3 +1,4 @@
+import functools
 import sys
 
 import numpy as np
@@ -28,12 +29,22 @@ KL_WHAT = [.3, .6, .2]
 KL_WHERE = [.4, .1, .7]
 LOG_RATIO = [-.9, -.4, -1.1]  # At one sample, log p / q of where and what.
 LOGITS = [.4, -.3, .2]
-LOG_PRIOR = prior.truncated_geometric(np.log(.3), 3).log_pmf()
 
 
-# Nothing of it is asked but the likelihood of pixels.
-MARGINAL = estimators.make('marginal')
-MODEL = model_lib.AIRModel(config_lib.Config(pixel_stddev=STDDEV))
+@functools.cache
+def log_prior():
+  return prior.truncated_geometric(np.log(.3), 3).log_pmf()
+
+
+@functools.cache
+def marginal():
+  return estimators.make('marginal')
+
+
+@functools.cache
+def model():
+  """Nothing of it is asked but the likelihood of pixels."""
+  return model_lib.AIRModel(config_lib.Config(pixel_stddev=STDDEV))
 
 
 # With and without an exploration floor and shares of prefixes.
@@ -64,7 +75,7 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, background=0.,
   canvases = background + np.cumsum(
       np.concatenate([0. * OBJECTS[:1], OBJECTS]), axis=0)
   return estimators.EstimatorInputs(
-      model=MODEL, images=tile(IMAGE),
+      model=model(), images=tile(IMAGE),
       inference=model_lib.Inference(
           num_steps_posterior=posterior, where_posterior=None, where=what,
           where_logits=None, what_posterior=None, what=what, glimpses=None,
@@ -74,7 +85,7 @@ def batch(leaf, exploration=0., seed=(1, 2), particles=1, background=0.,
           kl_what=tf.identity(leaf['kl_what']),
           kl_where=tf.identity(leaf['kl_where']),
           log_ratio=tf.identity(leaf['log_ratio']),
-          log_posterior=posterior.log_pmf(), log_prior=LOG_PRIOR,
+          log_posterior=posterior.log_pmf(), log_prior=log_prior(),
           **of_background),
       exploration=tf.constant(exploration), seed=tf.constant(seed),
       num_particles=particles, prefix_share=share)
@@ -111,12 +122,12 @@ def gradients(estimator, copies=1, exploration=0., seed=(1, 2), particles=1,
 @FLOORS
 def test_marginal_is_the_sum_over_all_counts(exploration, share):
   # By enumeration: the mean, over n ~ q_eps, of the ELBO with n objects.
-  estimate = MARGINAL(batch(leaves(1), exploration, share=share))
+  estimate = marginal()(batch(leaves(1), exploration, share=share))
   q = exploration_log_pmf(np.exp(prior.NumStepsDistribution(LOGITS).log_pmf()),
                exploration, share)
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
   expected = np.sum(q * (
-      LOG_LIKELIHOOD - kl - np.log(q) + LOG_PRIOR.numpy()))
+      LOG_LIKELIHOOD - kl - np.log(q) + log_prior().numpy()))
   np.testing.assert_allclose(estimate.elbo.elbo, [expected], rtol=1e-5)
   np.testing.assert_allclose(estimate.loss, -expected, rtol=1e-5)
 
@@ -135,7 +146,7 @@ def test_a_gradient_of_the_loss_outside_its_tape_is_the_same(name):
 
 
 def test_terms_add_up_to_the_elbo():
-  elbo = MARGINAL(
+  elbo = marginal()(
       batch(leaves(1), .3, kl_background=tf.constant([2.5]))).elbo
   np.testing.assert_allclose(
       elbo.elbo, elbo.log_likelihood - elbo.kl_what - elbo.kl_where
@@ -157,7 +168,7 @@ def test_a_background_is_a_part_of_every_weight():
 def test_mean_gradient_is_the_sum_over_all_counts(name, exploration, share):
   # 200,000 independent samples of n; sees a bias of .1 in any of the 13
   # entries, of gradients between .1 and 2; see `stat_util` for false alarms.
-  exact = gradients(MARGINAL, 1, exploration, share=share)
+  exact = gradients(marginal(), 1, exploration, share=share)
   sampled = gradients(estimators.make(name), 200_000, exploration, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
@@ -169,7 +180,7 @@ def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
     name, exploration, share):
   # As above, of the importance-weighted bound: 26 entries and 6 log ratios.
   exact = gradients(
-      MARGINAL, 1, exploration, particles=2, share=share)
+      marginal(), 1, exploration, particles=2, share=share)
   sampled = gradients(
       estimators.make(name), 200_000, exploration, particles=2, share=share)
   for leaf, expected in exact.items():
@@ -179,7 +190,7 @@ def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
 def test_two_particles_by_hand():
   # sum over n_1, n_2 of q_1(n_1) q_2(n_2) log((w_1(n_1) + w_2(n_2)) / 2).
   leaf = leaves(1, 2)
-  estimate = MARGINAL(batch(leaf, .3, particles=2))
+  estimate = marginal()(batch(leaf, .3, particles=2))
   total = 0.
   q, w = [], []
   for k in range(2):
@@ -187,7 +198,7 @@ def test_two_particles_by_hand():
     q.append(.7 * np.exp(log_q) + .3 / 4.)
     ratio = np.cumsum(np.append(0., leaf['log_ratio'][k].numpy()))
     w.append(np.exp(leaf['log_likelihood'][k].numpy() + ratio
-                    + LOG_PRIOR.numpy()) / q[k])
+                    + log_prior().numpy()) / q[k])
   for first in range(4):
     for second in range(4):
       total += q[0][first] * q[1][second] * np.log(
@@ -232,7 +243,7 @@ def test_rebar_learns_its_control_variate():
 @pytest.mark.parametrize('background', [0., .3])
 def test_quadratic_likelihood_is_that_of_the_canvas(background):
   inputs = batch(leaves(2), background=background)
-  likelihood = MODEL.quadratic_likelihood(inputs.images, inputs.inference)
+  likelihood = model().quadratic_likelihood(inputs.images, inputs.inference)
   s = np.array([[1., 1., 0.], [.3, .9, .2]], np.float32)
   canvases = background + np.einsum('rt,thw->rhw', s, OBJECTS)
   expected = np.sum(-.5 * ((IMAGE - canvases) / STDDEV)**2 - np.log(STDDEV)
@@ -245,7 +256,7 @@ def test_concrete_is_binary_at_low_temperature(exploration):
   # Then its reconstruction has the mean of L(n) under q: sees a bias of .1.
   concrete = relaxed.Concrete(temperature=1e-4)
   estimate = concrete(batch(leaves(100_000), exploration))
-  exact = MARGINAL(batch(leaves(1), exploration))
+  exact = marginal()(batch(leaves(1), exploration))
   stat_util.assert_mean_matches(
       estimate.elbo.log_likelihood, exact.elbo.log_likelihood[0], .1)
 
@@ -264,7 +275,7 @@ def test_concrete_follows_its_own_relaxed_function():
     difference = (loss(LOGITS + step) - loss(LOGITS - step)) / 2e-2
     np.testing.assert_allclose(found[t], difference, atol=2e-3)
   bias = gradients(concrete, 50_000)['logits'].mean(axis=0) - gradients(
-      MARGINAL)['logits'][0]
+      marginal())['logits'][0]
   assert np.max(np.abs(bias)) > .1
 
 
@@ -289,7 +300,7 @@ def test_wake_wake_by_hand():
         prior.NumStepsDistribution(leaf['logits'][k]).log_pmf(), .3).numpy()
     log_w.append(
         leaf['log_likelihood'][k, n] + np.sum(leaf['log_ratio'][k, :n])
-        + LOG_PRIOR[n] - log_q[n])
+        + log_prior()[n] - log_q[n])
   v = np.exp(log_w) / np.sum(np.exp(log_w))
   for k, n in enumerate(counts.numpy()):
     np.testing.assert_allclose(
@@ -307,7 +318,7 @@ def test_wake_wake_by_hand():
 def test_responsibilities_by_hand(exploration, share):
   # r(n) ~ p(n) exp(L(n) - KLs of the first n steps), normalised.
   kl = np.cumsum([0.] + list(np.add(KL_WHAT, KL_WHERE)))
-  r = np.exp(LOG_PRIOR.numpy() + LOG_LIKELIHOOD - kl)
+  r = np.exp(log_prior().numpy() + LOG_LIKELIHOOD - kl)
   r /= r.sum()
   weights = exploration_log_pmf(r, exploration, share)
   found = gradients(
@@ -329,7 +340,7 @@ def test_responsibilities_free_a_collapsed_count_and_marginal_does_not(
   monkeypatch.setattr(
       sys.modules[__name__], 'LOGITS', [30., 30., 30.])  # Collapsed to 3.
   strength = lambda estimator: np.max(np.abs(gradients(estimator)['logits']))
-  assert strength(MARGINAL) < 1e-6
+  assert strength(marginal()) < 1e-6
   assert strength(estimators.make('responsibilities')) > .1
 
 
@@ -342,7 +353,7 @@ def test_blogs_baseline_that_sees_n_is_biased():
     counts = tf.cast(tf.reduce_sum(presence, axis=-1), tf.int32)
     return tf.gather(tf.constant(LOG_LIKELIHOOD), counts)
   nvil._baseline = all_knowing
-  exact = gradients(MARGINAL)['logits'][0]
+  exact = gradients(marginal())['logits'][0]
   sampled = gradients(nvil, 10_000)['logits'].mean(axis=0)
   assert np.max(np.abs(sampled - exact)) > .2
 

@@ -158,7 +158,7 @@ def test_another_configuration_is_refused_with_the_difference(
   folder, _ = finished
   before = metrics(folder)
   flags = tiny.run_flags(
-      folder.parent, learning_rate=.5, seed=3, jit_compile=True, **tiny.DAIR)
+      folder.parent, learning_rate=.5, seed=3, **tiny.DAIR)
   error = scripts.succeed('train.py', *flags, code=2).stderr.splitlines()[-1]
   assert '--learning_rate was 0.0007 and is 0.5' in error
   assert '--seed was 0 and is 3' in error

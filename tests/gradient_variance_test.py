@@ -11,9 +11,21 @@ from air_tf.data import streams
 from air_tf.studies import gradient_variance
 from air_tf.training import gradient_monitor
 
-SCENES = tf.constant(tiny.scenes(40).images)
-IMAGES = tiny.images(4)
-MANY = tf.tile(tiny.images(1), [256, 1, 1])  # 256 samples of n at a time.
+
+@functools.cache
+def train_scenes():
+  return tf.constant(tiny.scenes(40).images)
+
+
+@functools.cache
+def few_images():
+  return tiny.images(4)
+
+
+@functools.cache
+def many_images():
+  """For 256 samples of n at a time."""
+  return tf.tile(tiny.images(1), [256, 1, 1])
 
 
 make = tiny.trainer
@@ -24,10 +36,10 @@ def exact_gradients(particles, repeats):
   """Of `marginal`, on the images and weights of the test of unbiasedness."""
   exact = make(num_particles=particles)
   tiny.fill(exact.model.trainable_variables)
-  return gradients(exact, repeats, MANY)
+  return gradients(exact, repeats, many_images())
 
 
-def gradients(trainer, repeats, images=IMAGES):
+def gradients(trainer, repeats, images):
   """Gradients of all variables, `[repeats, parameters]`."""
   @tf.function
   def one(repeat):
@@ -69,8 +81,8 @@ def test_every_variable_is_in_one_group(changes, more):
 
 def test_variance_is_numpys():
   trainer = make(estimator='reinforce')
-  found = gradient_variance.measure(trainer, IMAGES, 7)
-  variances = gradients(trainer, 7).var(axis=0, ddof=1)
+  found = gradient_variance.measure(trainer, few_images(), 7)
+  variances = gradients(trainer, 7, few_images()).var(axis=0, ddof=1)
   groups = parameter_groups(trainer)
   assert set(found) == {*groups, 'all'}
   for group in set(groups):
@@ -81,10 +93,11 @@ def test_variance_is_numpys():
 
 
 def test_the_parts_are_told_apart():
-  marginal = gradient_variance.measure(make(), IMAGES, 5)
+  marginal = gradient_variance.measure(make(), few_images(), 5)
   assert marginal['encoder']['score'] == 0.
   assert marginal['encoder']['backpropagation'] == marginal['encoder']['total']
-  reinforce = gradient_variance.measure(make(estimator='reinforce'), IMAGES, 5)
+  reinforce = gradient_variance.measure(
+      make(estimator='reinforce'), few_images(), 5)
   assert reinforce['steps_predictor']['score'] > 10. * marginal[
       'steps_predictor']['total']
   assert reinforce['decoder']['score'] == 0.  # It has no part in q(n).
@@ -111,14 +124,15 @@ def test_monitor_leaves_no_trace():
       copy, estimator='nvil', moving_signal=True) for copy in range(2))
   watch = gradient_monitor.Monitor(watched)
   for one in trainer, watched:
-    one.train(SCENES, tf.constant(2))
-  first = watch(SCENES)
+    one.train(train_scenes(), tf.constant(2))
+  first = watch(train_scenes())
   assert set(first) == {
       f'gradient_variance/{g}' for g in watched.model.variable_groups()}
   assert all(value > 0. for value in first.values())
-  assert watch(SCENES) == pytest.approx(first, rel=1e-5)  # No new numbers.
+  assert watch(train_scenes()) == pytest.approx(  # No new numbers.
+      first, rel=1e-5)
   for one in trainer, watched:
-    one.train(SCENES, tf.constant(2))
+    one.train(train_scenes(), tf.constant(2))
   for a, b in zip(trainer.variables, watched.variables, strict=True):
     np.testing.assert_array_equal(a, b)
 
@@ -137,7 +151,7 @@ def test_unbiased_to_the_last_parameter(name, particles):
   tiny.fill(sampled.model.trainable_variables)
   repeats = 12
   exact = exact_gradients(particles, repeats)
-  difference = gradients(sampled, repeats, MANY) - exact
+  difference = gradients(sampled, repeats, many_images()) - exact
   reference = exact[0]
   rng = np.random.default_rng(0)
   groups = parameter_groups(sampled)
@@ -157,7 +171,7 @@ def test_every_estimator_is_measured():
   trainers = {name: make(estimator=name) for name in config_lib.ESTIMATORS}
   result = {'estimators': {
       name: {'num_particles': trainer.config.particles,
-             'groups': gradient_variance.measure(trainer, IMAGES, 2)}
+             'groups': gradient_variance.measure(trainer, few_images(), 2)}
       for name, trainer in trainers.items()}}
   table = gradient_variance.markdown(result).splitlines()
   assert len(table) == 2 + 3 * len(config_lib.ESTIMATORS)

@@ -1,3 +1,4 @@
+import functools
 import json
 import pathlib
 
@@ -13,7 +14,10 @@ from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 
-PRIOR = prior.truncated_geometric(np.log(.1), 3)
+
+@functools.cache
+def num_steps_prior():
+  return prior.truncated_geometric(np.log(.1), 3)
 
 
 def make(**changes):
@@ -87,7 +91,7 @@ def test_elbo_term_by_term_against_numpy(channels):
   x = tiny.images(channels=channels)
   tiny.fill(model.trainable_variables)  # Away from the prior, where KL is 0.
   inference = model.infer(x, seed=tf.constant([1, 2]))
-  terms = model.elbo_terms(x, inference, PRIOR)
+  terms = model.elbo_terms(x, inference, num_steps_prior())
 
   # log N(x; c, .4^2), summed over pixels and channels, for each count.
   difference = x.numpy()[:, np.newaxis] - inference.canvases.numpy()
@@ -198,7 +202,7 @@ def test_background_is_paid_for_once_whatever_the_count():
   model, x = make(background=True), tiny.images()
   tiny.fill(model.trainable_variables)
   inference = model.infer(x, seed=tf.constant([1, 2]))
-  terms = model.elbo_terms(x, inference, PRIOR)
+  terms = model.elbo_terms(x, inference, num_steps_prior())
   mean, stddev = (y.numpy() for y in inference.background.posterior)
   code = inference.background.code.numpy()
   # KL(N(m, s) || N(0, 1)) = (s^2 + m^2 - 1) / 2 - log s, summed.
@@ -346,7 +350,7 @@ def test_every_variable_gets_a_gradient(name, changes):
   x = tiny.images(8, channels=channels)
   with tf.GradientTape() as tape:
     estimate = estimator(estimators.make_inputs(
-        model, x, PRIOR, tf.constant(.5), tf.constant([1, 2]),
+        model, x, num_steps_prior(), tf.constant(.5), tf.constant([1, 2]),
         tf.constant([3, 4]), tiny.config(estimator=name).particles,
         estimator.reparameterise))
     loss = estimate.loss + estimate.auxiliary_loss
@@ -384,7 +388,7 @@ def test_golden_values(golden, changes):
   model, x = make(**changes), tiny.images()
   tiny.fill(model.trainable_variables)
   inference = model.infer(x)
-  terms = model.elbo_terms(x, inference, PRIOR)
+  terms = model.elbo_terms(x, inference, num_steps_prior())
   found = {
       'step_logits': inference.num_steps_posterior.step_logits,
       'where': inference.where, 'what': inference.what,

@@ -8,11 +8,11 @@ asks for `fresh=True`.
 """
 
 import atexit
-import functools
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,17 +24,21 @@ ENVIRONMENT = os.environ | {
     'TF_CPP_MIN_LOG_LEVEL': '3', 'CUDA_VISIBLE_DEVICES': '-1',
     'PYTHONPATH': os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])}
-# The server waits for a request a line, and answers with the child's pid; an
-# exit code goes to a file. Finished children are collected in between.
+# Where the server listens; children of the process that started it inherit it.
+_ADDRESS = 'AIR_TF_TEST_SCRIPTS'
+# The server takes one request per connection, a line, and answers with the
+# child's pid; an exit code goes to a file. Finished children are collected in
+# between. It ends with its standard input.
 _SERVER = '''
-import gc, json, os, select, signal, sys
+import gc, json, os, select, signal, socket, sys
 import air_tf.experiment, air_tf.run, air_tf.studies.run_figures  # And theirs.
 
-def serve():
+def serve(listener):
   """Returns the request in a child, None when nobody asks any more."""
   exit_files = {}
   while True:
-    ready, _, _ = select.select([0], [], [], .02 if exit_files else None)
+    ready, _, _ = select.select(
+        [0, listener], [], [], .02 if exit_files else None)
     for pid in list(exit_files):
       ended, status = os.waitpid(pid, os.WNOHANG)
       if ended:
@@ -42,23 +46,22 @@ def serve():
         with open(path + '.part', 'w') as file:
           file.write(str(os.waitstatus_to_exitcode(status)))
         os.rename(path + '.part', path)
+    if 0 in ready:
+      return None
     if not ready:
       continue
-    request = b''
-    while not request.endswith(b'\\n'):
-      byte = os.read(0, 1)
-      if not byte:
-        return None
-      request += byte
-    request = json.loads(request)
-    pid = os.fork()
-    if pid == 0:
-      return request
-    exit_files[pid] = request['folder'] + '/exit_code'
-    os.write(1, b'%d\\n' % pid)
+    asked = listener.accept()[0]
+    with asked, asked.makefile('rw') as lines:
+      request = json.loads(lines.readline())
+      pid = os.fork()
+      if pid == 0:
+        listener.close()
+        return request
+      exit_files[pid] = request['folder'] + '/exit_code'
+      lines.write(f'{pid}\\n')
 
 gc.freeze()  # Children need not walk through all of this when they end.
-request = serve()
+request = serve(socket.socket(fileno=int(sys.argv[1])))
 if request is not None:
   for number, (name, flags) in enumerate([
       (os.devnull, os.O_RDONLY),
@@ -67,6 +70,8 @@ if request is not None:
     os.dup2(os.open(name, flags), number)
   os.environ.update(request['environment'])
   sys.argv = request['arguments']
+  import tensorflow as tf  # As `_plain_graphs` in conftest.py.
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
   exec(request['before'])
   import runpy
   sys.path[0] = os.path.dirname(sys.argv[0])
@@ -94,13 +99,10 @@ class Process:
       before: Python source that the process executes before the script.
     """
     self._folder = pathlib.Path(tempfile.mkdtemp(prefix='script-'))
-    server = _server()
-    server.stdin.write(json.dumps({
+    self.pid = _fork({
         'folder': str(self._folder), 'before': before,
         'environment': environment or {},
-        'arguments': [str(ROOT / script), *map(str, arguments)]}) + '\n')
-    server.stdin.flush()
-    self.pid = int(server.stdout.readline())
+        'arguments': [str(ROOT / script), *map(str, arguments)]})
 
   def poll(self):
     """Returns the exit code, or None as long as the process runs."""
@@ -154,10 +156,29 @@ def result(script, *arguments, **options):
   return json.loads(ended.stdout.splitlines()[-1])
 
 
-@functools.cache
-def _server():
-  server = subprocess.Popen(
-      [sys.executable, '-c', _SERVER], text=True, env=ENVIRONMENT,
-      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def _fork(request):
+  """Returns the pid of a child that runs a script."""
+  start_server()
+  with socket.socket(socket.AF_UNIX) as asking:
+    asking.connect(os.environ[_ADDRESS])
+    with asking.makefile('rw') as lines:
+      lines.write(json.dumps(request) + '\n')
+      lines.flush()
+      return int(lines.readline())
+
+
+def start_server():
+  """Starts the server, but for one that the parent process has started."""
+  if _ADDRESS in os.environ:
+    return
+  folder = tempfile.mkdtemp(prefix='scripts-')
+  os.environ[_ADDRESS] = os.path.join(folder, 'server')
+  with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(os.environ[_ADDRESS])
+    listener.listen(100)
+    server = subprocess.Popen(
+        [sys.executable, '-c', _SERVER, str(listener.fileno())],
+        env=ENVIRONMENT, stdin=subprocess.PIPE, pass_fds=[listener.fileno()],
+        stderr=open(os.path.join(folder, 'log'), 'w'))
+  atexit.register(server.wait)  # Then what it took is known.
   atexit.register(server.stdin.close)  # Which ends it.
-  return server

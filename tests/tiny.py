@@ -4,8 +4,6 @@ It is AIR; what is said of DAIR and of the search is tested with `DAIR`, which
 takes twice as long to compile.
 """
 
-import gc
-
 import numpy as np
 
 from air_tf import config as config_lib
@@ -33,8 +31,8 @@ def flags(**changes):
 
 def run_flags(folder, name='run', **changes):
   """Flags of bin/train.py for a run of 12 iterations in `folder`."""
-  usual = dict(
-      cache_dir=folder / 'cache', num_iterations=12, refresh_every=6)
+  usual = dict(cache_dir=folder / 'cache', num_iterations=12, refresh_every=6,
+               max_steps=2)
   return [f'--logdir={folder / name}', *flags(**(usual | changes))]
 
 
@@ -53,9 +51,6 @@ def trainer(copy=0, **changes):
 
   from air_tf.training import trainer as trainer_lib
   key = copy, config(**changes)
-  # TensorFlow's graph optimiser takes a third of the time until a first step,
-  # for steps that are a few.
-  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
   if key not in _trainers:
     made = trainer_lib.Trainer(key[1])
     _trainers[key] = made, [v.numpy() for v in made.variables]
@@ -71,16 +66,6 @@ def save_model(path):
   from air_tf import model as model_lib
   from air_tf.serving import saved_model
   saved_model.save(model_lib.AIRModel(config()), path)
-
-
-def forget_trainers():
-  """Frees all trainers and what they compiled."""
-  if _trainers:
-    import tensorflow as tf
-    tf.config.optimizer.set_experimental_options(
-        {'disable_meta_optimizer': False})
-  _trainers.clear()
-  gc.collect()
 
 
 def images(batch_size=3, size=16, seed=0, channels=1):

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import sonnet as snt
@@ -8,7 +10,10 @@ from air_tf import config as config_lib
 from air_tf.data import streams
 from air_tf.training import optimizers
 
-SCENES = tf.constant(tiny.scenes(40).images)
+
+@functools.cache
+def train_scenes():
+  return tf.constant(tiny.scenes(40).images)
 
 
 def values(module):
@@ -28,7 +33,7 @@ def test_trains_and_reports(estimator, optimizer):
   trainer = tiny.trainer(
       estimator=estimator, optimizer=optimizer, learning_rate=1e-4)
   before = values(trainer.model)
-  means, last = trainer.run_iterations(SCENES, tf.constant(3))
+  means, last = trainer.run_iterations(train_scenes(), tf.constant(3))
   assert trainer.iteration.numpy() == 3
   assert np.all(np.isfinite(list(means.values())))
   for a, b in zip(before, values(trainer.model)):
@@ -44,7 +49,7 @@ def test_trains_and_reports(estimator, optimizer):
 def test_baseline_of_nvil_is_trained():
   trainer = tiny.trainer(estimator='nvil')
   before = values(trainer.estimator)
-  trainer.train(SCENES, tf.constant(1))
+  trainer.train(train_scenes(), tf.constant(1))
   for a, b in zip(before, values(trainer.estimator), strict=True):
     assert np.any(a != b)
 
@@ -55,7 +60,7 @@ def test_auxiliary_training_moves_the_estimator_alone(estimator):
   model = values(trainer.model)
   own = trainer.estimator.trainable_variables
   before = [v.numpy() for v in own]
-  trainer.train_auxiliary(SCENES, tf.constant(2))
+  trainer.train_auxiliary(train_scenes(), tf.constant(2))
   assert_equal(model, values(trainer.model))
   assert all(np.any(a != b) for a, b in zip(before, own))
   assert bool(own) == (estimator in ('nvil', 'nvil_per_step', 'rebar'))
@@ -68,7 +73,7 @@ def test_auxiliary_training_moves_the_estimator_alone(estimator):
     dict(estimator='nvil', moving_signal=True)])
 def test_step_compiles(options):
   trainer = tiny.trainer(jit_compile=True, max_steps=2, **options)
-  _, last = trainer.run_iterations(SCENES, tf.constant(1))
+  _, last = trainer.run_iterations(train_scenes(), tf.constant(1))
   assert np.all(np.isfinite(list(last.values())))
 
 
@@ -144,7 +149,7 @@ def test_equal_seeds_are_bit_identical(jit_compile):
   first, second = (
       tiny.trainer(copy, jit_compile=jit_compile) for copy in range(2))
   for trainer in first, second:
-    trainer.train(SCENES, tf.constant(5))
+    trainer.train(train_scenes(), tf.constant(5))
   assert_equal(values(first), values(second))
 
 
@@ -157,9 +162,9 @@ def _idle():
 def test_scenes_are_taken_in_every_form(idle):
   arrays = tiny.scenes(40)
   stream = idle.make_input(streams.MappedImages(arrays.images, np.arange(40)))
-  expected = idle.next_images(SCENES)
-  for form in (arrays.images, SCENES, arrays, lambda pool: arrays, stream,
-               idle.make_input(arrays)):
+  expected = idle.next_images(train_scenes())
+  for form in (arrays.images, train_scenes(), arrays, lambda pool: arrays,
+               stream, idle.make_input(arrays)):
     np.testing.assert_array_equal(
         idle.next_images(idle.make_input(form)), expected)
 
@@ -175,9 +180,10 @@ def test_a_source_is_asked_for_the_pool_of_the_iteration(idle):
 def test_train_returns_means_and_is_traced_once():
   one, many = (tiny.trainer(copy) for copy in range(2))
   each = [one.train(scenes, n)['elbo'] for scenes, n in (
-      (SCENES, 1), (SCENES.numpy(), tf.constant(1, tf.int64)), (SCENES, 2))]
+      (train_scenes(), 1), (train_scenes().numpy(), tf.constant(1, tf.int64)),
+      (train_scenes(), 2))]
   np.testing.assert_allclose(
-      many.train(SCENES, iterations=4)['elbo'],
+      many.train(train_scenes(), iterations=4)['elbo'],
       np.mean([each[0], each[1], each[2], each[2]]), rtol=1e-5)
   assert each[0] != each[1]
   assert one.run_iterations.experimental_get_tracing_count() == 1
@@ -192,7 +198,7 @@ def test_other_images_are_refused(idle, images, found):
   with pytest.raises(ValueError, match=found + r'; expected uint8 .* 16, 16\]'):
     idle.train(images, 1)
   with pytest.raises(ValueError, match='`iterations` is 0; expected at least'):
-    idle.train(SCENES, 0)
+    idle.train(train_scenes(), 0)
 
 
 def test_works_inside_a_function_of_the_users():
@@ -204,7 +210,7 @@ def test_works_inside_a_function_of_the_users():
     posterior = inside.ema_model.infer(tiny.images(2)).num_steps_posterior
     return elbos, posterior.log_pmf()
 
-  elbos, log_pmf = train(SCENES)
+  elbos, log_pmf = train(train_scenes())
   assert np.all(np.isfinite(elbos)) and elbos[0] != elbos[1]
   assert inside.iteration == 3 and log_pmf.shape == [2, 4]
   with pytest.raises(ValueError, match='Inside a `tf.function`, `scenes` must'):
@@ -225,15 +231,15 @@ def test_repr_is_short_also_inside_a_function(idle):
 def test_other_seeds_differ():
   first, other = (tiny.trainer(seed=s) for s in (0, 1))
   for trainer in first, other:
-    trainer.train(SCENES, tf.constant(5))
+    trainer.train(train_scenes(), tf.constant(5))
   assert any(np.any(a != b) for a, b in zip(values(first), values(other)))
 
 
 def test_how_iterations_are_grouped_changes_nothing():
   whole, parts = (tiny.trainer(copy) for copy in range(2))
-  whole.train(SCENES, tf.constant(5))
+  whole.train(train_scenes(), tf.constant(5))
   for iterations in 1, 3, 1:
-    parts.train(SCENES, tf.constant(iterations))
+    parts.train(train_scenes(), tf.constant(iterations))
   assert_equal(values(whole), values(parts))
   assert whole.run_iterations.experimental_get_tracing_count() == 1
   assert parts.run_iterations.experimental_get_tracing_count() == 1
@@ -244,7 +250,7 @@ def test_compiled_or_not_takes_the_same_step():
   # Their random numbers differ (XLA's generator is another), so by means only.
   def step(jit_compile):
     trainer = tiny.trainer(jit_compile=jit_compile)
-    return trainer.run_iterations(SCENES, tf.constant(1))[1]
+    return trainer.run_iterations(train_scenes(), tf.constant(1))[1]
   compiled, plain = step(True), step(False)
   np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
   np.testing.assert_allclose(
@@ -268,7 +274,7 @@ def test_learning_rate_acts():
   def moved(rate):
     trainer = tiny.trainer(learning_rate=rate)
     before = values(trainer.model)
-    trainer.train(SCENES, tf.constant(1))
+    trainer.train(train_scenes(), tf.constant(1))
     return np.mean([np.mean(np.abs(a - b)) for a, b in zip(
         before, values(trainer.model))])
   np.testing.assert_allclose(moved(1e-3) / moved(1e-4), 10., rtol=.01)
@@ -277,9 +283,9 @@ def test_learning_rate_acts():
 def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
   trainer = tiny.trainer()
   variable = trainer.model.trainable_variables[0]
-  trainer.train(SCENES, tf.constant(2))
+  trainer.train(train_scenes(), tf.constant(2))
   variable.assign(variable * np.nan)
-  _, last = trainer.run_iterations(SCENES, tf.constant(50))
+  _, last = trainer.run_iterations(train_scenes(), tf.constant(50))
   assert trainer.iteration.numpy() == 3
   assert not np.isfinite(last['elbo'])
 
@@ -289,15 +295,15 @@ def test_average_follows_the_weights():
   start = values(trainer.ema_model)
   assert_equal(start, values(trainer.model))
   # It moves every tenth iteration; in a young run it then keeps 10 / 100.
-  trainer.train(SCENES, tf.constant(9))
+  trainer.train(train_scenes(), tf.constant(9))
   assert_equal(start, values(trainer.ema_model))
-  trainer.train(SCENES, tf.constant(1))
+  trainer.train(train_scenes(), tf.constant(1))
   for a, b, c in zip(start, values(trainer.model), values(trainer.ema_model)):
     np.testing.assert_allclose(c, .1 * a + .9 * b, rtol=1e-4, atol=1e-6)
   # Later it keeps the decay of ten iterations.
   trainer.iteration.assign(99_999)
   before, keep = values(trainer.ema_model), .99**10
-  trainer.train(SCENES, tf.constant(1))
+  trainer.train(train_scenes(), tf.constant(1))
   for a, b, c in zip(before, values(trainer.model), values(trainer.ema_model)):
     np.testing.assert_allclose(
         c, keep * a + (1. - keep) * b, rtol=1e-4, atol=1e-6)
