@@ -140,7 +140,7 @@ def test_signal_saves_and_says_so(tmp_path, number):
 def test_a_signal_just_before_an_evaluation_does_not_lose_it(
     tmp_path, monkeypatch):
   config = tiny.config(
-      num_iterations=6, eval_every=2, cache_dir=str(tmp_path / 'cache'))
+      max_steps=2, num_iterations=6, eval_every=2, cache_dir=str(tmp_path / 'cache'))
   logdir = str(tmp_path / 'run')
   with monkeypatch.context() as patch:
     patch.setattr(strategy.OneDevice, 'max_over_workers',

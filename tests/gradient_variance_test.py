@@ -28,13 +28,13 @@ def many_images():
   return tf.tile(tiny.images(1), [256, 1, 1])
 
 
-make = tiny.trainer
+make = functools.partial(tiny.trainer, max_steps=2)
 
 
 @functools.cache
 def exact_gradients(particles, repeats):
   """Of `marginal`, on the images and weights of the test of unbiasedness."""
-  exact = make(num_particles=particles)
+  exact = make(num_particles=particles, max_steps=3)
   tiny.fill(exact.model.trainable_variables)
   return gradients(exact, repeats, many_images())
 
@@ -147,7 +147,7 @@ def test_unbiased_to_the_last_parameter(name, particles):
   # random direction of unit length and the direction of the exact gradient,
   # whose length is of the order of 100. 24 numbers are compared; a right
   # estimator fails once in 70,000 runs of other seeds.
-  sampled = make(estimator=name, num_particles=particles)
+  sampled = make(estimator=name, num_particles=particles, max_steps=3)
   tiny.fill(sampled.model.trainable_variables)
   repeats = 12
   exact = exact_gradients(particles, repeats)

@@ -25,19 +25,20 @@ print(json.dumps(dataclasses.asdict(cli.config_from_flags())))
 '''
 
 
-def run(*arguments, **options):
-  """Returns the JSON object that a Python program prints last."""
+def parse(name):
+  """Returns the configuration of a flagfile."""
   process = subprocess.run(
-      [sys.executable, *map(str, arguments)], capture_output=True, text=True,
-      env=scripts.ENVIRONMENT, timeout=120, **options)
+      [sys.executable, '-c', PARSE, flagfile(name)], capture_output=True,
+      text=True, env=scripts.ENVIRONMENT, timeout=120, cwd=ROOT / 'bin')
   assert process.returncode == 0, process.stderr
   return json.loads(process.stdout.splitlines()[-1])
 
 
 def make_scenes(path, *flags):
   """Returns what the script prints, and the scenes that it wrote."""
-  result = run(ROOT / 'data/make_scenes.py', f'--out={path}', *flags)
-  return result, scene_files.read(str(path))
+  ended = scripts.run('data/make_scenes.py', f'--out={path}', *flags)
+  assert ended.returncode == 0, ended.stderr
+  return json.loads(ended.stdout.splitlines()[-1]), scene_files.read(str(path))
 
 
 def flagfile(name):
@@ -46,14 +47,13 @@ def flagfile(name):
 
 @pytest.mark.parametrize('name', FLAGFILES)
 def test_flagfile_is_a_valid_configuration(name):
-  config = run('-c', PARSE, flagfile(name), cwd=ROOT / 'bin')
+  config = parse(name)
   # One step more than the scenes hold, so that counting too many is possible.
   assert config['max_steps'] == max(config['counts']) + 1
 
 
 def test_the_two_recipes_of_the_blog_differ_where_they_say():
-  text, code = (run('-c', PARSE, flagfile(name), cwd=ROOT / 'bin')
-                for name in ('blog', 'blog_code'))
+  text, code = parse('blog'), parse('blog_code')
   assert {name for name in text if text[name] != code[name]} == {
       'decoder_init_scale', 'estimator', 'scale_prior_stddev', 'steps_bias',
       'steps_init_scale', 'success_final', 'success_init', 'where_init_scale',

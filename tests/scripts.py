@@ -178,7 +178,8 @@ def start_server():
     listener.listen(100)
     server = subprocess.Popen(
         [sys.executable, '-c', _SERVER, str(listener.fileno())],
-        env=ENVIRONMENT, stdin=subprocess.PIPE, pass_fds=[listener.fileno()],
+        env=ENVIRONMENT | {_ADDRESS: os.environ[_ADDRESS]},
+        stdin=subprocess.PIPE, pass_fds=[listener.fileno()],
         stderr=open(os.path.join(folder, 'log'), 'w'))
   atexit.register(server.wait)  # Then what it took is known.
   atexit.register(server.stdin.close)  # Which ends it.

@@ -96,7 +96,7 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
   """Ends where one device does, with one folder, which the chief wrote."""
   changes = dict(
       cache_dir=str(tmp_path / 'cache'), refresh_every=0, optimizer='rmsprop',
-      learning_rate=1e-4)
+      learning_rate=1e-4, max_steps=2)
   flags = [f'--logdir={tmp_path / "run"}', *tiny.flags(
       distribution_strategy='multi_worker', num_iterations=1_000,
       checkpoint_every=2,

@@ -7,6 +7,29 @@ import scripts
 import tiny
 
 pytestmark = pytest.mark.slow
+# Executed before a script: its runs are forked by the server too, instead of
+# started as new interpreters. How those are started is tested in sweep_test.py.
+FORK_RUNS = f"""
+import os, sys
+sys.path.append({str(scripts.ROOT / 'tests')!r})
+import scripts
+from air_tf.studies import sweep
+
+class Forked(scripts.Process):
+  returncode = None
+
+  def __init__(self, command, stdin, stdout, stderr, env, preexec_fn):
+    self._log = os.dup(stdout.fileno())
+    super().__init__(*command[1:], environment=env)
+
+  def poll(self):
+    if self.returncode is None and super().poll() is not None:
+      os.write(self._log, ''.join(self._read()).encode())
+      self.returncode = super().poll()
+    return self.returncode
+
+sweep.subprocess.Popen = Forked
+"""
 
 
 def test_generalise_trains_and_asks(tmp_path):
@@ -16,7 +39,8 @@ def test_generalise_trains_and_asks(tmp_path):
           tmp_path, num_iterations=2, digits='embedded')[1:]
       if not x.startswith(models)]
   first = scripts.succeed(
-      'generalise.py', f'--logdir={tmp_path / "runs"}', '--seeds=0:1', *flags)
+      'generalise.py', f'--logdir={tmp_path / "runs"}', '--seeds=0:1', *flags,
+      before=FORK_RUNS)
   result = json.loads(first.stdout.splitlines()[-1])
   for name in 'extrapolation', 'interpolation':
     assert set(result[name]) == {'AIR', 'DAIR'}
@@ -43,12 +67,12 @@ def test_sweep_compares_recipes_and_goes_on(tmp_path):
   arguments = [f'--logdir={tmp_path / "sweep"}', '--seeds=0:1', '--threshold=0',
                f'--flagfile={tmp_path / "a.flags"}', '--num_iterations=1',
                '--vary=estimator=marginal,mvd']
-  first = scripts.succeed('sweep.py', *arguments)
+  first = scripts.succeed('sweep.py', *arguments, before=FORK_RUNS)
   result = json.loads(first.stdout.splitlines()[-1])
   assert list(result['recipes']) == ['a,estimator=marginal', 'a,estimator=mvd']
   for summary in result['recipes'].values():
     assert summary['successes'] == summary['num_runs'] == 1
   assert (tmp_path / 'sweep' / 'report.md').exists()
-  again = scripts.succeed('sweep.py', *arguments)
+  again = scripts.succeed('sweep.py', *arguments, before=FORK_RUNS)
   assert '2 runs, 2 of them finished before.' in again.stderr
   assert again.stdout == first.stdout

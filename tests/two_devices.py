@@ -20,7 +20,7 @@ from air_tf.training import trainer as trainer_lib
 
 def estimate(name, devices):
   """Relative difference of the mean of the halves' losses from the whole's."""
-  trainer = trainer_lib.Trainer(tiny.config(estimator=name))
+  trainer = trainer_lib.Trainer(tiny.config(estimator=name, max_steps=2))
   images = tiny.images(4)
   halves = devices.strategy.run(
       lambda: trainer.estimate(noise.rows(images)).loss)
@@ -35,7 +35,7 @@ def config(**changes):
   rounding. The average moves at the tenth iteration.
   """
   return tiny.config(
-      distribution_strategy='mirrored', estimator='nvil', moving_signal=True,
+      distribution_strategy='mirrored', max_steps=2, estimator='nvil', moving_signal=True,
       optimizer='rmsprop', learning_rate=1e-3, num_iterations=12,
       gradient_variance_every=12, **changes)
 
