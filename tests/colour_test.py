@@ -31,9 +31,10 @@ def run(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sprites, '_NUM_SPRITES', 80)  # All take a second.
     patch.setattr(sprites, '_NUM_TEST', 20)
-    result = experiment.run(tiny.config(
-        digits='sprites', cache_dir=str(folder / 'cache'), num_iterations=4,
-        channels=1, max_steps=2), str(folder / 'run'))
+    with tiny.eagerly():
+      result = experiment.run(tiny.config(
+          digits='sprites', cache_dir=str(folder / 'cache'), num_iterations=4,
+          channels=1, max_steps=2), str(folder / 'run'))
     assert np.isfinite(result['elbo']) and result['step'] == 4
     yield folder / 'run'
 
@@ -142,5 +143,6 @@ def test_downstream_is_refused_as_sprites_have_no_order(run):
 
 
 def test_gradient_variance(run):
-  result = gradient_variance.compare(str(run), ['marginal'], 2, 0)
+  with tiny.eagerly():
+    result = gradient_variance.compare(str(run), ['marginal'], 2, 0)
   assert result['estimators']['marginal']['groups']['decoder']['total'] > 0.

@@ -87,7 +87,8 @@ def test_a_run_counts_further_than_it_was_trained(finished, tmp_path):
   scenes = tiny.scenes(20)
   scene_files.write(str(path), scenes._replace(counts=scenes.counts + 2))
   result = scripts.result(
-      'evaluate.py', f'--logdir={folder}', f'--scenes={path}', '--max_steps=5')
+      'evaluate.py', f'--logdir={folder}', f'--scenes={path}', '--max_steps=5',
+      before=scripts.EAGER)
   assert [len(row) for row in result['confusion']] == [6] * 5
   scripts.succeed('export.py', f'--logdir={folder}', '--max_steps=5',
                   f'--out={tmp_path / "model"}')
@@ -188,7 +189,7 @@ def test_gradient_variance_is_left_in_the_folder(finished, tmp_path):
   shutil.copytree(finished[0], folder)
   result = scripts.result(
       'gradient_variance.py', f'--logdir={folder}', '--repeats=3',
-      '--warm_up=2', '--estimators=marginal,nvil')
+      '--warm_up=2', '--estimators=marginal,nvil', before=scripts.EAGER)
   assert result['step'] == 12 and result['repeats'] == 3
   assert list(result['estimators']) == ['marginal', 'nvil']
   assert json.loads((folder / 'gradient_variance.json').read_text()) == result

@@ -66,7 +66,7 @@ def finished(tmp_path_factory):
     if not (folder / 'ended.json').exists():
       # Measuring changes nothing: the runs compared with this one do without.
       ended = scripts.run('bin/train.py', *tiny.run_flags(
-          folder, gradient_variance_every=4, **tiny.DAIR))
+          folder, **tiny.FINISHED))
       (folder / 'ended.json').write_text(json.dumps(ended))
   ended = scripts.Ended(*json.loads((folder / 'ended.json').read_text()))
   assert ended.returncode == 0, ended.stderr

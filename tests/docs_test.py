@@ -258,7 +258,7 @@ def place(tmp_path_factory):
   """A folder in which a tiny run has the names that the pages use."""
   folder = tmp_path_factory.mktemp('place')
   scripts.succeed('train.py', *tiny.run_flags(
-      folder, 'runs/quickstart', num_iterations=4))
+      folder, 'runs/quickstart', num_iterations=4), before=scripts.EAGER)
   for name in 'multi_mnist', 'cells':
     (folder / 'runs' / name).symlink_to('quickstart')
   (folder / 'docs' / 'images').mkdir(parents=True)
@@ -285,7 +285,8 @@ def test_cheap_commands_run(page, place):
   for script, arguments in commands((ROOT / page).read_text()):
     if script in CHEAP:
       ended = scripts.run(script, *arguments, *CHEAP[script],
-                          before=f'import os; os.chdir({str(place)!r})')
+                          before=scripts.EAGER
+                          + f'import os; os.chdir({str(place)!r})')
       assert not ended.returncode, (script, arguments, ended.stderr)
       assert json.loads(ended.stdout.splitlines()[-1])
       done += 1
@@ -309,7 +310,8 @@ def test_python_examples_run(page, place, monkeypatch):
       block = block.replace(text, smaller)
     code = compile(block, name_of(page), 'exec')
     if SERVER not in block:
-      exec(code, names)  # As a reader goes on from one example to the next.
+      with tiny.eagerly():  # As a reader goes on from one example to the next.
+        exec(code, names)
 
 
 def test_what_is_made_smaller_is_there():

@@ -131,7 +131,8 @@ def test_signal_saves_and_says_so(tmp_path, number):
       'train.py', *tiny.run_flags(
           tmp_path, num_iterations=1_000_000, eval_every=2,
           checkpoint_every=1_000_000), code=128 + number,
-      before=AFTER.format(method='log_metrics', number=int(number)))
+      before=scripts.EAGER + AFTER.format(
+          method='log_metrics', number=int(number)))
   assert 'saved at iteration' in ended.stderr and ended.stdout == ''
   reached = run_folder.RunFolder(tmp_path / 'run').saved()[-1][0]
   assert f'iteration {reached}' in ended.stderr and reached > 0
@@ -140,14 +141,16 @@ def test_signal_saves_and_says_so(tmp_path, number):
 def test_a_signal_just_before_an_evaluation_does_not_lose_it(
     tmp_path, monkeypatch):
   config = tiny.config(
-      max_steps=2, num_iterations=6, eval_every=2, cache_dir=str(tmp_path / 'cache'))
+      max_steps=2, num_iterations=6, eval_every=2,
+      cache_dir=str(tmp_path / 'cache'))
   logdir = str(tmp_path / 'run')
-  with monkeypatch.context() as patch:
+  with monkeypatch.context() as patch, tiny.eagerly():
     patch.setattr(strategy.OneDevice, 'max_over_workers',
                   lambda self, number: signal.SIGTERM)
     with pytest.raises(errors.Interrupted, match='iteration 2;'):
       experiment.run(config, logdir)
-  experiment.run(config, logdir)
+  with tiny.eagerly():
+    experiment.run(config, logdir)
   steps = [line['step'] for line in run_folder.RunFolder(logdir).metrics()
            if line['split'] == 'test']
   assert steps == [2, 4, 6]
@@ -158,7 +161,7 @@ def test_another_configuration_is_refused_with_the_difference(
   folder, _ = finished
   before = metrics(folder)
   flags = tiny.run_flags(
-      folder.parent, learning_rate=.5, seed=3, **tiny.DAIR)
+      folder.parent, learning_rate=.5, seed=3, **tiny.FINISHED)
   error = scripts.succeed('train.py', *flags, code=2).stderr.splitlines()[-1]
   assert '--learning_rate was 0.0007 and is 0.5' in error
   assert '--seed was 0 and is 3' in error
@@ -169,7 +172,8 @@ def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(
     tmp_path):
   flags = tiny.run_flags(
       tmp_path, learning_rate=1e30, clip_norm=0., checkpoint_every=1)
-  error = scripts.succeed('train.py', *flags, code=3).stderr.splitlines()[-1]
+  error = scripts.succeed(
+      'train.py', *flags, code=3, before=scripts.EAGER).stderr.splitlines()[-1]
   assert 'the first term that is not finite' in error
   assert 'iteration' in error and 'checkpoints' in error
   for value in parameters(tmp_path / 'run').values():
@@ -181,9 +185,11 @@ def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):
   scenes = tiny.scenes(30, size=18)
   scene_files.write(str(path), scenes._replace(counts=None))
   result = scripts.result('train.py', *tiny.run_flags(
-      tmp_path, scenes=path, num_iterations=2, **tiny.DAIR))
+      tmp_path, scenes=path, num_iterations=2, **tiny.DAIR),
+      before=scripts.EAGER)
   assert 'count_accuracy' not in result and np.isfinite(result['elbo'])
   counted = tmp_path / 'counted.npz'
   scene_files.write(str(counted), scenes)
-  evaluated = run_lib.Run(tmp_path / 'run').evaluate(str(counted))
+  with tiny.eagerly():
+    evaluated = run_lib.Run(tmp_path / 'run').evaluate(str(counted))
   assert evaluated['scenes'] == 30 and 'count_accuracy' in evaluated

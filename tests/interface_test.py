@@ -41,9 +41,11 @@ print(seconds)
 def folder(tmp_path_factory):
   """A run by `air_tf.train`, 4 iterations long."""
   path = tmp_path_factory.mktemp('interface')
-  result = air_tf.train(tiny.config(
-      num_iterations=4, counts=(0, 1), steps_bias=3.,  # So that it finds some.
-      cache_dir=str(path / 'cache')), str(path / 'run'))
+  with tiny.eagerly():
+    result = air_tf.train(tiny.config(
+        num_iterations=4, counts=(0, 1),
+        steps_bias=3.,  # So that it finds some.
+        cache_dir=str(path / 'cache')), str(path / 'run'))
   assert result['step'] == 4
   return path / 'run'
 
@@ -111,7 +113,8 @@ def test_the_examples_of_the_docstring_run(folder, tmp_path, monkeypatch):
       'x': tiny.images(), 'tiny_config': tiny.config(
           num_iterations=4, counts=(0, 1),
           cache_dir=str(folder.parent / 'cache'))}
-  exec(code, values)
+  with tiny.eagerly():
+    exec(code, values)
   assert (tmp_path / 'progress.png').read_bytes().startswith(b'\x89PNG')
   assert (tmp_path / 'runs' / 'mine' / 'saved_model').is_dir()
   assert int(values['trainer'].iteration) == 4

@@ -464,10 +464,11 @@ def test_arguments_that_are_not_utf8(argument):
 def test_a_run_whose_name_has_colons_and_commas(tmp_path):
   folder = tmp_path / 'a:b,c d=é'
   train = scripts.result('train.py', *tiny.run_flags(
-      tmp_path, folder.name, num_iterations=1))
+      tmp_path, folder.name, num_iterations=1), before=scripts.EAGER)
   assert train['logdir'] == str(folder)
   assert (folder / 'saved_model' / 'saved_model.pb').exists()
-  again = scripts.result('evaluate.py', f'--logdir={folder}')
+  again = scripts.result(
+      'evaluate.py', f'--logdir={folder}', before=scripts.EAGER)
   assert again['step'] == 1
 
 
@@ -475,8 +476,8 @@ def test_fewer_iterations_than_a_run_has_done(finished, tmp_path):
   shutil.copytree(finished[0], tmp_path / 'run')
   before = (tmp_path / 'run' / 'metrics.jsonl').read_text()
   process = scripts.run('bin/train.py', *tiny.run_flags(
-      finished[0].parent, num_iterations=5, gradient_variance_every=4,
-      jit_compile=True, **tiny.DAIR), f'--logdir={tmp_path / "run"}')
+      finished[0].parent, num_iterations=5, **tiny.FINISHED),
+      f'--logdir={tmp_path / "run"}')
   assert process.returncode == 2, process.stderr
   assert 'has done 12; expected at least' in process.stderr.splitlines()[-1]
   assert (tmp_path / 'run' / 'metrics.jsonl').read_text() == before

@@ -79,6 +79,13 @@ if request is not None:
 '''
 
 
+# Executed before a script: it does not compile what it does a few times only.
+EAGER = """
+import tensorflow as tf
+tf.config.run_functions_eagerly(True)
+"""
+
+
 class Ended(NamedTuple):
   """As `subprocess.CompletedProcess`."""
   returncode: int

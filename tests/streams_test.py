@@ -99,7 +99,8 @@ def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
                        refresh_every=5, gradient_variance_every=2,
                        max_steps=2)
   def run(name):
-    experiment.run(config, str(tmp_path / name))
+    with tiny.eagerly():
+      experiment.run(config, str(tmp_path / name))
     reader = tf.train.load_checkpoint(
         str(run_folder.RunFolder(tmp_path / name).saved()[-1][1]))
     return {key: reader.get_tensor(key)

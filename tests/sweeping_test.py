@@ -9,7 +9,7 @@ import tiny
 pytestmark = pytest.mark.slow
 # Executed before a script: its runs are forked by the server too, instead of
 # started as new interpreters. How those are started is tested in sweep_test.py.
-FORK_RUNS = f"""
+FORK_RUNS = scripts.EAGER + f"""
 import os, sys
 sys.path.append({str(scripts.ROOT / 'tests')!r})
 import scripts
@@ -20,7 +20,8 @@ class Forked(scripts.Process):
 
   def __init__(self, command, stdin, stdout, stderr, env, preexec_fn):
     self._log = os.dup(stdout.fileno())
-    super().__init__(*command[1:], environment=env)
+    super().__init__(
+        *command[1:], environment=env, before=scripts.EAGER)
 
   def poll(self):
     if self.returncode is None and super().poll() is not None:

@@ -45,8 +45,9 @@ def train(tmp_path, *flags, **options):
   return subprocess.Popen(
       [sys.executable, str(ROOT / 'bin' / 'train.py'),
        f'--logdir={tmp_path / "run"}', *tiny.flags(
-           cache_dir=tmp_path / 'cache', max_steps=2, log_every=50, eval_every=1000,
-           checkpoint_every=1000, num_iterations=102), *flags],
+           cache_dir=tmp_path / 'cache', max_steps=2, log_every=50,
+           eval_every=1000, checkpoint_every=1000, num_iterations=102),
+       *flags],
       env=ENVIRONMENT, stdout=subprocess.DEVNULL, text=True, **options)
 
 

@@ -4,6 +4,8 @@ It is AIR; what is said of DAIR and of the search is tested with `DAIR`, which
 takes twice as long to compile.
 """
 
+import contextlib
+
 import numpy as np
 
 from air_tf import config as config_lib
@@ -29,11 +31,25 @@ def flags(**changes):
           for name, value in (_SIZES | changes).items()]
 
 
+FINISHED = dict(gradient_variance_every=4, **DAIR)  # The run of `finished`.
+
+
 def run_flags(folder, name='run', **changes):
   """Flags of bin/train.py for a run of 12 iterations in `folder`."""
   usual = dict(cache_dir=folder / 'cache', num_iterations=12, refresh_every=6,
                max_steps=2)
   return [f'--logdir={folder / name}', *flags(**(usual | changes))]
+
+
+@contextlib.contextmanager
+def eagerly():
+  """Runs functions as they are: less work than to compile them for one use."""
+  import tensorflow as tf
+  tf.config.run_functions_eagerly(True)
+  try:
+    yield
+  finally:
+    tf.config.run_functions_eagerly(False)
 
 
 _trainers = {}  # By copy and configuration: trainer, initial values.

@@ -61,7 +61,8 @@ def test_trains_and_reports(options):
 def test_baseline_of_nvil_is_trained():
   trainer = make(estimator='nvil')
   before = values(trainer.estimator)
-  trainer.train(train_scenes(), tf.constant(1))
+  with tiny.eagerly():
+    trainer.train(train_scenes(), tf.constant(1))
   for a, b in zip(before, values(trainer.estimator), strict=True):
     assert np.any(a != b)
 
@@ -104,8 +105,8 @@ def test_counts_are_shared_with_their_prefixes():
   # E n becomes (1 - share) E n + share (E n + P(n > 0)) / 2, but for noise in
   # what earlier steps saw.
   def expected(share):
-    trainer = make(
-        max_steps=3, prefix_share=share, exploration_init=0., exploration_final=0.)
+    trainer = make(max_steps=3, prefix_share=share, exploration_init=0.,
+                   exploration_final=0.)
     elbo = trainer.estimate(tiny.images(4), tf.constant(1)).elbo
     inference = trainer.model.infer(tiny.images(4), tf.constant([0, 0]))
     some = 1. - tf.exp(inference.num_steps_posterior.log_pmf())[:, 0]
@@ -239,8 +240,9 @@ def test_repr_is_short_also_inside_a_function(idle):
 
 def test_other_seeds_differ():
   first, other = (make(seed=s) for s in (0, 1))
-  for trainer in first, other:
-    trainer.train(train_scenes(), tf.constant(5))
+  with tiny.eagerly():
+    for trainer in first, other:
+      trainer.train(train_scenes(), tf.constant(5))
   assert any(np.any(a != b) for a, b in zip(values(first), values(other)))
 
 
@@ -283,7 +285,8 @@ def test_learning_rate_acts():
   def moved(rate):
     trainer = make(learning_rate=rate)
     before = values(trainer.model)
-    trainer.train(train_scenes(), tf.constant(1))
+    with tiny.eagerly():
+      trainer.train(train_scenes(), tf.constant(1))
     return np.mean([np.mean(np.abs(a - b)) for a, b in zip(
         before, values(trainer.model))])
   np.testing.assert_allclose(moved(1e-3) / moved(1e-4), 10., rtol=.01)

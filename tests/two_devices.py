@@ -35,7 +35,8 @@ def config(**changes):
   rounding. The average moves at the tenth iteration.
   """
   return tiny.config(
-      distribution_strategy='mirrored', max_steps=2, estimator='nvil', moving_signal=True,
+      distribution_strategy='mirrored', max_steps=2, estimator='nvil',
+      moving_signal=True,
       optimizer='rmsprop', learning_rate=1e-3, num_iterations=12,
       gradient_variance_every=12, **changes)
 
