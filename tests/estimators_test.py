@@ -166,10 +166,10 @@ def test_a_background_is_a_part_of_every_weight():
 @pytest.mark.parametrize(
     'name', ['reinforce', 'nvil_per_step', 'mvd', 'rebar'])
 def test_mean_gradient_is_the_sum_over_all_counts(name, exploration, share):
-  # 200,000 independent samples of n; sees a bias of .1 in any of the 13
+  # 50,000 independent samples of n; sees a bias of .1 in any of the 13
   # entries, of gradients between .1 and 2; see `stat_util` for false alarms.
   exact = gradients(marginal(), 1, exploration, share=share)
-  sampled = gradients(estimators.make(name), 200_000, exploration, share=share)
+  sampled = gradients(estimators.make(name), 50_000, exploration, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
 
@@ -182,7 +182,7 @@ def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
   exact = gradients(
       marginal(), 1, exploration, particles=2, share=share)
   sampled = gradients(
-      estimators.make(name), 200_000, exploration, particles=2, share=share)
+      estimators.make(name), 50_000, exploration, particles=2, share=share)
   for leaf, expected in exact.items():
     stat_util.assert_mean_matches(sampled[leaf], expected[0], resolution=.1)
 

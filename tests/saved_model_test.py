@@ -135,7 +135,7 @@ def test_keras_takes_it_as_a_layer(model, saved):
 
 @pytest.mark.parametrize('changes', [{}, tiny.DAIR], ids=['air', 'dair'])
 def test_tensorflow_lite_agrees(changes, tmp_path):
-  model = model_lib.AIRModel(tiny.config(**changes))
+  model = model_lib.AIRModel(tiny.config(max_steps=2, **changes))
   images = tiny.images(4)
   model.infer(images)
   tiny.fill(model.trainable_variables)
@@ -148,7 +148,7 @@ def test_tensorflow_lite_agrees(changes, tmp_path):
           str(tmp_path / 'saved_model'), signature_keys=['serving_default']
       ).convert()).get_signature_runner('serving_default')
   expected = explain_lib.explain(model, images).as_dict()
-  assert np.all(expected['num_steps'] == 3)
+  assert np.all(expected['num_steps'] == 2)
   for size in 4, 1:  # Any number of images.
     answer = lite(images=images[:size].numpy())
     assert set(answer) == NAMES
@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_a_model_of_the_background_returns_it(channels, tmp_path):
-  config = tiny.config(background=True, channels=channels)
+  config = tiny.config(background=True, channels=channels, max_steps=2)
   model = model_lib.AIRModel(config)
   x = tiny.images(4, channels=channels)
   model.infer(x)

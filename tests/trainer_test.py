@@ -33,15 +33,19 @@ def assert_equal(first, second):
     np.testing.assert_array_equal(a, b)
 
 
+def compiled(**options):
+  """By XLA, which takes 300 MB: each in a process of its own."""
+  return pytest.param(dict(options, jit_compile=True), marks=pytest.mark.group(
+      'compiled ' + ' '.join(map(str, options.values()))))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('options', [
-    *(dict(estimator=name, jit_compile=name in COMPILED)
-      for name in config_lib.ESTIMATORS),
-    dict(estimator='marginal', optimizer='rmsprop', num_particles=2,
-         jit_compile=True),
-    dict(estimator='nvil', optimizer='rmsprop', moving_signal=True,
-         jit_compile=True)],
-    ids=lambda options: '-'.join(map(str, options.values())))
+    *(compiled(estimator=name) for name in COMPILED),
+    compiled(estimator='marginal', optimizer='rmsprop', num_particles=2),
+    compiled(estimator='nvil', optimizer='rmsprop', moving_signal=True),
+    *(dict(estimator=name) for name in config_lib.ESTIMATORS
+      if name not in COMPILED)], ids=str)
 def test_trains_and_reports(options):
   trainer, estimator = make(**options), options['estimator']
   before = values(trainer.model)
@@ -69,7 +73,7 @@ def test_baseline_of_nvil_is_trained():
 
 @pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
 def test_auxiliary_training_moves_the_estimator_alone(estimator):
-  trainer = make(estimator=estimator, jit_compile=estimator in COMPILED)
+  trainer = make(estimator=estimator)
   model = values(trainer.model)
   own = trainer.estimator.trainable_variables
   before = [v.numpy() for v in own]
@@ -146,8 +150,8 @@ def test_scales_of_the_outputs_act_at_the_start(option, names):
       np.testing.assert_allclose(b, factor * a, rtol=1e-6)
 
 
-@pytest.mark.parametrize('jit_compile', [
-    False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('jit_compile', [False, pytest.param(
+    True, marks=[pytest.mark.slow, pytest.mark.group('compiled')])])
 def test_equal_seeds_are_bit_identical(jit_compile, tmp_path):
   first, second = (make(copy, jit_compile=jit_compile) for copy in range(2))
   for trainer in first, second:
@@ -257,6 +261,7 @@ def test_how_iterations_are_grouped_changes_nothing():
 
 
 @pytest.mark.slow
+@pytest.mark.group('compiled')
 def test_compiled_or_not_takes_the_same_step():
   # Their random numbers differ (XLA's generator is another), so by means only.
   def step(jit_compile):
