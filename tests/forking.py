@@ -153,7 +153,9 @@ def _run(session, items, connection):
     capture.stop_global_capturing()
     capture.start_global_capturing()
   config.pluginmanager.unregister(name='terminalreporter')
-  config.pluginmanager.register(_Sender(config, connection))
+  sender = _Sender(config, connection)
+  config.pluginmanager.register(sender)  # It is told all earlier warnings.
+  sender.ready = True
   for item, following in zip(items, [*items[1:], None]):
     config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
@@ -162,7 +164,7 @@ class _Sender:
   """A plugin that passes on what the terminal would show."""
 
   def __init__(self, config, connection):
-    self._config = config
+    self._config, self.ready = config, False
     self._send = lambda *message: connection.send(message)
 
   def pytest_runtest_logstart(self):
@@ -176,6 +178,8 @@ class _Sender:
     self._send('finish', None)
 
   def pytest_warning_recorded(self, warning_message, when, nodeid, location):
+    if not self.ready:
+      return
     message = warnings.WarningMessage(  # What it is about need not pickle.
         str(warning_message.message), warning_message.category,
         warning_message.filename, warning_message.lineno)

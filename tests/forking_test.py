@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import scripts
 
 _FILES = {
@@ -68,8 +69,9 @@ def run(folder, *arguments):
           'PYTHONPATH': str(scripts.ROOT / 'tests')})
 
 
-def test_everything_is_reported_and_the_files_share_nothing(tmp_path):
-  ended = run(tmp_path, '--jobs=2')
+@pytest.mark.parametrize('jobs', [1, 2])
+def test_everything_is_reported_and_files_share_nothing(jobs, tmp_path):
+  ended = run(tmp_path, f'--jobs={jobs}')
   assert ended.returncode == 1
   for text in (
       'what it printed', 'assert 1 == 2', 'RuntimeError: no fixture',

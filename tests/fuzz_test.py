@@ -1,7 +1,7 @@
 """Damaged files and random flags: a sane result, or one line of `errors`.
 
 Hypothesis draws the damage; it is derandomised, so that each call of the tests
-tries the same. For a longer search: `FUZZ_EXAMPLES=2000 python -m pytest -n 0
+tries the same. For a longer search: `FUZZ_EXAMPLES=2000 python -m pytest
 tests/fuzz_test.py`.
 """
 

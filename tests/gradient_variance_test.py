@@ -41,13 +41,13 @@ def exact_gradients(particles, repeats):
 
 def gradients(trainer, repeats, images):
   """Gradients of all variables, `[repeats, parameters]`."""
-  @tf.function
   def one(repeat):
     with tf.GradientTape() as tape:
       loss = trainer.estimate(images, repeat).loss
     return tf.concat([tf.reshape(g, [-1]) for g in tape.gradient(
         loss, trainer.model.trainable_variables)], axis=0)
-  return np.stack([one(tf.constant(i)) for i in range(repeats)])
+  with tiny.eagerly():
+    return np.stack([one(tf.constant(i)) for i in range(repeats)])
 
 
 def parameter_groups(trainer):
@@ -81,7 +81,8 @@ def test_every_variable_is_in_one_group(changes, more):
 
 def test_variance_is_numpys():
   trainer = make(estimator='reinforce')
-  found = gradient_variance.measure(trainer, few_images(), 7)
+  with tiny.eagerly():
+    found = gradient_variance.measure(trainer, few_images(), 7)
   variances = gradients(trainer, 7, few_images()).var(axis=0, ddof=1)
   groups = parameter_groups(trainer)
   assert set(found) == {*groups, 'all'}
@@ -93,11 +94,12 @@ def test_variance_is_numpys():
 
 
 def test_the_parts_are_told_apart():
-  marginal = gradient_variance.measure(make(), few_images(), 5)
+  with tiny.eagerly():
+    marginal = gradient_variance.measure(make(), few_images(), 5)
+    reinforce = gradient_variance.measure(
+        make(estimator='reinforce'), few_images(), 5)
   assert marginal['encoder']['score'] == 0.
   assert marginal['encoder']['backpropagation'] == marginal['encoder']['total']
-  reinforce = gradient_variance.measure(
-      make(estimator='reinforce'), few_images(), 5)
   assert reinforce['steps_predictor']['score'] > 10. * marginal[
       'steps_predictor']['total']
   assert reinforce['decoder']['score'] == 0.  # It has no part in q(n).
@@ -119,6 +121,7 @@ def test_two_gradients_estimate_the_variance_without_bias():
 
 
 @pytest.mark.slow
+@tiny.eagerly()
 def test_monitor_leaves_no_trace():
   trainer, watched = (make(
       copy, estimator='nvil', moving_signal=True) for copy in range(2))

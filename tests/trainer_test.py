@@ -153,7 +153,8 @@ def test_scales_of_the_outputs_act_at_the_start(option, names):
 @pytest.mark.parametrize('jit_compile', [False, pytest.param(
     True, marks=[pytest.mark.slow, pytest.mark.group('compiled')])])
 def test_equal_seeds_are_bit_identical(jit_compile, tmp_path):
-  first, second = (make(copy, jit_compile=jit_compile) for copy in range(2))
+  first, second = (make(copy, jit_compile=jit_compile, max_steps=1)
+                   for copy in range(2))
   for trainer in first, second:
     trainer.train(train_scenes(), tf.constant(5))
   assert_equal(values(first), values(second))
@@ -265,7 +266,7 @@ def test_how_iterations_are_grouped_changes_nothing():
 def test_compiled_or_not_takes_the_same_step():
   # Their random numbers differ (XLA's generator is another), so by means only.
   def step(jit_compile):
-    trainer = make(jit_compile=jit_compile)
+    trainer = make(jit_compile=jit_compile, max_steps=1)
     return trainer.run_iterations(train_scenes(), tf.constant(1))[1]
   compiled, plain = step(True), step(False)
   np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
@@ -308,7 +309,7 @@ def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
 
 
 def test_average_follows_the_weights():
-  trainer = make(ema_decay=.99)
+  trainer = make()
   start = values(trainer.ema_model)
   assert_equal(start, values(trainer.model))
   # It moves every tenth iteration; in a young run it then keeps 10 / 100.
@@ -319,7 +320,8 @@ def test_average_follows_the_weights():
     np.testing.assert_allclose(c, .1 * a + .9 * b, rtol=1e-4, atol=1e-6)
   # Later it keeps the decay of ten iterations.
   trainer.iteration.assign(99_999)
-  before, keep = values(trainer.ema_model), .99**10
+  before = values(trainer.ema_model)
+  keep = trainer.config.ema_decay**10
   trainer.train(train_scenes(), tf.constant(1))
   for a, b, c in zip(before, values(trainer.model), values(trainer.ema_model)):
     np.testing.assert_allclose(
