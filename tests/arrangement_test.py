@@ -21,6 +21,7 @@ def test_rare_scenes_get_a_thousand_chances():
   np.testing.assert_array_equal(tiles, [expected] * 20)
 
 
+@pytest.mark.slow
 def test_what_can_never_fit_is_given_up():
   with pytest.raises(arrangement.NoRoomError) as raised:
     arrange(300, 5, 4)

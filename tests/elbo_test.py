@@ -58,6 +58,7 @@ def test_weights_are_the_sum_over_all_counts(model):
       found, special.logsumexp(terms, axis=0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_mean_weight_is_the_likelihood(model):
   # E[w] = p(x), and p(x) = sum_n p(n) E[p(x | n objects from the prior)]: two
   # routes that share only the decoder. Right code fails once in 1.7 million,

@@ -176,6 +176,7 @@ def test_mean_gradient_is_the_sum_over_all_counts(name, exploration, share):
 
 @pytest.mark.parametrize('name', ['reinforce', 'nvil_per_step', 'vimco'])
 @FLOORS
+@pytest.mark.slow
 def test_mean_gradient_of_two_particles_is_the_sum_over_all_pairs(
     name, exploration, share):
   # As above, of the importance-weighted bound: 26 entries and 6 log ratios.
@@ -223,6 +224,7 @@ def test_coupled_and_relaxed_estimators_have_less_variance_than_reinforce():
     assert variance(name) < .3 * variance('reinforce'), name
 
 
+@pytest.mark.slow
 def test_rebar_learns_its_control_variate():
   # From eta = 0, plain REINFORCE, towards less variance.
   rebar = relaxed.Rebar()
@@ -414,6 +416,7 @@ def test_decisions_multiply_to_the_distribution():
       [[-40., 35., -.2]]), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_trained_baseline_lowers_the_variance():
   nvil = score_function.NVIL()
   nvil(batch(leaves(1)))

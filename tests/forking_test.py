@@ -44,6 +44,8 @@ def test_skipped():
 import os
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pids = set()
 
 def test_alone():

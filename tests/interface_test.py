@@ -96,6 +96,7 @@ def test_version_is_that_of_the_package():
   assert re.fullmatch(r'\d+\.\d+\.\d+', air_tf.__version__)
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_docstring_run(folder, tmp_path, monkeypatch):
   blocks = re.findall(r'(?:^    .*\n|^\n)+', air_tf.__doc__, re.M)
   code = '\n'.join(line[4:] for block in blocks for line in block.splitlines())

@@ -19,6 +19,7 @@ RUNS = pathlib.Path(__file__).with_name('old_runs')
 
 
 @pytest.mark.parametrize('name', ['air_rebar', 'dair'])
+@pytest.mark.slow
 def test_an_old_run_loads_to_the_bit_and_trains_on(name):
   expected = json.loads((RUNS / name / 'expected.json').read_text())
   trainer = run_lib.Run(RUNS / name).trainer

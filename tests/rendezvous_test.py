@@ -19,6 +19,8 @@ from air_tf import progress
 from air_tf.training import cluster as cluster_lib
 from air_tf.training import rendezvous
 
+pytestmark = pytest.mark.slow
+
 FLAGS = {'batch_size': 4, 'counts': (0, 1)}
 
 

@@ -461,6 +461,7 @@ def test_arguments_that_are_not_utf8(argument):
   assert len(process.stderr.splitlines()) == 1, process.stderr
 
 
+@pytest.mark.slow
 def test_a_run_whose_name_has_colons_and_commas(tmp_path):
   folder = tmp_path / 'a:b,c d=é'
   train = scripts.result('train.py', *tiny.run_flags(
@@ -483,6 +484,7 @@ def test_fewer_iterations_than_a_run_has_done(finished, tmp_path):
   assert (tmp_path / 'run' / 'metrics.jsonl').read_text() == before
 
 
+@pytest.mark.slow
 def test_results_that_find_no_room(finished, tmp_path):
   if not os.path.exists('/dev/full'):
     pytest.skip('This system has no /dev/full.')

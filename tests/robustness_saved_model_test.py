@@ -14,6 +14,8 @@ from air_tf import errors
 from air_tf.data import scene_files
 from air_tf.serving import predictor as predictor_lib
 
+pytestmark = pytest.mark.slow
+
 DATA = 'variables/variables.data-00000-of-00001'
 INDEX = 'variables/variables.index'
 

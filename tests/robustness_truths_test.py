@@ -13,6 +13,8 @@ from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 
+pytestmark = pytest.mark.slow
+
 FULL = data_util.some_scenes()
 KERAS = ('x_train', 'y_train', 'x_test', 'y_test')
 

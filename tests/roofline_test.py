@@ -79,6 +79,7 @@ def test_products_of_air_by_hand():
   assert multiply_adds(found) == expected
 
 
+@pytest.mark.slow
 def test_what_an_estimator_computes_counts():
   # The baseline of NVIL: an MLP 256-128-1, of constants.
   marginal, nvil = (
@@ -91,5 +92,6 @@ def test_what_an_estimator_computes_counts():
 
 
 @pytest.mark.parametrize('dtype', [tf.float32, tf.bfloat16])
+@pytest.mark.slow
 def test_roofline_is_measured(dtype):
   assert 0. < roofline.milliseconds(trainer(), dtype) < 1_000.

@@ -91,6 +91,7 @@ print(json.dumps(result))
 '''
 
 
+@pytest.mark.slow
 def test_loads_with_tensorflow_alone_and_agrees_with_the_model(
     model, saved, tmp_path):
   images = tiny.images(3)
@@ -122,6 +123,7 @@ def test_the_loaded_model_is_callable(saved):
     np.testing.assert_array_equal(answer[name], value)
 
 
+@pytest.mark.slow
 def test_keras_takes_it_as_a_layer(model, saved):
   import keras  # Seconds, and needed nowhere else.
   layer = keras.layers.TFSMLayer(
@@ -134,6 +136,7 @@ def test_keras_takes_it_as_a_layer(model, saved):
 
 
 @pytest.mark.parametrize('changes', [{}, tiny.DAIR], ids=['air', 'dair'])
+@pytest.mark.slow
 def test_tensorflow_lite_agrees(changes, tmp_path):
   model = model_lib.AIRModel(tiny.config(max_steps=2, **changes))
   images = tiny.images(4)
@@ -224,6 +227,7 @@ def test_a_folder_that_cannot_be_written_is_named(model, tmp_path):
 
 
 @pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.slow
 def test_a_model_of_the_background_returns_it(channels, tmp_path):
   config = tiny.config(background=True, channels=channels, max_steps=2)
   model = model_lib.AIRModel(config)

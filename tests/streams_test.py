@@ -76,6 +76,7 @@ def test_large_floats_are_refused(tmp_path, large):
       [path, 'float64', 'uint8', 'so large'], scene_files.read, path)
 
 
+@pytest.mark.slow
 def test_batches_are_those_of_scenes_in_memory(tmp_path, large):
   # From an iteration in the middle, as after a resumption, in two calls.
   images = streams.MappedImages(

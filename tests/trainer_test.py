@@ -72,6 +72,7 @@ def test_baseline_of_nvil_is_trained():
 
 
 @pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
+@pytest.mark.slow
 def test_auxiliary_training_moves_the_estimator_alone(estimator):
   trainer = make(estimator=estimator)
   model = values(trainer.model)
@@ -83,6 +84,7 @@ def test_auxiliary_training_moves_the_estimator_alone(estimator):
   assert bool(own) == (estimator in ('nvil', 'nvil_per_step', 'rebar'))
 
 
+@pytest.mark.slow
 def test_importance_weighted_bound_is_above_the_elbo_and_rises_with_particles():
   # In the mean; here of 40 batches of 4, and by nats.
   bounds = []
@@ -216,6 +218,7 @@ def test_other_images_are_refused(idle, images, found):
     idle.train(train_scenes(), 0)
 
 
+@pytest.mark.slow
 def test_works_inside_a_function_of_the_users():
   inside = make()
 
@@ -243,6 +246,7 @@ def test_repr_is_short_also_inside_a_function(idle):
   assert texts == [expected]
 
 
+@pytest.mark.slow
 def test_other_seeds_differ():
   first, other = (make(seed=s) for s in (0, 1))
   with tiny.eagerly():
