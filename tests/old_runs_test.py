@@ -52,7 +52,7 @@ def test_the_keys_of_a_checkpoint_stay(estimator, tmp_path):
   keys = json.loads((RUNS / 'checkpoint_keys.json').read_text())
   nvil = estimator == 'nvil'
   trainer = trainer_lib.Trainer(tiny.config(
-      max_steps=1, estimator=estimator, optimizer='rmsprop' if nvil else 'adam',
+      max_steps=2, estimator=estimator, optimizer='rmsprop' if nvil else 'adam',
       moving_signal=nvil))
   path = tf.train.Checkpoint(trainer=trainer).write(str(tmp_path / 'c'))
   found = {name for name, _ in tf.train.list_variables(path)}

@@ -10,6 +10,7 @@ from air_tf import config as config_lib
 from air_tf.data import streams
 from air_tf.training import optimizers
 
+ONE_STEP = dict(max_steps=1, counts=(0, 1))
 # Of the estimators, those whose steps are compiled by XLA here.
 COMPILED = 'vimco', 'rws', 'rebar', 'concrete'
 
@@ -155,7 +156,7 @@ def test_scales_of_the_outputs_act_at_the_start(option, names):
 @pytest.mark.parametrize('jit_compile', [False, pytest.param(
     True, marks=[pytest.mark.slow, pytest.mark.group('compiled')])])
 def test_equal_seeds_are_bit_identical(jit_compile, tmp_path):
-  first, second = (make(copy, jit_compile=jit_compile, max_steps=1)
+  first, second = (make(copy, jit_compile=jit_compile, **ONE_STEP)
                    for copy in range(2))
   for trainer in first, second:
     trainer.train(train_scenes(), tf.constant(5))
@@ -270,7 +271,7 @@ def test_how_iterations_are_grouped_changes_nothing():
 def test_compiled_or_not_takes_the_same_step():
   # Their random numbers differ (XLA's generator is another), so by means only.
   def step(jit_compile):
-    trainer = make(jit_compile=jit_compile, max_steps=1)
+    trainer = make(jit_compile=jit_compile, **ONE_STEP)
     return trainer.run_iterations(train_scenes(), tf.constant(1))[1]
   compiled, plain = step(True), step(False)
   np.testing.assert_allclose(compiled['learning_rate'], plain['learning_rate'])
