@@ -63,15 +63,19 @@ def test_mean_weight_is_the_likelihood(model):
   # E[w] = p(x), and p(x) = sum_n p(n) E[p(x | n objects from the prior)]: two
   # routes that share only the decoder. Right code fails once in 1.7 million,
   # and a p(x) off by 6 % is seen.
-  copies = 32_000
+  copies, parts = 4_000, 8  # All at once would take gigabytes.
   image = tiny.images(1)
-  _, found = weights(model, tf.repeat(image, copies, axis=0), (0, 1))
-  counts = np.repeat(np.arange(4), copies)
-  drawn = model.sample_prior(tf.constant(counts), tf.constant([5, 6]), 16, 16)
-  density = stats.norm.logpdf(
-      image, drawn, model.config.pixel_stddev).sum((1, 2))
+  images = tf.repeat(image, copies, axis=0)
+  found = np.concatenate([
+      weights(model, images, (part, 1))[1] for part in range(parts)])
+  counts = tf.constant(np.repeat(np.arange(4), copies))
+  density = np.stack([
+      stats.norm.logpdf(
+          image, model.sample_prior(counts, tf.constant([part, 6]), 16, 16),
+          model.config.pixel_stddev).sum((1, 2)).reshape([4, copies])
+      for part in range(parts)], axis=1).reshape([4, -1])
   offset = density.max()
-  expected = np.exp(density - offset).reshape([4, copies]).mean(axis=1)
+  expected = np.exp(density - offset).mean(axis=1)
   expected = expected @ num_steps_prior().prob(range(4)).numpy()
   stat_util.assert_mean_matches(
       np.exp(found - offset) / expected, 1., resolution=.06)

@@ -45,8 +45,8 @@ def compiled(**options):
     *(compiled(estimator=name) for name in COMPILED),
     compiled(estimator='marginal', optimizer='rmsprop', num_particles=2),
     compiled(estimator='nvil', optimizer='rmsprop', moving_signal=True),
-    *(dict(estimator=name) for name in config_lib.ESTIMATORS
-      if name not in COMPILED)], ids=str)
+    *(pytest.param(dict(estimator=name), marks=pytest.mark.group('trainers'))
+      for name in config_lib.ESTIMATORS if name not in COMPILED)], ids=str)
 def test_trains_and_reports(options):
   trainer, estimator = make(**options), options['estimator']
   before = values(trainer.model)
