@@ -158,10 +158,11 @@ def test_infer_explains_large_pictures_by_windows(finished, tmp_path):
     (['--tile', '--resize'], '--resize and --tile'),
     (['--masks=x'], '--masks=x: expected --tile'),
     (['--tile', '--window_overlap=16'], '--window_overlap=16: expected')])
-def test_infer_refuses_flags_that_do_not_fit(finished, flags, text):
+def test_infer_refuses_flags_that_do_not_fit(finished, flags, text, tmp_path):
+  Image.fromarray(tiny.scenes(1).images[0]).save(tmp_path / 'picture.png')
   ended = scripts.run(
       'bin/infer.py', f'--saved_model={finished[0]}/saved_model', *flags,
-      finished[0] / 'figures' / 'example.png')
+      tmp_path / 'picture.png')
   assert ended.returncode == 2 and text in ended.stderr
 
 

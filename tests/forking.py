@@ -107,7 +107,11 @@ class _Loop:
     self._children[ours] = _Child(pid, items)
 
   def _receive(self, kind, value, *, child):
-    config, item = self._session.config, child.items[child.ended]
+    config = self._session.config
+    if kind == 'warning':  # Also after the last test.
+      config.hook.pytest_warning_recorded.call_historic(kwargs=value)
+      return
+    item = child.items[child.ended]
     if kind == 'start':
       item.ihook.pytest_runtest_logstart(
           nodeid=item.nodeid, location=item.location)
@@ -119,8 +123,6 @@ class _Loop:
       item.ihook.pytest_runtest_logfinish(
           nodeid=item.nodeid, location=item.location)
       child.ended += 1
-    elif kind == 'warning':
-      config.hook.pytest_warning_recorded.call_historic(kwargs=value)
 
   def _end(self, connection):
     """Returns the tests that a child that died has left."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 import scripts
 
+pytestmark = pytest.mark.slow
 _FILES = {
     'one_test.py': '''
 import os, signal, warnings
@@ -44,7 +45,6 @@ def test_skipped():
 import os
 import pytest
 
-pytestmark = pytest.mark.slow
 
 pids = set()
 
