@@ -64,7 +64,6 @@ def damaged_scenes(path, kind):
       'truncated': None, 'key': dict(pictures=images),
       'shape': dict(images=images[0]), 'dtype': dict(images=images.astype(str)),
       'nan': dict(images=images / 255. * np.nan),
-      'range': dict(images=images / 1.),
       'channels': dict(images=np.stack([images] * 2, axis=-1)),
       'empty': dict(images=images[:0]), 'wide': dict(images=images[:, :8]),
       'counts': dict(images=images, counts=counts[:2]),
@@ -83,7 +82,7 @@ def test_train_refuses_scenes_that_are_not_there(tmp_path):
 
 @pytest.mark.parametrize('kind, expected', [
     ('truncated', 'damaged'), ('key', 'images'), ('shape', 'images'),
-    ('dtype', 'images'), ('nan', 'images'), ('range', 'images'),
+    ('dtype', 'images'), ('nan', 'not finite'),
     ('channels', '[N, H, W, 3]'),
     ('empty', 'images'), ('wide', 'square'), ('counts', 'counts'),
     ('many', '--max_steps=3')])
@@ -184,7 +183,6 @@ def test_make_scenes_refuses(tmp_path):
   out = f'--out={tmp_path / "scenes.npz"}'
   assert_refused(run('data/make_scenes.py'), 'out')
   assert_refused(run('data/make_scenes.py', out, '--counts=0,60'), '--counts')
-  assert_refused(run('data/make_scenes.py', out, '--max_steps=1'), '--counts')
 
 
 def test_help_explains_every_flag_and_ends_quietly_in_a_pipe():
