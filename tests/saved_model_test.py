@@ -16,6 +16,7 @@ from air_tf import model as model_lib
 from air_tf.data import streams
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import saved_model as saved_model_lib
+from air_tf.training import folder_lock
 
 NAMES = {'num_steps', 'num_steps_probs', 'step_probs', 'presence', 'where',
          'boxes', 'what', 'glimpses', 'canvases', 'reconstruction'}
@@ -202,6 +203,18 @@ def test_a_saved_model_of_something_else_is_left_alone(model, tmp_path):
   with pytest.raises(errors.UserError, match='no SavedModel of AIR; expected'):
     saved_model_lib.save(model, tmp_path / 'other')
   assert (tmp_path / 'other' / 'saved_model.pb').read_bytes() == before
+
+
+def test_what_killed_writers_left_is_tidied(tmp_path):
+  path, unfinished = tmp_path / 'saved_model', tmp_path / '.saved_model.new.77'
+  older, at_work = (tmp_path / f'.saved_model.{x}' for x in ('old.7', 'new.8'))
+  for folder in unfinished, older, at_work:
+    folder.mkdir()
+  (older / 'saved_model.pb').write_text('older')
+  with folder_lock.claimed(at_work):  # By a process that is not killed.
+    saved_model_lib.tidy(path)
+    assert sorted(tmp_path.iterdir()) == [at_work, path]
+  assert (path / 'saved_model.pb').read_text() == 'older'  # It came back.
 
 
 def test_a_full_disk_keeps_the_older_one_and_nothing_else(model, tmp_path):
