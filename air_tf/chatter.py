@@ -29,6 +29,9 @@ _HARMLESS = re.compile('|'.join((
     r'non-GPU devices in `tf\.distribute',
     r'multi_worker_mirrored|MultiWorkerMirroredStrategy|[Cc]ollective',
     r'Skipping full serialization',
+    # Of checkpoints that do not fit, which are refused in one line.
+    r'Checkpoint is being deleted with|^Value in checkpoint could not be found',
+    r'^An attribute in the restored object could not be found',
     r'Compiled the loaded model, but')))
 # Lines of native code that come before the level of messages applies.
 _NATIVE = re.compile('|'.join((

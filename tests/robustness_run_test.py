@@ -537,6 +537,10 @@ def test_a_damaged_fingerprint_is_named(tmp_path, text):
   (tmp_path / 'scenes.json').write_text(text)
   with pytest.raises(errors.UserError, match='scenes.json.*Remove it'):
     begin(tmp_path, (), prints)
+  (tmp_path / 'scenes.json').unlink()
+  (tmp_path / 'scenes.json').symlink_to('nowhere')
+  with pytest.raises(errors.UserError, match='scenes.json.*Remove it'):
+    begin(tmp_path, (), prints)
 
 
 def test_scenes_on_disk_are_told_apart_as_those_in_memory(tmp_path):

@@ -108,6 +108,8 @@ def record(path, level, text):
     ('tensorflow/x.py', python_logging.INFO, 'Assets written', False),
     ('tensorflow/x.py', python_logging.WARNING,
      '5 out of the last 5 calls to f triggered tf.function retracing.', False),
+    ('tensorflow/x.py', python_logging.WARNING, 'Value in checkpoint could not '
+     'be found in the restored object: (root).x', False),
     ('tensorflow/x.py', python_logging.WARNING, 'The disk is full', True),
     ('tensorflow/x.py', python_logging.ERROR,
      'triggered tf.function retracing', True)])

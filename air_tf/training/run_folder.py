@@ -93,7 +93,7 @@ class RunFolder:
       errors.UserError: if `scenes.json` is damaged.
     """
     path = self.path / 'scenes.json'
-    if not path.exists():  # The run of an earlier version.
+    if not os.path.lexists(path):  # The run of an earlier version.
       return []
     try:
       return fingerprint.differences(
