@@ -26,6 +26,7 @@ from air_tf.evaluation import predictions as predictions_lib
 from air_tf.evaluation import report
 from air_tf.serving import batched
 from air_tf.serving import predictor as predictor_lib
+from air_tf.serving import released
 from air_tf.serving import saved_model
 from air_tf.serving import signatures
 from air_tf.training import run_folder
@@ -37,19 +38,19 @@ _PROBED = 5_000  # Training scenes whose codes the linear probe is fitted on.
 
 
 def load(path: str | os.PathLike) -> 'Run | LoadedModel':
-  """Opens a run folder, or a SavedModel folder.
+  """Opens a run folder, a SavedModel folder, or a model of the repository.
 
   Both can `explain` images. A run also knows its configuration, its scenes and
   its history; it takes some seconds to open.
 
   Args:
     path: a folder that `bin/train.py` or `air_tf.train` wrote, or the
-      `saved_model` folder in it.
+      `saved_model` folder in it; or a name in `models/`, as 'multi_mnist'.
 
   Raises:
     errors.UserError: if there is neither, or the run has no checkpoint yet.
   """
-  folder = pathlib.Path(path)
+  folder = released.saved_model_path(path)
   # Not `Path.exists`, which raises where a folder may not be looked into.
   if os.path.exists(folder / 'saved_model.pb'):
     return LoadedModel(folder)
@@ -59,8 +60,8 @@ def load(path: str | os.PathLike) -> 'Run | LoadedModel':
            else 'a file' if os.path.exists(folder) else 'no such folder')
   raise errors.UserError(
       f'{path}: found {found}, expected a run (config.json) or a SavedModel '
-      '(saved_model.pb); give the --logdir of bin/train.py, or the '
-      '`saved_model` folder in it.')
+      '(saved_model.pb); give the --logdir of bin/train.py, the `saved_model` '
+      f"folder in it, or one of {', '.join(released.names())}.")
 
 
 class LoadedModel(predictor_lib.Predictor):

@@ -23,6 +23,9 @@ _OUT = cli.define_path(
 _MAX_STEPS = flags.DEFINE_integer(
     'max_steps', None, 'T, the most objects the model may write; that of '
     'training if left out.', lower_bound=1, upper_bound=64)
+_HALF_PRECISION = flags.DEFINE_bool(
+    'half_precision', False, 'Round the weights to float16: half the size on '
+    'disk, and counts that hardly ever change.')
 
 
 def main(arguments: list[str]) -> dict:
@@ -36,7 +39,7 @@ def main(arguments: list[str]) -> dict:
   run = run_lib.Run(_LOGDIR.value)
   model, num_steps_prior = run.trainer.averaged_model(_MAX_STEPS.value)
   progress.status('Writing the SavedModel.')
-  saved_model.save(model, out, num_steps_prior)
+  saved_model.save(model, out, num_steps_prior, _HALF_PRECISION.value)
   return {'saved_model': str(out), 'step': run.step}
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import itertools
 import math
 import os
-import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from air_tf.data import colours
 from air_tf.data import images as images_lib
 from air_tf.data import picture_files
 from air_tf.data import value_range as value_range_lib
+from air_tf.serving import released
 from air_tf.serving import signatures as signatures_lib
 
 __all__ = ['Prediction', 'Predictor', 'predict']
@@ -47,13 +47,16 @@ class Predictor:
   """
 
   def __init__(self, path: str | os.PathLike):
-    """Loads a SavedModel folder; one that is not AIR's is not loaded.
+    """Loads a SavedModel; one that is not AIR's is not loaded.
+
+    Args:
+      path: of its folder, or the name of a model in `models/`.
 
     Raises:
       errors.UserError: if the folder holds no SavedModel of AIR, or a damaged
         one.
     """
-    self.path = pathlib.Path(path)
+    self.path = path = released.saved_model_path(path)
     self._definitions = signatures_lib.read(path)
     signatures_lib.check(path, self._definitions, 'serving_default')
     try:

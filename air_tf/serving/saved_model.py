@@ -5,6 +5,8 @@ The SavedModel loads with TensorFlow alone. Letters: `N` images, `T` most steps,
 channels in colour.
 """
 
+import contextlib
+import functools
 import glob
 import math
 import os
@@ -20,6 +22,7 @@ from air_tf import files
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import value_range as value_range_lib
+from air_tf.serving import half_precision as half_precision_lib
 from air_tf.serving import signatures
 from air_tf.training import folder_lock
 
@@ -30,16 +33,23 @@ class ExportedAIR(tf.Module):
   """The signatures of the SavedModel, as methods."""
 
   def __init__(self, model: model_lib.AIRModel,
-               num_steps_prior: prior.NumStepsDistribution | None = None):
+               num_steps_prior: prior.NumStepsDistribution | None = None,
+               half_precision: bool = False):
     """Makes the functions.
 
     Args:
       model: has all its variables.
       num_steps_prior: p(n) of `score`, batch shape `[]`; the one at which the
         model's configuration ends, if None.
+      half_precision: whether weights are rounded to float16, and saved so.
     """
     super().__init__(name='exported_air')
-    self._model = model
+    if half_precision:
+      self._weights = half_precision_lib.HalfPrecision(model)
+      in_place = self._weights.in_place
+    else:
+      self._weights = model
+      in_place = contextlib.nullcontext
     config = model.config
     if num_steps_prior is None:
       num_steps_prior = prior.truncated_geometric(
@@ -50,8 +60,10 @@ class ExportedAIR(tf.Module):
         shape, dtype, name=name)
     # Nothing here depends on a tensor's value in Python: rewriting all code, as
     # AutoGraph does, would take seconds and change nothing.
-    function = lambda signature: tf.function(
-        input_signature=signature, autograph=False)
+    def function(signature):
+      return lambda method: tf.function(
+          _within(in_place, method), input_signature=signature, autograph=False)
+
     steps = config.max_steps
 
     images_spec = spec([None, *config.image_shape], 'images')
@@ -96,13 +108,15 @@ class ExportedAIR(tf.Module):
 
 
 def save(model: model_lib.AIRModel, path: str | pathlib.Path,
-         num_steps_prior: prior.NumStepsDistribution | None = None) -> None:
+         num_steps_prior: prior.NumStepsDistribution | None = None,
+         half_precision: bool = False) -> None:
   """Writes the SavedModel folder; an older one is replaced once this is whole.
 
   Args:
     model: a trained model.
     path: of the folder; its parents are made.
     num_steps_prior: as `ExportedAIR` takes it.
+    half_precision: as `ExportedAIR` takes it; half the size on disk.
 
   Raises:
     errors.UserError: if the folder cannot be written, or holds something
@@ -113,7 +127,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
   check_target(path)
   temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
                     for kind in ('new', 'old'))
-  exported = ExportedAIR(model, num_steps_prior)
+  exported = ExportedAIR(model, num_steps_prior, half_precision)
   try:
     with files.unwritable_as_user_error(path, (OSError, tf.errors.OpError)):
       tidy(path)
@@ -143,6 +157,15 @@ def check_target(path: pathlib.Path) -> None:
         f'{path}: found something that is no SavedModel of AIR; expected a new '
         'folder, or a SavedModel of AIR to replace. Remove it, or give another '
         'path.')
+
+
+def _within(context, method):
+  """Returns `method`, called within `context()`."""
+  @functools.wraps(method)
+  def called(*arguments):
+    with context():
+      return method(*arguments)
+  return called
 
 
 def tidy(path: pathlib.Path) -> None:

@@ -1,0 +1,43 @@
+"""Weights stored in float16, for SavedModels of half the size."""
+
+from collections.abc import Callable
+import contextlib
+
+import sonnet as snt
+import tensorflow as tf
+
+__all__ = ['HalfPrecision']
+
+
+class HalfPrecision(tf.Module):
+  """Float16 copies of a module's weights, read as float32 in their place.
+
+  Computations stay in float32; only the weights are rounded, to 11 significant
+  bits.
+
+  Attributes:
+    copies: the variables, in the order of `module.variables`.
+  """
+
+  def __init__(self, module: snt.Module):
+    """Copies the weights of `module`, which has all its variables.
+
+    Raises:
+      ValueError: if a weight is beyond the range of float16, +-65,504.
+    """
+    super().__init__(name='half_precision')
+    self.copies = [
+        tf.Variable(tf.cast(v, tf.float16), trainable=False,
+                    name=v.name.partition(':')[0]) for v in module.variables]
+    for variable, copy in zip(module.variables, self.copies, strict=True):
+      if not tf.reduce_all(tf.math.is_finite(copy)):
+        raise ValueError(f'{variable.name}: found weights beyond float16')
+    copies = {v.ref(): copy for v, copy in zip(
+        module.variables, self.copies, strict=True)}
+    # In a closure: attributes of a `tf.Module` would be saved too.
+    self._read: Callable[[tf.Variable], tf.Tensor] = lambda v: (
+        tf.cast(copies[v.ref()], tf.float32) if v.ref() in copies else v)
+
+  def in_place(self) -> contextlib.AbstractContextManager:
+    """Within it, Sonnet's modules read the copies instead of the weights."""
+    return snt.custom_variable_getter(self._read)
