@@ -17,7 +17,8 @@ import numpy as np
 
 from air_tf.plotting import canvas
 
-__all__ = ['balanced_selection', 'film_strip', 'progress', 'worst_errors']
+__all__ = ['arrays', 'balanced_selection', 'film_strip', 'progress',
+           'worst_errors']
 
 # Between neighbouring images, from edge to the same edge.
 _PITCH = 1. + canvas.GAP
@@ -42,7 +43,7 @@ def progress(images: np.ndarray, explanation: Explanation,
       `[N, T, h, w]`.
     true_counts: int `[N]`, written above the input if given.
   """
-  fields = _arrays(explanation)
+  fields = arrays(explanation)
   num_images, num_steps = fields['presence'].shape
   first_glimpse = (1 + num_steps) * _PITCH
   fig, axes = canvas.blank_figure(
@@ -74,7 +75,7 @@ def film_strip(image: np.ndarray, attended: np.ndarray,
     explanation: of this image alone, with `num_steps` `[]`, `step_probs` `[T]`,
       `boxes` `[T, 4]`, `glimpses` `[T, h, w]`, `canvases` `[T, H, W]`.
   """
-  fields = _arrays(explanation)
+  fields = arrays(explanation)
   count, probs = int(fields['num_steps']), fields['step_probs']
   stops = count < len(probs)
   fig, axes = canvas.blank_figure(
@@ -111,7 +112,7 @@ def worst_errors(images: np.ndarray, explanation: Explanation,
       `[N, T, 4]`, `reconstruction` `[N, H, W]`.
     true_counts: int `[N]`, if known.
   """
-  fields = _arrays(explanation)
+  fields = arrays(explanation)
   bars = 2 * _PITCH + .1  # Top of the row of bars.
   fig, axes = canvas.blank_figure(
       left=1.25, right=len(images) * _PITCH, above=.38, below=bars + 1.3)
@@ -152,7 +153,7 @@ def balanced_selection(counts: np.ndarray | None, num_scenes: int,
   return np.lexsort([-counts, rank])[:num_selected]
 
 
-def _arrays(explanation: Explanation) -> dict[str, np.ndarray]:
+def arrays(explanation: Explanation) -> dict[str, np.ndarray]:
   """Returns the arrays by name; fields that are None are left out."""
   fields = (explanation if isinstance(explanation, Mapping)
             else explanation._asdict())

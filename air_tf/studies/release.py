@@ -69,15 +69,16 @@ The folder `saved_model` loads with TensorFlow alone. Weights are {precision}.
 
 ## Trained
 
-By `python bin/release_models.py --models={name}{source}` at commit {commit}: {iterations:,} iterations
-with [train.flags](train.flags), without labels.
+By `python bin/release_models.py --models={name}{source}` at commit {commit}:
+{iterations:,} iterations with [train.flags](train.flags), without labels.
 
 ## Measured
 
 {table}
 
-Held-out scenes are composed from digits that no training scene holds. The check scenes need no
-download and are what `tests/release_test.py` counts again{foreign}.
+Held-out scenes are composed from digits that no training scene holds.
+The check scenes need no download and are what
+`tests/release_test.py` counts again{foreign}.
 
 Counts on the held-out scenes (rows: true, columns: counted):
 

@@ -22,12 +22,15 @@ from air_tf.data import streams
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.plotting import curves
 from air_tf.plotting import explanations
+from air_tf.plotting import films
 from air_tf.plotting import samples
+from air_tf.studies import training_film
 from air_tf.training import summaries
 
 __all__ = ['make']
 
 _NUM_EXAMPLES = 10  # Scenes, errors and samples in a figure.
+_NUM_FILMED = 6  # Scenes of the film.
 _NUM_DIRECTIONS = 6  # Principal directions that are traversed,
 _DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)  # by so many standard deviations.
 _SEED = (0, 1)  # Of the samples from the prior.
@@ -60,6 +63,13 @@ def make(logdir: str, out: str | None = None) -> dict:
     paths.append(str(target / f'{name}.png'))
     progress.status(f'Writing {paths[-1]}.')
     writer.figure(f'figures/{name}', fig, run.step, paths[-1])
+  for name, frames in (
+      ('film', _film(run.model, run.signatures, predictions, scenes)),
+      ('training', training_film.frames(run.path))):
+    if frames:
+      paths.append(str(target / f'{name}.gif'))
+      progress.status(f'Writing {paths[-1]}.')
+      films.save_gif(frames, paths[-1])
   # The scene of the film strip itself, to try the model on.
   paths.append(str(target / 'example.png'))
   example = _example(predictions, scenes.counts)
@@ -82,7 +92,7 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
       predictions.boxes, predictions.presence, scenes.images.shape[1:3])
   images, answer, _ = explain([_example(predictions, scenes.counts)])
   yield 'film_strip', explanations.film_strip(
-      images[0], _read_glimpses(model, images, answer),
+      images[0], _read_glimpses(model, images, answer)[0],
       {name: value[0] for name, value in answer.items()})
   yield 'samples', _samples(model)
   if predictions.presence.sum() > 2:
@@ -132,11 +142,31 @@ def _worst(predictions: predictions_lib.Predictions,
 
 def _read_glimpses(model: model_lib.AIRModel, images: np.ndarray,
                    answer: dict[str, np.ndarray]) -> np.ndarray:
-  """The glimpses that the steps read from one image, `[T, h, w]`."""
-  where = tf.constant(answer['where'][0])
-  repeated = tf.repeat(images, where.shape[0], axis=0)
+  """The glimpses that the steps read from the images, `[N, T, h, w]`."""
+  where = answer['where']  # [N, T, 3]
+  num_images, num_steps = where.shape[:2]
   # The rows of absent steps are zero; their glimpses are not shown.
-  return glimpses_lib.read(repeated, where, model.config.glimpse_size).numpy()
+  glimpses = glimpses_lib.read(
+      tf.repeat(images, num_steps, axis=0), tf.reshape(where, [-1, 3]),
+      model.config.glimpse_size)
+  return glimpses.numpy().reshape(
+      [num_images, num_steps, *model.config.glimpse_shape])
+
+
+def _film(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
+          predictions: predictions_lib.Predictions,
+          scenes: scenes_lib.Scenes) -> list[films.Frame]:
+  """The first scenes of each count that are counted right, step by step."""
+  right = np.arange(len(scenes.images)) if scenes.counts is None else (
+      np.flatnonzero(predictions.num_steps == scenes.counts))
+  chosen = right[explanations.balanced_selection(
+      None if scenes.counts is None else scenes.counts[right], len(right),
+      _NUM_FILMED)]
+  if not len(chosen):
+    return []
+  images, answer, _ = _explain(signatures, scenes, chosen)
+  return list(films.explained(
+      images, _read_glimpses(model, images, answer), answer))
 
 
 def _samples(model: model_lib.AIRModel) -> figure.Figure:
