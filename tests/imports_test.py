@@ -25,7 +25,7 @@ LAYERS = (
     ('training', 'serving'),
     ('evaluation',),
     ('run', 'experiment'),
-    ('studies',),
+    ('demo', 'studies'),
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Narrower than the layers: all of ours that these may import.

@@ -17,7 +17,7 @@ from air_tf import files
 from air_tf import flagfiles
 from air_tf import paths
 
-__all__ = ['NAME', 'differences', 'read', 'write']
+__all__ = ['NAME', 'changed', 'differences', 'read', 'write']
 
 NAME = 'config.json'
 _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
@@ -27,6 +27,23 @@ _FIELDS = {field.name: field for field in dataclasses.fields(config_lib.Config)}
 # Runs of earlier versions lack these.
 _ADDED_LATER = {name: field.metadata['before'] for name, field
                 in _FIELDS.items() if field.metadata['before'] is not None}
+
+
+# A run may be resumed with other values of these: none changes a parameter, or
+# (--distribution_strategy) by no more than rounding.
+_RESUMABLE = {'num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
+              'cache_dir', 'gradient_variance_every', 'distribution_strategy',
+              'wait_seconds', 'on_error'}
+# These say how --scenes is read, and nothing without it.
+_OF_PICTURES = {'range', 'invert', 'contrast', 'crop', 'augment'}
+
+
+def changed(old: config_lib.Config, new: config_lib.Config) -> list[str]:
+  """Returns the fields that differ and make another run of it."""
+  ignored = _RESUMABLE if new.scenes else _RESUMABLE | _OF_PICTURES
+  return [field.name for field in dataclasses.fields(new)
+          if field.name not in ignored
+          and getattr(old, field.name) != getattr(new, field.name)]
 
 
 def read(folder: pathlib.Path) -> config_lib.Config:

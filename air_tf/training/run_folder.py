@@ -11,7 +11,6 @@
 
 from collections.abc import Iterator
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -33,11 +32,6 @@ from air_tf.training import run_config
 
 __all__ = ['RunFolder', 'Writer', 'writing']
 
-# A run may be resumed with other values of these: none changes a parameter, or
-# (--distribution_strategy) by no more than rounding.
-_RESUMABLE = ('num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
-              'cache_dir', 'gradient_variance_every', 'distribution_strategy',
-              'wait_seconds', 'on_error')
 # Taken from the scenes: if only these differ, the scenes are others.
 _OF_SCENES = ('canvas_size', 'channels', 'range')
 _FOLDERS = ('checkpoints', 'figures', 'train', 'test')
@@ -199,19 +193,18 @@ class Writer(RunFolder):
     return iteration
 
   def _require_same_run(self, config, scenes) -> None:
-    old = dataclasses.asdict(self.config())  # Also if it counts for nothing.
+    old = self.config()  # Also if it counts for nothing.
     if not self._checkpoints.exist():
-      self._require_no_checkpoint_lost(old['checkpoint_every'])
+      self._require_no_checkpoint_lost(old.checkpoint_every)
       return
-    new = dataclasses.asdict(config)
-    changed = [name for name in new
-               if old[name] != new[name] and name not in _RESUMABLE]
+    changed = run_config.changed(old, config)
     if scenes and set(changed) <= set(_OF_SCENES if config.scenes else ()):
       self._require_same_scenes(config, scenes)
-    if old['range'] == 'dtype' and 'range' in changed:
+    if old.range == 'dtype' and 'range' in changed:
       changed.remove('range')  # Of an older version, with the same pixels.
     if changed:
-      texts = [f'--{x} was {old[x]} and is {new[x]}' for x in changed]
+      texts = [f'--{x} was {getattr(old, x)} and is {getattr(config, x)}'
+               for x in changed]
       raise errors.UserError(
           f'--logdir={self.path}: holds a run with another configuration: '
           f"{'; '.join(texts)}. Give another folder, or the same flags.")

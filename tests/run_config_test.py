@@ -1,0 +1,31 @@
+"""Which options make another run of a run."""
+
+import dataclasses
+
+import pytest
+import tiny
+
+from air_tf.training import run_config
+
+PICTURES = dict(range='0,9', invert=True, contrast='local', crop=16,
+                augment=True)
+
+
+def changed(old, **changes):
+  return run_config.changed(old, dataclasses.replace(old, **changes))
+
+
+@pytest.mark.parametrize('name', PICTURES)
+def test_how_pictures_are_read_counts_where_there_are_pictures(name):
+  composed, given = tiny.config(), tiny.config(scenes='folder', crop=16)
+  value = {'crop': 20}.get(name, PICTURES[name])
+  assert changed(given, **{name: value}) == [name]
+  if name not in ('crop', 'augment'):  # Refused without --scenes.
+    assert changed(composed, **{name: value}) == []
+
+
+def test_a_run_is_resumed_longer_but_not_otherwise():
+  old = tiny.config()
+  assert changed(old) == []
+  assert changed(old, num_iterations=old.num_iterations + 1) == []
+  assert changed(old, seed=1, what_size=5) == ['what_size', 'seed']
