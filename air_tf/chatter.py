@@ -32,6 +32,7 @@ _HARMLESS = re.compile('|'.join((
     # Of checkpoints that do not fit, which are refused in one line.
     r'Checkpoint is being deleted with|^Value in checkpoint could not be found',
     r'^An attribute in the restored object could not be found',
+    r'Sets are not currently considered sequences',  # Of Sonnet's getters.
     r'Compiled the loaded model, but')))
 # Lines of native code that come before the level of messages applies.
 _NATIVE = re.compile('|'.join((

@@ -54,7 +54,6 @@ def test_what_exists_comes_before_a_name(tmp_path, monkeypatch):
 
 def test_half_precision_rounds_the_weights_and_nothing_else(tmp_path):
   model = model_lib.AIRModel(tiny.config())
-  tiny.fill(model.variables)
   images = tiny.images()
   saved_model.save(model, tmp_path / 'half', half_precision=True)
   saved_model.save(model, tmp_path / 'full')
@@ -72,8 +71,9 @@ def test_half_precision_rounds_the_weights_and_nothing_else(tmp_path):
     variable.assign(tf.cast(tf.cast(variable, tf.float16), tf.float32))
   saved_model.save(model, tmp_path / 'rounded')
   rounded = air_tf.load(tmp_path / 'rounded').explain(images.numpy())
-  np.testing.assert_allclose(answer.canvases, rounded.canvases, atol=1e-6)
-  assert np.abs(answer.canvases - exact.canvases).max() > 1e-5
+  probs = lambda explanation: explanation.num_steps_probs
+  np.testing.assert_allclose(probs(answer), probs(rounded), atol=1e-6)
+  assert 1e-3 > np.abs(probs(answer) - probs(exact)).max() > 1e-6
   # The model itself is as it was, and is read as such again.
   assert all(v.dtype == tf.float32 for v in model.variables)
 

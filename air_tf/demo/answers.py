@@ -17,6 +17,7 @@ import tensorflow as tf
 from air_tf import errors
 from air_tf import glimpses as glimpses_lib
 from air_tf import run as run_lib
+from air_tf.data import colours
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
 from air_tf.data import scenes as scenes_lib
@@ -69,11 +70,14 @@ class Answers:
       path = pathlib.Path(folder) / 'picture'
       path.write_bytes(file)
       try:
-        image = next(images_lib.open_source(str(path)).read())[1]
-      except errors.UserError as error:
-        raise errors.UserError(str(error).replace(str(path), 'The file')
-                               ) from error
-    image = images_lib.recolour(image, self.describe()['channels'])
+        source = images_lib.open_source(str(path))
+        image = next(source.read_pixels(images_lib.inference_range(
+            source, self._model.value_range)))[1]
+      except (errors.UserError, StopIteration) as error:
+        raise errors.UserError(
+            'The file cannot be read as a picture. Expected a PNG, a JPEG or '
+            'another common kind.') from error
+    image = colours.recolour(image, math.prod(self._model.image_shape[2:]))
     return self._explain(
         images_lib.fit(image, self._model.image_shape[:2])[0])
 
