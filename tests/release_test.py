@@ -15,7 +15,7 @@ from air_tf.serving import half_precision
 from air_tf.serving import released
 from air_tf.serving import saved_model
 
-NAMES = [path.parent.name for path in released.FOLDER.glob('*/train.flags')]
+NAMES = released.names()
 
 
 @pytest.mark.parametrize('name', NAMES)
