@@ -8,12 +8,17 @@ from typing import NamedTuple
 
 import sonnet as snt
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from air_tf import config as config_lib
+from air_tf import elbo
 from air_tf import encoders
 from air_tf import modules
 
-__all__ = ['CODE_SIZE', 'Background', 'BackgroundModel']
+__all__ = ['CODE_SIZE', 'Background', 'BackgroundModel', 'elbo_terms',
+           'prior']
+
+tfd = tfp.distributions
 
 # D. Enough for the positions and brightness of the lines of a grid, too few to
 # draw objects, which are left to the steps.
@@ -22,9 +27,10 @@ CODE_SIZE = 16
 
 class Background(NamedTuple):
   """The background of each image of a batch."""
-  posterior: modules.DiagonalGaussian  # Over [B, D].
-  code: tf.Tensor   # [B, D], sampled.
-  image: tf.Tensor  # [B, H, W], its mean, 0 ... 1.
+  image: tf.Tensor  # [B, H, W], its mean.
+  # None of a ground, which is estimated without a code.
+  posterior: modules.DiagonalGaussian | None = None  # Over [B, D].
+  code: tf.Tensor | None = None  # [B, D], sampled.
 
 
 class BackgroundModel(snt.Module):
@@ -60,3 +66,17 @@ class BackgroundModel(snt.Module):
   def decode(self, code: tf.Tensor) -> tf.Tensor:
     """Maps codes `[B, D]` to images `[B, H, W]`."""
     return self._decoder(code)
+
+
+def prior() -> tfd.Distribution:
+  """p(code), event shape `[D]`: N(0, 1)."""
+  return tfd.Independent(tfd.Normal(tf.zeros([CODE_SIZE]), 1.), 1)
+
+
+def elbo_terms(background: Background | None) -> dict[str, tf.Tensor]:
+  """Returns the fields of `elbo.ElboTerms` about the background, if any."""
+  if background is None or background.posterior is None:
+    return {}
+  q, p = background.posterior.distribution(), prior()
+  return {'kl_background': tfd.kl_divergence(q, p),
+          'log_ratio_background': elbo.log_ratio(background.code, q, p)}

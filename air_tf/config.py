@@ -80,6 +80,10 @@ class Config(scene_options.SceneOptions):
   background: bool = _option(
       False, 'Model the background with a small variational autoencoder of the '
       'whole image, so that steps need not explain it.')
+  ground: bool = _option(
+      False, 'Estimate in each image the ground that objects lie on, level or '
+      'gently sloping, and leave the rest to the steps: for photographs, whose '
+      'black is not exactly 0.', before=False)
   what_size: int = _option(
       50, 'Z, size of an appearance code (blog and paper: 50).', lower=1)
   glimpse_size: int = _option(
@@ -89,10 +93,13 @@ class Config(scene_options.SceneOptions):
       'decoder and the estimator of place (blog: 256).', lower=1)
   lstm_size: int = _option(256, 'Units of the LSTM (blog: 256).', lower=1)
   pixel_stddev: float = _option(
-      .3, 'Standard deviation of a pixel (blog: .3).', lower=1e-3, upper=1e3)
+      .3, 'Standard deviation of a pixel (blog: .3); 0 learns it, from .3 on.',
+      lower=0., upper=1e3)
   object_size: float = _option(
       22., 'Prior median of the side of a glimpse, in pixels of the image, and '
-      'its initial value: the size of the largest objects.', lower=.5)
+      'its initial value: the size of the largest objects. 0 measures it '
+      'on compact bright objects, as nuclei, and --scale_prior_stddev with it.',
+      lower=0.)
   scale_prior_stddev: float = _option(
       .5, 'Prior standard deviation of the logit of the glimpse scale. With '
       '--object_size=22 on 50 pixels, a glimpse of 12 pixels is just under two '
@@ -242,7 +249,9 @@ class Config(scene_options.SceneOptions):
   @property
   def scale_prior_mean(self) -> float:
     """Prior mean of the logit of the glimpse scale."""
-    options.require(self.object_scale < 1., '--object_size', self.object_size,
+    options.require(0. < self.object_scale < 1., '--object_size',
+                    self.object_size,
+                    'more than 0, which has to be measured first, and '
                     f'fewer pixels than images of {self.canvas_size} a side')
     return math.log(self.object_scale / (1. - self.object_scale))
 

@@ -43,6 +43,9 @@ def _check_scenes(config) -> None:
           'to stand beside --scenes, whose pictures are cropped')
   require('augment', config.crop or not config.augment,
           'to stand beside --crop, whose crops are turned')
+  require('ground', not (config.ground and config.background),
+          'one of --ground and --background: the first is an even or gently '
+          'sloping ground, the second learns any other')
   require('channels', config.channels != 2, '1 or 3')
   require('clip_norm', not 0. < config.clip_norm < options.TINY,
           f'0, for no clipping, or at least {options.TINY:g}')

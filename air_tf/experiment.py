@@ -9,6 +9,7 @@ from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import memory
+from air_tf import object_size
 from air_tf import progress
 from air_tf.data import datasets
 from air_tf.data import fingerprint
@@ -75,6 +76,7 @@ def run(config: config_lib.Config, logdir: str,
     config = datasets.with_image_shape(config, test_scenes)
     memory.require(config)
     train_scenes = pools(0)
+    config = object_size.resolve(config, train_scenes.images)
     fingerprint.check_held_out(config)
     folder.begin(config, fingerprint.of(
         train=train_scenes, test=test_scenes))

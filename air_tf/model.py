@@ -17,6 +17,7 @@ from air_tf import background as background_lib
 from air_tf import cell as cell_lib
 from air_tf import config as config_lib
 from air_tf import elbo as elbo_lib
+from air_tf import ground as ground_lib
 from air_tf import modules
 from air_tf import noise as noise_lib
 from air_tf import prior
@@ -63,6 +64,8 @@ class AIRModel(snt.Module):
     self._cell = cell_lib.AIRCell(config)
     self._background = (background_lib.BackgroundModel(config)
                         if config.background else None)
+    self._learnt_stddev = (None if config.pixel_stddev else
+                           modules.PositiveScalar(.3, name='pixel_stddev'))
     # Sonnet's modules make their variables when they are first called.
     self.infer(tf.zeros([1, *config.image_shape]))
 
@@ -101,6 +104,9 @@ class AIRModel(snt.Module):
     if self._background is not None:
       background = self._background(images, background_noise, reparameterise)
       canvas = background.image
+    elif self.config.ground:
+      canvas = ground_lib.estimate(images)
+      background = background_lib.Background(canvas)
     unroll = (unroll_lib.unroll_differences if self.config.difference
               else unroll_lib.unroll)
     steps, glimpses, written = unroll(
@@ -115,6 +121,12 @@ class AIRModel(snt.Module):
         what_posterior=steps.what_posterior, what=steps.what,
         glimpses=glimpses, canvases=unroll_lib.add_up(canvas, written),
         background=background)
+
+  @property
+  def pixel_stddev(self) -> float | tf.Tensor:
+    """Standard deviation of a pixel, as given or as learnt."""
+    return (self._learnt_stddev() if self._learnt_stddev
+            else self.config.pixel_stddev)
 
   def _check(self, images: tf.Tensor) -> tf.Tensor:
     """Returns the images; raises ValueError if `infer` cannot take them."""
@@ -145,7 +157,7 @@ class AIRModel(snt.Module):
     Returns:
       The terms of the ELBO, separately for each example and each n.
     """
-    likelihood = tfd.Normal(inference.canvases, self.config.pixel_stddev)
+    likelihood = tfd.Normal(inference.canvases, self.pixel_stddev)
     what_q = inference.what_posterior.distribution()
     where_q = inference.where_posterior.distribution()
     what_p, where_p = self.what_prior(), self.where_prior()
@@ -159,14 +171,7 @@ class AIRModel(snt.Module):
         + elbo_lib.log_ratio(inference.where_logits, where_q, where_p),
         log_posterior=inference.num_steps_posterior.log_pmf(),
         log_prior=num_steps_prior.log_pmf(),
-        **self._background_terms(inference.background))
-
-  def _background_terms(self, background) -> dict[str, tf.Tensor]:
-    if background is None:
-      return {}
-    q, p = background.posterior.distribution(), self.background_prior()
-    return {'kl_background': tfd.kl_divergence(q, p),
-            'log_ratio_background': elbo_lib.log_ratio(background.code, q, p)}
+        **background_lib.elbo_terms(inference.background))
 
   def score(self, images: tf.Tensor,
             num_steps_prior: prior.NumStepsDistribution,
@@ -198,11 +203,7 @@ class AIRModel(snt.Module):
       inference: `infer` of the images.
     """
     return elbo_lib.quadratic_likelihood(
-        images, inference.canvases, self.config.pixel_stddev)
-
-  def background_prior(self) -> tfd.Distribution:
-    """p(code of the background), event shape `[D]`: N(0, 1)."""
-    return _gaussian(tf.zeros([background_lib.CODE_SIZE]), 1.)
+        images, inference.canvases, self.pixel_stddev)
 
   def what_prior(self) -> tfd.Distribution:
     """p(what), event shape `[Z]`: N(0, 1) (blog)."""
@@ -258,18 +259,20 @@ class AIRModel(snt.Module):
     if self._background is None:
       return images
     return images + self._background.decode(
-        self.background_prior().sample(shape[:1], seed=seeds[2]))
+        background_lib.prior().sample(shape[:1], seed=seeds[2]))
 
   def variable_groups(self) -> dict[str, list[tf.Variable]]:
     """Returns the trainable variables, grouped by function.
 
     Each is in one group: encoder, search, lstm, steps_predictor, where,
-    glimpse_encoder, decoder, background; parts that this model lacks are left
-    out.
+    glimpse_encoder, decoder, background, pixel_stddev; parts that this model
+    lacks are left out.
     """
     groups = self._cell.variable_groups()
     if self._background is not None:
       groups['background'] = list(self._background.trainable_variables)
+    if self._learnt_stddev:
+      groups['pixel_stddev'] = list(self._learnt_stddev.trainable_variables)
     return groups
 
   def _noise(self, batch_size, seed,

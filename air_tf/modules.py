@@ -20,6 +20,7 @@ __all__ = [
     'GaussianEstimator',
     'LSTM',
     'LSTMState',
+    'PositiveScalar',
     'StepsPredictor',
     'encoder',
     'sample',
@@ -191,6 +192,27 @@ class Decoder(snt.Module):
     """Maps `[B, Z]` to `[B, h, w]`."""
     logits = self._pixels(self._hidden(what)) + self._bias
     return tf.reshape(tf.sigmoid(logits), [-1, *self._glimpse_shape])
+
+
+class PositiveScalar(snt.Module):
+  """A number above 0 that is learnt, as the exponential of a variable.
+
+  Sums over pixels make its gradient thousands of times as large as others,
+  which clipping would then drown. It is scaled down; Adam's steps are the same.
+  """
+
+  _SPEED, _GRADIENT = 4., 1e-4
+
+  def __init__(self, initial: float, name: str | None = None):
+    super().__init__(name=name)
+    self._initial = initial
+    self._log = tf.Variable(0., name='log')
+
+  def __call__(self) -> tf.Tensor:
+    """Returns the number, `[]`."""
+    scaled = self._GRADIENT * self._log
+    log = scaled + tf.stop_gradient(self._log - scaled)
+    return self._initial * tf.exp(self._SPEED * log)
 
 
 class Baseline(snt.Module):
