@@ -27,7 +27,11 @@ _NUM_SCENES = flags.DEFINE_integer(
 cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
                         'overlap', 'backdrop', 'backdrop_level', 'seed',
                         'max_steps')
-flags.DEFINE_bool('background', False, 'Ignored; flagfiles set it.')
+# Ignored; flagfiles of experiments set them.
+cli.define_config_flags('background', 'decay_iterations', 'estimator',
+                        'exploration_iterations', 'ground', 'num_iterations',
+                        'num_train_scenes', 'object_size', 'pixel_stddev',
+                        'refresh_every', 'success_hold')
 # The file is for no particular model: allow what the largest one can count.
 flags.FLAGS.set_default('max_steps', 64)
 

@@ -64,11 +64,12 @@ def test_the_two_recipes_of_the_blog_differ_where_they_say():
     ('small_digits', 50, 2, (11, 12)), ('mixed_digits', 50, 2, (8, 20)),
     ('many_digits', 50, 4, (11, 12)), ('group', 75, 6, (11, 12)),
     ('crowd', 100, 9, (11, 12)), ('noise', 50, 2, (19, 20)),
-    ('grid', 50, 2, (19, 20)), ('sprites', 50, 3, (14, 20))])
+    ('grid', 50, 2, (19, 20)), ('sprites', 50, 3, (14, 20)),
+    ('blobs', 50, 4, (4, 20))])
 @pytest.mark.slow
 def test_scenes_of_a_flagfile(tmp_path, name, size, most, heights):
   # The last --digits counts: no test needs MNIST.
-  digits = [] if name == 'sprites' else ['--digits=embedded']
+  digits = [] if name in ('sprites', 'blobs') else ['--digits=embedded']
   result, scenes = make_scenes(
       tmp_path / 'scenes.npz', flagfile(name), *digits, '--num_scenes=200')
   assert result['image_size'] == size and result['num_scenes'] == 200
@@ -78,7 +79,7 @@ def test_scenes_of_a_flagfile(tmp_path, name, size, most, heights):
   found = scenes.boxes[..., 2][scenes.labels >= 0]
   np.testing.assert_allclose([found.min(), found.max()], heights, atol=1)
   empty = scenes.images[scenes.counts == 0]
-  assert empty.any() == (name in ('noise', 'grid'))
+  assert empty.any() == (name in ('noise', 'grid', 'blobs'))
 
 
 def test_flags_of_the_backdrop_arrive(tmp_path):
