@@ -65,7 +65,7 @@ def test_the_two_recipes_of_the_blog_differ_where_they_say():
     ('many_digits', 50, 4, (11, 12)), ('group', 75, 6, (11, 12)),
     ('crowd', 100, 9, (11, 12)), ('noise', 50, 2, (19, 20)),
     ('grid', 50, 2, (19, 20)), ('sprites', 50, 3, (14, 20)),
-    ('blobs', 50, 4, (4, 20))])
+    ('blobs', 50, 4, (4, 18))])
 @pytest.mark.slow
 def test_scenes_of_a_flagfile(tmp_path, name, size, most, heights):
   # The last --digits counts: no test needs MNIST.
