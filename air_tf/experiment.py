@@ -14,6 +14,7 @@ from air_tf import progress
 from air_tf.data import datasets
 from air_tf.data import fingerprint
 from air_tf.data import images as images_lib
+from air_tf.data import look
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import counting
@@ -77,6 +78,9 @@ def run(config: config_lib.Config, logdir: str,
     memory.require(config)
     train_scenes = pools(0)
     config = object_size.resolve(config, train_scenes.images)
+    if config.scenes:
+      for line in look.text(look.look(train_scenes.images, config)):
+        progress.status(line)
     fingerprint.check_held_out(config)
     folder.begin(config, fingerprint.of(
         train=train_scenes, test=test_scenes))

@@ -15,6 +15,7 @@ import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import progress
 from air_tf.data import crops
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
@@ -25,6 +26,7 @@ from air_tf.data import plausibility
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
+from air_tf.data import untrusted
 from air_tf.data import value_range as value_range_lib
 
 __all__ = ['SceneSource', 'composition_options', 'load', 'settled',
@@ -55,9 +57,11 @@ def settled(config: config_lib.Config,
   """
   if not config.scenes or config.range != 'auto':
     return config
-  value_range, _ = images_lib.settled_range(
+  value_range, survey = images_lib.settled_range(
       config, images_lib.open_source(config.scenes, config.invert),
       report or images_lib.Skipped(config.on_error == 'stop'))
+  progress.status(f'{untrusted.printable(config.scenes)}: {survey}; black ... '
+                  f'white are {value_range} (--range).')
   return dataclasses.replace(
       config, range=f'{value_range.low:.10g},{value_range.high:.10g}')
 

@@ -3,6 +3,8 @@
 Letters: `N` images, `[H, W]` image.
 """
 
+import math
+
 import numpy as np
 
 from air_tf import errors
@@ -38,6 +40,7 @@ class Survey:
     self.minimum, self.maximum = np.inf, -np.inf
     self._parts, self._size = [], 0
     self._budget = _FIRST_BUDGET
+    self._sizes = ()  # Of the smallest and the largest image.
     self._rng = np.random.default_rng(0)
 
   def add(self, values: np.ndarray, name: str = 'images') -> None:
@@ -56,6 +59,8 @@ class Survey:
           f'{name}: found values that are not finite; expected numbers. '
           'Replace them, or leave the image out by --on_error=skip.')
     self.num_images += 1
+    sizes = (*self._sizes, values.shape[:2])
+    self._sizes = (min(sizes, key=math.prod), max(sizes, key=math.prod))
     self.kinds.add(values.dtype.newbyteorder('=').name)
     self.minimum = min(self.minimum, low)
     self.maximum = max(self.maximum, high)
@@ -76,8 +81,9 @@ class Survey:
     sample = self.sample
     ground = float(np.median(sample))
     noise = 1.4826 * float(np.median(np.abs(sample - ground)))
-    reach = max(_DEVIATIONS * noise, .02 * (self.maximum - self.minimum))
     dark, bright = np.percentile(sample, (_EXTREMES, 100. - _EXTREMES))
+    # Not of the extremes: a single hot pixel must not hide all others.
+    reach = max(_DEVIATIONS * noise, .02 * (bright - dark))
     above, below = sample[sample > ground + reach], sample[
         sample < ground - reach]
     if above.size:
@@ -110,6 +116,13 @@ class Survey:
       dark = 0.
     dark, bright = (float(f'{x:.4g}') for x in (dark, bright))
     return (dark, bright) if dark < bright else (low, high)
+
+  def __str__(self) -> str:
+    """Such as `300 images of 512 x 512 pixels, uint16 from 98 to 3012`."""
+    sizes = [' x '.join(map(str, size)) for size in self._sizes]
+    return (f'{self.num_images:,} image{"s" * (self.num_images > 1)} of '
+            f'{" to ".join(dict.fromkeys(sizes))} pixels, '
+            f'{_names(self.kinds)} from {self.minimum:g} to {self.maximum:g}')
 
   @property
   def sample(self) -> np.ndarray:
