@@ -77,10 +77,10 @@ def run(config: config_lib.Config, logdir: str,
     config = datasets.with_image_shape(config, test_scenes)
     memory.require(config)
     train_scenes = pools(0)
-    config = object_size.resolve(config, train_scenes.images)
     if config.scenes:
       for line in look.text(look.look(train_scenes.images, config)):
         progress.status(line)
+    config = object_size.resolve(config, train_scenes.images)
     fingerprint.check_held_out(config)
     folder.begin(config, fingerprint.of(
         train=train_scenes, test=test_scenes))

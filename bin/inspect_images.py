@@ -28,7 +28,6 @@ def main(arguments: list[str]) -> dict:
   paths.check_target('--out', _OUT.value, [config.scenes], suffix='.png',
                      begins=b'\x89PNG')
   cli.import_tensorflow()
-  from air_tf import object_size
   from air_tf.data import datasets
   from air_tf.data import images as images_lib
   from air_tf.data import look
@@ -38,9 +37,7 @@ def main(arguments: list[str]) -> dict:
   config = datasets.settled(config, skipped)
   pools, test = datasets.load(config, skipped)
   images = pools(0).images
-  config = object_size.resolve(
-      datasets.with_image_shape(config, test), images)
-  seen = look.look(images, config)
+  seen = look.look(images, datasets.with_image_shape(config, test))
   lines = look.text(seen)
   print('\n'.join(lines))
   canvas.save(looks.first_images(images[:looks.MOST]), _OUT.value)

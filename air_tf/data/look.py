@@ -103,9 +103,10 @@ def _hints(seen: Look, config: config_lib.Config):
     yield (f'ground at {seen.ground:.2f}, not at 0: --background models it, '
            'or --range=LOW,HIGH with LOW at the ground makes it black.')
   size = seen.object_size
-  if size is not None and not .5 < size / config.object_size < 2.:
+  given = config.object_size  # 0: it is measured.
+  if size is not None and given and not .5 < size / given < 2.:
     yield (f'objects seem to be of {size:.0f} pixels, --object_size='
-           f'{config.object_size:g}: give what they have.')
+           f'{given:g}: give what they have.')
   if seen.most >= config.max_steps:
     yield (f'up to {seen.most} objects are seen in an image, --max_steps='
            f'{config.max_steps}: one more than the most is needed.')
