@@ -22,7 +22,7 @@ from air_tf import flagfiles
 
 ROOT = pathlib.Path(__file__).parent.parent
 GUIDES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')),
-          ROOT / 'data' / 'README.md']
+          ROOT / 'data' / 'README.md', ROOT / 'models' / 'README.md']
 PAGES = [*GUIDES, ROOT / 'BUILD_NOTES.md', ROOT / 'tests' / 'README.md']
 SCRIPTS = sorted([*(ROOT / 'bin').glob('*.py'), *(ROOT / 'data').glob('*.py')])
 

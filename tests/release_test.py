@@ -31,13 +31,12 @@ def test_each_model_counts_as_its_card_says(name):
   assert size <= 8e6
 
 
-def test_the_check_sees_a_model_that_is_another(monkeypatch):
+def test_the_check_sees_a_model_that_counts_otherwise(monkeypatch):
   from air_tf.studies import release
-  other = air_tf.load('embedded')
+  monkeypatch.setattr(release, '_counts', lambda model, scenes: np.where(
+      np.arange(len(scenes.counts)) < 5, -1, scenes.counts))  # 5 of 1,000.
   with pytest.raises(AssertionError):
-    monkeypatch.setattr(air_tf, 'load', lambda name: other)
     test_each_model_counts_as_its_card_says('multi_mnist')
-  assert release.card_value('embedded', 'count accuracy') <= 1.
 
 
 def test_what_exists_comes_before_a_name(tmp_path, monkeypatch):
