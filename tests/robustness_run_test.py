@@ -207,8 +207,8 @@ from air_tf.training import folder_lock
 lock = folder_lock.FolderLock(pathlib.Path(sys.argv[1]))
 lock.acquire()
 child = os.fork()
-if child:
-  print(child, flush=True)
+if not child:  # Which has let go of the lock by now.
+  print(os.getpid(), flush=True)
 time.sleep(300)
 '''
 
