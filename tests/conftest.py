@@ -8,6 +8,7 @@ import sys
 
 from forking import pytest_addoption  # noqa: F401
 from forking import pytest_configure  # noqa: F401
+from forking import pytest_make_collect_report  # noqa: F401
 from forking import pytest_runtestloop  # noqa: F401
 import pytest
 

@@ -18,6 +18,8 @@ import warnings
 
 import pytest
 
+_STARTED_BY = []  # The first test file that started TensorFlow's runtime.
+
 
 def pytest_addoption(parser):
   parser.addoption(
@@ -54,13 +56,26 @@ def groups(items):
   return list(found.values())
 
 
-def _require_no_runtime():
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+  """Finds the test file that starts TensorFlow's runtime."""
+  report = yield
+  if not _STARTED_BY and _has_runtime():
+    _STARTED_BY.append(collector.nodeid)
+  return report
+
+
+def _has_runtime():
   context = sys.modules.get('tensorflow.python.eager.context')
-  if context and context._context and context._context._initialized:
+  return bool(context and context._context and context._context._initialized)
+
+
+def _require_no_runtime():
+  if _has_runtime():
     raise pytest.UsageError(
-        'A test file called TensorFlow while it was imported, and a process '
-        'that runs TensorFlow cannot be forked. Call it in a function '
-        '(`functools.cache` keeps the result) or a fixture.')
+        f'{"".join(_STARTED_BY)} called TensorFlow while it was imported, and '
+        'a process that runs TensorFlow cannot be forked. Call it in a '
+        'function (`functools.cache` keeps the result) or a fixture.')
 
 
 class _Loop:
