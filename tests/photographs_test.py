@@ -83,6 +83,7 @@ def test_learnt_deviation_moves_towards_the_residual():
   variable.assign(-.25)
   np.testing.assert_allclose(model.pixel_stddev, .3 * np.exp(-1.), rtol=1e-6)
   given = model_lib.AIRModel(tiny.config(pixel_stddev=.3 * float(np.exp(-1.))))
-  np.testing.assert_allclose(
-      model.elbo_terms(images, inference, num_steps_prior()).log_likelihood,
-      given.elbo_terms(images, inference, num_steps_prior()).log_likelihood, rtol=1e-4)
+  found, expected = (
+      x.elbo_terms(images, inference, num_steps_prior()).log_likelihood
+      for x in (model, given))
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
