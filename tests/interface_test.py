@@ -263,6 +263,7 @@ def test_a_model_has_its_variables_at_once(changes):
   assert names == [v.name for v in model.trainable_variables]
 
 
+@pytest.mark.slow
 def test_gradients_in_ones_own_tape_and_function():
   config = tiny.config()
   model = air_tf.AIRModel(config)

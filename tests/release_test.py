@@ -51,6 +51,7 @@ def test_what_exists_comes_before_a_name(tmp_path, monkeypatch):
     air_tf.load('multi_mnists')
 
 
+@pytest.mark.slow
 def test_half_precision_rounds_the_weights_and_nothing_else(tmp_path):
   model = model_lib.AIRModel(tiny.config())
   images = tiny.images()
@@ -84,6 +85,7 @@ def test_weights_beyond_float16_are_refused():
     half_precision.HalfPrecision(model)
 
 
+@pytest.mark.slow
 def test_a_release_is_a_model_and_its_card(finished, tmp_path, monkeypatch):
   from air_tf.studies import release
   run, _ = finished

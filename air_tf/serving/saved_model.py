@@ -162,9 +162,9 @@ def check_target(path: pathlib.Path) -> None:
 def _within(context, method):
   """Returns `method`, called within `context()`."""
   @functools.wraps(method)
-  def called(*arguments):
+  def called(*arguments, **named):  # By name where functions run eagerly.
     with context():
-      return method(*arguments)
+      return method(*arguments, **named)
   return called
 
 
