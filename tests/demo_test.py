@@ -181,6 +181,7 @@ def circle(x, y, width, height):
   return list(zip(x + width * np.sin(angles), y - height * np.cos(angles)))
 
 
+@pytest.mark.slow
 def test_two_digits_drawn_are_two(page):
   page.click('#clear')
   wait_for(page, '0 objects')
@@ -203,6 +204,7 @@ def test_two_digits_drawn_are_two(page):
       f"document.getElementById('redraw').toDataURL() !== '{before}'")
 
 
+@pytest.mark.slow
 def test_a_broken_file_is_one_clear_sentence(page, tmp_path):
   (tmp_path / 'broken.png').write_bytes(b'\x89PNG\r\n\x1a\nno picture')
   page.set_input_files('#file', tmp_path / 'broken.png')
@@ -212,6 +214,7 @@ def test_a_broken_file_is_one_clear_sentence(page, tmp_path):
       'common kind.')
 
 
+@pytest.mark.slow
 def test_by_keyboard_alone(page):
   page.click('#clear')
   wait_for(page, '0 objects')
@@ -221,6 +224,7 @@ def test_by_keyboard_alone(page):
   wait_for(page, '1 object')
 
 
+@pytest.mark.slow
 def test_on_a_phone_in_colour(page):
   page.set_viewport_size(dict(width=360, height=740))
   page.select_option('#model', 'sprites')
