@@ -18,17 +18,22 @@ from air_tf.serving import saved_model
 
 
 @pytest.fixture(scope='module')
-def exported():
+def model():
   model = model_lib.AIRModel(tiny.config())
   model.infer(tiny.images())
   tiny.fill(model.trainable_variables)
+  return model
+
+
+@pytest.fixture(scope='module')
+def exported(model):
   return saved_model.ExportedAIR(model)
 
 
 @pytest.fixture(scope='module')
-def saved(exported, tmp_path_factory):
+def saved(model, tmp_path_factory):
   path = tmp_path_factory.mktemp('model') / 'saved_model'
-  saved_model.save(exported._model, path)
+  saved_model.save(model, path)
   return predictor.Predictor(path)
 
 
@@ -56,11 +61,11 @@ def test_batches_do_not_matter(exported, monkeypatch):
         value, getattr(parts, name), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_answers_are_those_of_explain(exported):
+def test_answers_are_those_of_explain(model, exported):
   images = tiny.scenes(5).images
   found = predictions_lib.collect(exported.endpoints, images)
   pixels = streams.to_pixels(images)
-  expected = explain_lib.explain(exported._model, pixels)
+  expected = explain_lib.explain(model, pixels)
   np.testing.assert_allclose(found.what, expected.what, rtol=1e-5)
   np.testing.assert_allclose(
       found.squared_error, np.mean(
@@ -80,22 +85,23 @@ def test_ink_boxes_by_hand(colours):
   np.testing.assert_allclose(found[0], [[7., 7., 6., 8.], [0., 0., 0., 0.]])
 
 
-def test_scores_begin_with_the_sample_of_the_evaluator(exported):
+def test_scores_begin_with_the_sample_of_the_evaluator(model, exported):
   # And the SavedModel gives them too: it has the prior that it was made with.
   scenes = tiny.scenes(6)
-  config = exported._model.config
+  config = model.config
   found = predictions_lib.scores(
       exported.endpoints, scenes.images, num_samples=3)
   assert found['log_weight'].shape == (3, 6)
   assert np.any(np.ptp(found['log_weight'], axis=0) > 0.)  # Three samples.
-  expected = counting.Evaluator(exported._model, scenes)(
+  expected = counting.Evaluator(model, scenes)(
       prior.truncated_geometric(np.log(config.success_final), 3))
   for name in (
       'elbo', 'kl_what', 'kl_where', 'kl_num_steps', 'kl_background'):
     np.testing.assert_allclose(found[name].mean(), expected[name], rtol=1e-5)
 
 
-def test_a_model_and_its_saved_model_evaluate_alike_and_again(exported, saved):
+def test_a_model_and_its_saved_model_evaluate_alike_and_again(
+    exported, saved):
   scenes = boxed_scenes()
   first, again, loaded = (
       report.evaluate(model, scenes, None, num_samples=12)
