@@ -40,13 +40,16 @@ def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
   folder = shutil.copytree(finished[0], tmp_path / 'run')
   names = {'progress', 'policy', 'film_strip', 'samples', 'traversals',
            'errors', 'accuracy', 'elbo'}
+  films = {'film', 'training'}
   result = scripts.result(
       'figures.py', f'--logdir={folder}')
   # Without any object found there is no code to move about.
-  assert names - {'traversals'} <= {
+  assert names - {'traversals'} | films <= {
       pathlib.Path(path).stem for path in result['figures']}
-  for path in result['figures']:
-    assert tf.io.decode_png(pathlib.Path(path).read_bytes()).shape[0] >= 16
+  for path in map(pathlib.Path, result['figures']):
+    assert (path.suffix == '.gif') == (path.stem in films)
+    assert tf.io.decode_image(
+        path.read_bytes(), expand_animations=False).shape[0] >= 16
   events = event_accumulator.EventAccumulator(str(folder / 'test'))
   events.Reload()
   assert {f'figures/{name}' for name in names - {'traversals'}} <= set(
