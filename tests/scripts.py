@@ -106,6 +106,8 @@ class Process:
       before: Python source that the process executes before the script.
     """
     self._folder = pathlib.Path(tempfile.mkdtemp(prefix='script-'))
+    for name in ('stdout', 'stderr'):  # It may be killed before it writes.
+      (self._folder / name).touch()
     self.pid = _fork({
         'folder': str(self._folder), 'before': before,
         'environment': environment or {},
