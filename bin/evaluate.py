@@ -19,7 +19,8 @@ from air_tf import progress
 
 _LOGDIR = cli.define_path('logdir', None, 'Folder of the run.')
 _SAVED_MODEL = cli.define_path(
-    'saved_model', None, 'Folder of a SavedModel, instead of --logdir.')
+    'saved_model', None, 'Folder of a SavedModel, or the name of a model in '
+    'models/, instead of --logdir.')
 _SCENES = cli.define_path(
     'scenes', None, 'A scene file (.npz); the held-out scenes of the run if '
     'left out. See data/README.md.')

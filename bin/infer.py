@@ -32,7 +32,8 @@ from air_tf import progress
 from air_tf.data import images as images_lib
 
 _SAVED_MODEL = cli.define_path(
-    'saved_model', None, 'Folder of the SavedModel, `saved_model` of a run.',
+    'saved_model', None, 'Folder of the SavedModel, `saved_model` of a run, or '
+    'the name of a model in models/.',
     required=True)
 _RESIZE = flags.DEFINE_bool(
     'resize', False, "Fit images of another size than the model's into its "

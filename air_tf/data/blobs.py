@@ -22,10 +22,7 @@ _GRAIN = 4  # Pixels from one independent value of the texture to the next.
 
 def load() -> digits_lib.Digits:
   """Returns the blobs of all runs."""
-  images, labels = make(_NUM_BLOBS, seed=0)
-  test, train = np.split(np.arange(_NUM_BLOBS), [_NUM_TEST])
-  return digits_lib.Digits(
-      images[train], labels[train], images[test], labels[test])
+  return digits_lib.split(*make(_NUM_BLOBS, seed=0), _NUM_TEST)
 
 
 def make(num_blobs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from air_tf import digit_sources
 from air_tf import errors
 from air_tf.data import untrusted
 
-__all__ = ['Digits', 'composer', 'load']
+__all__ = ['Digits', 'composer', 'load', 'split']
 
 
 class Digits(NamedTuple):
@@ -27,6 +27,12 @@ class Digits(NamedTuple):
   train_labels: np.ndarray  # [D] int32.
   test_images: np.ndarray   # [D', 28, 28], or [D', 28, 28, 3]; uint8.
   test_labels: np.ndarray   # [D'] int32.
+
+
+def split(images: np.ndarray, labels: np.ndarray, num_test: int) -> Digits:
+  """Takes the first `num_test` of images and labels for tests."""
+  return Digits(images[num_test:], labels[num_test:],
+                images[:num_test], labels[:num_test])
 
 
 def load(source: str) -> Digits:

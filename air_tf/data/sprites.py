@@ -43,10 +43,7 @@ SHAPES = (_disc, _square, _triangle, _cross)
 
 def load() -> digits_lib.Digits:
   """Returns the sprites of all runs."""
-  images, labels = make(_NUM_SPRITES, seed=0)
-  test, train = np.split(np.arange(_NUM_SPRITES), [_NUM_TEST])
-  return digits_lib.Digits(
-      images[train], labels[train], images[test], labels[test])
+  return digits_lib.split(*make(_NUM_SPRITES, seed=0), _NUM_TEST)
 
 
 def make(num_sprites: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

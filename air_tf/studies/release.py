@@ -111,8 +111,9 @@ def check_scenes(name: str) -> scenes_lib.Scenes:
   scikit-learn.
   """
   config = config_of(name)
-  digits = digits_lib.load(_check_digits(config))
-  return scenes_lib.compose(
+  source = _check_digits(config)
+  digits = digits_lib.load(source)
+  return digits_lib.composer(source)(
       digits.test_images, digits.test_labels, **datasets.composition_options(
           config, _CHECK_SCENES, _CHECK_SEED))
 
