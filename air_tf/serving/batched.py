@@ -15,7 +15,7 @@ from air_tf import explain as explain_lib
 from air_tf import prior
 from air_tf.data import value_range as value_range_lib
 
-__all__ = ['Serve', 'explain', 'to_floats']
+__all__ = ['Serve', 'batch_size', 'explain', 'to_floats']
 
 # A concrete function: the signature `serving_default` of a model.
 Serve = Callable[..., dict[str, tf.Tensor]]
@@ -23,6 +23,19 @@ Serve = Callable[..., dict[str, tf.Tensor]]
 _ROUNDING = 1e-5  # By how much floats exceed 1 that are 0 ... 1.
 _MAX_BATCH = 256
 _MAX_PIXELS = 1 << 22  # Of the canvases of one batch.
+
+
+def batch_size(max_steps: int, image_shape: tuple[int, ...],
+               most: int | None = None) -> int:
+  """Returns how many images to explain at a time, in bounded memory.
+
+  Args:
+    max_steps: T, with a canvas after each step.
+    image_shape: of an image.
+    most: a bound of the caller's; 256, if None.
+  """
+  return max(1, min(_MAX_BATCH if most is None else most, _MAX_PIXELS // (
+      (max_steps + 1) * math.prod(image_shape))))
 
 
 def explain(serve: Serve, images: npt.ArrayLike,
@@ -50,8 +63,7 @@ def explain(serve: Serve, images: npt.ArrayLike,
   images = _as_taken(images, value_range)
   outputs = serve.structured_outputs
   max_steps = outputs['presence'].shape[1]
-  size = max(1, min(_MAX_BATCH, _MAX_PIXELS // (
-      (max_steps + 1) * math.prod(image_shape))))
+  size = batch_size(max_steps, image_shape)
   result = {name: np.empty([len(images), *spec.shape[1:]],
                            spec.dtype.as_numpy_dtype)
             for name, spec in outputs.items()

@@ -12,15 +12,13 @@ import numpy as np
 
 from air_tf import boxes as boxes_lib
 from air_tf.data import crops
+from air_tf.serving import batched
 from air_tf.serving import tiling
 
 __all__ = ['TiledPrediction', 'predict']
 
 # From uint8 images [B, S, S] to the outputs of `serving_default`, numpy arrays.
 Explain = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-_MAX_BATCH = 256
-_MAX_PIXELS = 1 << 22  # Of the canvases of one batch.
 
 
 class TiledPrediction(NamedTuple):
@@ -38,7 +36,7 @@ class TiledPrediction(NamedTuple):
 
 
 def predict(explain: Explain, name: str, image: np.ndarray,
-            tiles: tiling.Windows, batch_size: int = _MAX_BATCH,
+            tiles: tiling.Windows, batch_size: int | None = None,
             progress: Callable[[int], None] = lambda windows: None
             ) -> TiledPrediction:
   """Counts and locates the objects of one picture.
@@ -51,7 +49,8 @@ def predict(explain: Explain, name: str, image: np.ndarray,
     image: uint8 `[H, W]`, in the model's colours.
     tiles: `tiling.windows` over the picture, of the size of the images that
       the model takes.
-    batch_size: windows that the model takes at a time.
+    batch_size: most windows that the model takes at a time; as
+      `batched.batch_size`, if None.
     progress: called with the number of windows of each batch.
 
   Returns:
@@ -67,7 +66,7 @@ def predict(explain: Explain, name: str, image: np.ndarray,
 
 
 def _explain_all(explain, tiles: tiling.Windows, image: np.ndarray,
-                 batch_size: int, progress) -> Iterator[
+                 batch_size: int | None, progress) -> Iterator[
                      tuple[tiling.Objects, int]]:
   """Yields the objects of each batch, and in how many windows T were found."""
   framed, offset = crops.frame(image, tiles.size)
@@ -82,8 +81,8 @@ def _explain_all(explain, tiles: tiling.Windows, image: np.ndarray,
            int((outputs['num_steps'] == max_steps).sum()))
     progress(len(corners))
     start += len(corners)
-    number = max(1, min(batch_size, _MAX_PIXELS // (
-        (max_steps + 1) * image[:1, :1].size * tiles.size**2)))
+    number = batched.batch_size(
+        max_steps, (tiles.size, tiles.size, *image.shape[2:]), batch_size)
 
 
 def _objects(outputs: dict[str, np.ndarray], start: int, corners: np.ndarray,
