@@ -5,7 +5,6 @@ describes it. `release` adds `saved_model` and the model card `README.md`, in
 the layout of Hugging Face.
 """
 
-import dataclasses
 import os
 import pathlib
 import re
@@ -14,12 +13,9 @@ import subprocess
 import numpy as np
 
 from air_tf import config as config_lib
-from air_tf import config_flags
 from air_tf import experiment
 from air_tf import files
 from air_tf import run as run_lib
-from air_tf.data import datasets
-from air_tf.data import digits as digits_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.evaluation import predictions
 from air_tf.evaluation import report
@@ -27,8 +23,7 @@ from air_tf.serving import released
 from air_tf.serving import saved_model
 from air_tf.studies import markdown
 
-__all__ = ['card_value', 'check_accuracy', 'check_scenes', 'config_of',
-           'release']
+__all__ = ['card_value', 'check_accuracy', 'check_scenes', 'release']
 
 _CHECK_SCENES, _CHECK_SEED = 1_000, 1
 _CARD = '''---
@@ -69,8 +64,9 @@ The folder `saved_model` loads with TensorFlow alone. Weights are {precision}.
 
 ## Trained
 
-By `python bin/release_models.py --models={name}{source}` at commit {commit}:
+By `python bin/release_models.py --models={name}{source}`:
 {iterations:,} iterations with [train.flags](train.flags), without labels.
+SavedModel and card were written at commit {commit}.
 
 ## Measured
 
@@ -90,32 +86,13 @@ Apache 2.0, as the code.
 '''
 
 
-def config_of(name: str, digits: str = '') -> config_lib.Config:
-  """Returns the configuration of a released model.
-
-  Args:
-    name: of its folder in `models/`.
-    digits: where MNIST is, for the models that are trained on it; downloaded,
-      if empty.
-  """
-  config = config_flags.config_of([f'--flagfile={_folder(name)}/train.flags'])
-  if digits and config.digits == 'mnist':
-    config = dataclasses.replace(config, digits=digits)
-  return config
-
-
 def check_scenes(name: str) -> scenes_lib.Scenes:
   """Composes the scenes that a model is checked on, without a download.
 
   They are as those of training; digits of MNIST are replaced by those of
   scikit-learn.
   """
-  config = config_of(name)
-  source = _check_digits(config)
-  digits = digits_lib.load(source)
-  return digits_lib.composer(source)(
-      digits.test_images, digits.test_labels, **datasets.composition_options(
-          config, _CHECK_SCENES, _CHECK_SEED))
+  return released.scenes(name, _CHECK_SCENES, _CHECK_SEED)
 
 
 def check_accuracy(model: run_lib.LoadedModel, name: str) -> float:
@@ -143,7 +120,7 @@ def release(name: str, logdir: str | os.PathLike, digits: str = '') -> dict:
   Returns:
     What the card says: `accuracy`, `check_accuracy`, `precision`.
   """
-  config = config_of(name, digits)
+  config = released.config_of(name, digits)
   experiment.run(config, logdir)
   run = run_lib.Run(logdir)
   model, changed = _save(run, _folder(name) / 'saved_model')
@@ -178,7 +155,8 @@ def _counts(model: run_lib.LoadedModel, scenes: scenes_lib.Scenes
 
 def _card(name: str, config: config_lib.Config, result: dict,
           measured: dict) -> str:
-  own, check = config_of(name).digits, _check_digits(config_of(name))
+  source = released.config_of(name)
+  own, check = source.digits, released.free_digits(source)
   low, high = result['count_accuracy_interval']
   size = ', '.join(map(str, ('N', *config.image_shape)))
   places = result['localisation']['ink']
@@ -215,10 +193,6 @@ def _about(name: str) -> str:
 
 def _folder(name: str) -> pathlib.Path:
   return released.FOLDER / name
-
-
-def _check_digits(config: config_lib.Config) -> str:
-  return 'embedded' if config.digits == 'mnist' else config.digits
 
 
 def _commit() -> str:
