@@ -18,6 +18,7 @@ import uvicorn
 import air_tf
 from air_tf.demo import answers
 from air_tf.demo import app
+from air_tf.serving import released
 
 NAMES = ('multi_mnist', 'sprites')
 CHROMIUM = shutil.which('chromium')
@@ -69,7 +70,7 @@ def test_the_models_are_described(url):
 
 def test_an_answer_is_what_the_model_says(url):
   model = air_tf.load('multi_mnist')
-  images = answers._scenes(model)
+  images = released.scenes('multi_mnist', 200, seed=0).images
   number = int(np.argmax(model.explain(images).num_steps))
   expected = model.explain(images[number][np.newaxis])
   for status, found in (ask(url, f'scene?number={number}'),

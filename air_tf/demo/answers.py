@@ -20,8 +20,8 @@ from air_tf import run as run_lib
 from air_tf.data import colours
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
-from air_tf.data import scenes as scenes_lib
 from air_tf.plotting import samples
+from air_tf.serving import released
 
 __all__ = ['Answers']
 
@@ -41,7 +41,7 @@ class Answers:
     """Composes random scenes for the model and explains them."""
     self.name = name
     self._model = model
-    self._scenes = _scenes(model)
+    self._scenes = _scenes(name, model)
     seen = model.explain(self._scenes)
     codes = seen.what[seen.presence > 0.]
     self._directions = (
@@ -144,14 +144,19 @@ class Answers:
             'canvas': _data_url(seen.canvases[0, t])} for t in range(count)]}
 
 
-def _scenes(model: run_lib.LoadedModel) -> np.ndarray:
-  """Composes scenes of digits that need no download, uint8 `[N, H, W]`."""
-  coloured = len(model.image_shape) == 3
-  digits = digits_lib.load('sprites' if coloured else 'embedded')
+def _scenes(name: str, model: run_lib.LoadedModel) -> np.ndarray:
+  """Composes scenes without a download, uint8 `[N, H, W]`.
+
+  For a model of the repository they are as those of its training.
+  """
+  if model.path == released.FOLDER / name / 'saved_model':
+    return released.scenes(name, _NUM_SCENES, seed=0).images
+  source = 'sprites' if len(model.image_shape) == 3 else 'embedded'
+  digits = digits_lib.load(source)
   side = model.image_shape[0]
   # As many as surely fit: a digit takes 20 of 28 pixels at most.
   most = min(model.max_steps - 1, (side // 22) ** 2) or 1
-  return scenes_lib.compose(
+  return digits_lib.composer(source)(
       digits.test_images, digits.test_labels, num_scenes=_NUM_SCENES,
       canvas_size=side, counts=tuple(range(most + 1)),
       digit_scale=(min(1., side / 28.),) * 2, overlap=False, backdrop='black',
