@@ -193,6 +193,7 @@ def test_flags_that_are_mentioned_exist(page, definitions):
   known |= {'follow', 'xla_cpu_enable_fast_math'}  # Of git and of XLA.
   known |= {'no', 'rm'}  # Of pip, `--no-compile`, and of docker.
   known |= {'kills', 'minutes'}  # Of tests/kill_campaign.py.
+  known |= {'clients', 'requests'}  # Of docs/serving/load.py.
   text = page.read_text()  # But for the table of old names:
   text = re.sub(r'^\| old \| new \|\n(\|.*\n)*', '', text, flags=re.M)
   mentioned = set(re.findall(
