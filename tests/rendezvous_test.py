@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import math
 import os
 import signal
 import socket
@@ -46,9 +47,15 @@ def test_all_leave_when_all_are_there(number):
   ports = cluster_util.free_ports(number)
   outcomes = meet_all(*(
       (process(ports, i), FLAGS, 20.) for i in range(number)))
-  assert outcomes == [None] * number
   for port in ports:  # Each is TensorFlow's now.
     socket.create_server(('', port)).close()
+  for outcome in outcomes:
+    outcome.require_all(0., deadline=math.inf)
+  ended = ports[0]
+  del outcomes[0]  # And with it its connections.
+  for outcome in outcomes:
+    with pytest.raises(errors.WorkerLost, match=f':{ended} ended while all'):
+      outcome.require_all(5., deadline=math.inf)
 
 
 def test_nobody_leaves_before_the_last_is_there():
@@ -122,8 +129,9 @@ def test_strangers_who_connect_do_no_harm():
     first = pool.submit(rendezvous.meet, process(ports), FLAGS, 20.)
     time.sleep(.3)
     disturb()
-    assert meet_all((process(ports, 1), FLAGS, 20.)) == [None]
-    assert first.result() is None
+    second, = meet_all((process(ports, 1), FLAGS, 20.))
+    for partners in second, first.result():
+      partners.require_all(0., deadline=math.inf)
 
 
 def test_other_flags_are_refused_in_both():

@@ -15,7 +15,9 @@ from air_tf import config as config_lib
 from air_tf import errors
 from air_tf.data import datasets
 from air_tf.training import all_reduce
+from air_tf.training import cluster as cluster_lib
 from air_tf.training import gradient_monitor
+from air_tf.training import rendezvous
 from air_tf.training import run_folder
 from air_tf.training import strategy
 from air_tf.training import trainer as trainer_lib
@@ -131,6 +133,22 @@ def test_two_processes_of_which_one_is_killed_and_started_again(tmp_path):
   assert ended.iteration == last
   assert_follows(ended, trained_on_one_device(
       config, datasets.load(config)[0](0).images))
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_while_all_join_ends_the_others():
+  flags = {'distribution_strategy': 'multi_worker', 'num_iterations': 4}
+  ports = cluster_util.free_ports(2)
+  chief = start(tiny.flags(**flags), ports, 0)
+  cluster = json.loads(cluster_util.tf_config(ports))['cluster']
+  partners = rendezvous.meet(
+      cluster_lib.Cluster(cluster, 'worker', 1),
+      strategy._common(tiny.config(**flags)), 60.)
+  del partners  # As the end of this process would.
+  code, _, error = chief.wait(60.)
+  assert code == errors.WorkerLost.exit_code, error
+  assert f':{ports[1]} ended while all joined' in error.splitlines()[-1]
+  assert 'Traceback' not in error
 
 
 def test_a_cluster_that_does_not_divide_the_batch_is_refused(monkeypatch):

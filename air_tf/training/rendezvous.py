@@ -3,12 +3,11 @@
 TensorFlow waits for lost partners in native code, where nothing is said and no
 signal is heard. So the processes meet here first: each listens on its own port,
 asks all others who they are, and leaves when it knows that all have met all.
-Then the port is TensorFlow's.
+Then the port is TensorFlow's. Connections stay open: one ends with its process.
 """
 
 from collections.abc import Mapping
 import contextlib
-import errno
 import json
 import socket
 import threading
@@ -19,10 +18,11 @@ import uuid
 from air_tf import errors
 from air_tf import progress
 from air_tf.training import cluster as cluster_lib
+from air_tf.training import connections
 
 __all__ = ['meet']
 
-_FLAG = '--distribution_strategy=multi_worker'
+_FLAG = connections.FLAG
 _SECONDS_BETWEEN_ROUNDS = .2
 _SECONDS_BETWEEN_LINES = 5.
 _CONNECT_SECONDS = 2.
@@ -32,7 +32,7 @@ _STRANGER = 'something else answers there, or an earlier start of this run'
 
 
 def meet(cluster: cluster_lib.Cluster, flags: Mapping[str, Any],
-         seconds: float) -> None:
+         seconds: float) -> connections.Partners:
   """Returns as soon as all processes are there and know it of each other.
 
   Args:
@@ -40,18 +40,22 @@ def meet(cluster: cluster_lib.Cluster, flags: Mapping[str, Any],
     flags: what has to be equal in all, as JSON takes it.
     seconds: to wait at most.
 
+  Returns:
+    The others, of whom it is known from here on when one ends.
+
   Raises:
     errors.UserError: if a host is unknown, the own port cannot be used, or
       another process was started with another cluster or other flags.
     errors.WorkerLost: if a process is not there in time.
   """
   for address in cluster.addresses:
-    _resolve(address)
+    connections.resolve(address)
   meeting = _Meeting(cluster, flags)
-  with _listening(cluster.addresses[cluster.rank]) as listener:
+  with connections.listening(cluster.addresses[cluster.rank]) as listener:
     threading.Thread(
         target=meeting.answer_all, args=[listener], daemon=True).start()
     _wait(meeting, seconds)
+  return meeting.partners()
 
 
 def _wait(meeting: '_Meeting', seconds: float) -> None:
@@ -86,6 +90,7 @@ class _Meeting:
     self._told = set()  # that know that this process has met all.
     self._names = {}  # A new one stands for a process started again.
     self._trouble = {}  # What else is known of a missing one.
+    self._asked, self._answered = {}, {}  # Last connections, by rank.
     self._fault = None  # Found by the thread.
     self._lock = threading.Lock()
 
@@ -97,6 +102,13 @@ class _Meeting:
       if self._fault:
         raise self._fault
     return set(self._others) <= self._complete & self._told
+
+  def partners(self) -> connections.Partners:
+    """Returns the connections to the others, once all are there."""
+    with self._lock:
+      return connections.Partners(
+          {self._cluster.addresses[rank]: connection
+           for rank, connection in self._asked.items()}, self._answered)
 
   def missing(self) -> str:
     """Returns the addresses of those that are not there, for people."""
@@ -121,23 +133,26 @@ class _Meeting:
         mine = self._introduction()
         _send(connection, mine)
         with self._lock:
-          self._heard(theirs, mine)
+          if self._heard(theirs, mine):
+            self._answered[theirs['rank']] = connection.dup()
 
-  def _heard(self, theirs: dict, mine: dict) -> None:
+  def _heard(self, theirs: dict, mine: dict) -> bool:
+    """Notes what a process said; whether it is one of the others."""
     rank = theirs.get('rank')
     if rank == self._cluster.rank and theirs['name'] != self._name:
       self._fault = errors.UserError(
           f'{_FLAG}: another process was started as task {self._cluster.index} '
           f'of {self._cluster.task_type!r}; expected each index once.')
-      return
+      return False
     if rank not in self._others:
-      return
+      return False
     try:
       self._check(rank, theirs)
     except errors.UserError as error:
       self._fault = error
-      return
+      return False
     self._note(rank, theirs, mine)
+    return True
 
   def _note(self, rank: int, theirs: dict, mine: dict) -> None:
     if self._names.setdefault(rank, theirs['name']) != theirs['name']:
@@ -158,6 +173,7 @@ class _Meeting:
         connection.settimeout(_ANSWER_SECONDS)
         _send(connection, mine)
         theirs = _receive(connection)
+        kept = connection.dup()
     except (OSError, ValueError) as error:
       self._note_failure(rank, error, mine)
       return
@@ -165,12 +181,14 @@ class _Meeting:
     with self._lock:
       self._note(rank, theirs, mine)
       self._met.add(rank)
+      self._asked[rank] = kept
 
   def _note_failure(self, rank: int, error: Exception, mine: dict) -> None:
     if isinstance(error, ConnectionRefusedError):
       self._trouble[rank] = ''  # Not started yet.
     elif isinstance(error, TimeoutError):
       self._trouble[rank] = 'no answer'
+      self._asked.pop(rank, None)  # It may have got a new one in its place.
     else:
       self._trouble[rank] = getattr(error, 'strerror', None) or _STRANGER
     with self._lock:
@@ -232,48 +250,3 @@ def _receive(connection: socket.socket) -> dict:
   if any(type(message.get(name)) is not kind for name, kind in kinds.items()):
     raise ValueError('not a process of this program')
   return message
-
-
-def _resolve(address: str) -> None:
-  host, port = cluster_lib.split(address)
-  try:
-    socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-  except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or errors.one_line(error)
-    raise errors.UserError(
-        f'{_FLAG}: the host of {address} in TF_CONFIG is not known '
-        f'({reason}); expected a name or an IP address that this machine can '
-        'resolve.') from error
-
-
-@contextlib.contextmanager
-def _listening(address: str):
-  """Listens on the port of an address, on all interfaces as TensorFlow does."""
-  host, port = cluster_lib.split(address)
-  try:
-    listener = _listener(port)
-  except OSError as error:
-    what = ('is in use: by another program, or by this process started twice'
-            if error.errno == errno.EADDRINUSE
-            else f'cannot be used ({error.strerror})')
-    raise errors.UserError(
-        f'{_FLAG}: port {port} of {host} {what}; expected the address of this '
-        'process in TF_CONFIG to be free. Give another port, in all '
-        'processes.') from error
-  try:
-    yield listener
-  finally:
-    with contextlib.suppress(OSError):
-      listener.shutdown(socket.SHUT_RDWR)  # Wakes the thread that accepts.
-    listener.close()
-
-
-def _listener(port: int) -> socket.socket:
-  if socket.has_dualstack_ipv6():
-    try:
-      return socket.create_server(
-          ('', port), family=socket.AF_INET6, dualstack_ipv6=True)
-    except OSError as error:
-      if error.errno == errno.EADDRINUSE:
-        raise
-  return socket.create_server(('', port))  # IPv6 may be turned off.

@@ -8,7 +8,7 @@ from typing import Any
 
 from air_tf import errors
 
-__all__ = ['immediate', 'raised', 'received']
+__all__ = ['raised', 'received']
 
 
 @contextlib.contextmanager
@@ -45,23 +45,6 @@ def raised(message: str) -> Iterator[None]:
       yield
   except _Stopped as stopped:
     raise errors.Interrupted(stopped.args[0], message) from None
-
-
-@contextlib.contextmanager
-def immediate(seconds: float) -> Iterator[None]:
-  """Returns a context in which signals end the process, as does the time.
-
-  For native code that waits: no function of Python is called meanwhile.
-
-  Args:
-    seconds: after which SIGALRM ends the process.
-  """
-  with _handled_by(signal.SIG_DFL):
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-      yield
-    finally:
-      signal.setitimer(signal.ITIMER_REAL, 0.)
 
 
 class _Stopped(BaseException):

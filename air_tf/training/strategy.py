@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
+import time
 from typing import Any
 
 import sonnet as snt
@@ -24,6 +26,8 @@ from air_tf import errors
 from air_tf import noise
 from air_tf.training import all_reduce
 from air_tf.training import cluster
+from air_tf.training import connections
+from air_tf.training import joining
 from air_tf.training import rendezvous
 from air_tf.training import signals
 
@@ -156,11 +160,12 @@ class MultiWorker(Mirrored):
   compiles the gradient and the update, before and after the sum.
   """
 
-  def __init__(self, jit_compile: bool) -> None:
+  def __init__(self, jit_compile: bool, partners: connections.Partners) -> None:
     """Joins the others, which have to be there: see `rendezvous`."""
-    # If one is lost just now, native code waits for it, and only a signal
-    # without a handler ends that.
-    with self.detect_lost_workers(), signals.immediate(_JOIN_SECONDS):
+    self._partners = partners  # Their connections stay open.
+    check = functools.partial(
+        partners.require_all, deadline=time.monotonic() + _JOIN_SECONDS)
+    with self.detect_lost_workers(), joining.watched(check):
       super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), jit_compile)
     resolver = self.strategy.cluster_resolver
     processes = resolver.cluster_spec().as_dict()
@@ -233,8 +238,9 @@ def make(config: config_lib.Config) -> OneDevice:
     _require_divisible(config, cluster.num_processes(processes.processes))
     with signals.raised('stopped while waiting for the other processes; '
                         'nothing was begun.'):
-      rendezvous.meet(processes, _common(config), config.wait_seconds)
-    return MultiWorker(config.jit_compile)
+      partners = rendezvous.meet(
+          processes, _common(config), config.wait_seconds)
+      return MultiWorker(config.jit_compile, partners)
   devices = Mirrored(_replicator() if kind == 'mirrored' else _tpu_replicator())
   _require_divisible(config, devices.num_replicas)
   return devices
