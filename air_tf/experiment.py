@@ -82,11 +82,11 @@ def run(config: config_lib.Config, logdir: str,
         progress.status(line)
     config = object_size.resolve(config, train_scenes.images)
     fingerprint.check_held_out(config)
-    folder.begin(config, fingerprint.of(
-        train=train_scenes, test=test_scenes))
-    saved_model.tidy(folder.path / 'saved_model')
+    prints = fingerprint.of(train=train_scenes, test=test_scenes)
+    folder.check(config, prints)
     experiment = Experiment(
-        config, devices, folder, pools, test_scenes, started)
+        config, devices, folder, pools, test_scenes, started, prints)
+    saved_model.tidy(folder.path / 'saved_model')
     result = experiment.train()
     if devices.is_chief:
       progress.status('Writing the SavedModel.')
@@ -107,7 +107,7 @@ class Experiment:
   def __init__(self, config: config_lib.Config,
                devices: strategy.OneDevice, folder: run_folder.Writer,
                pools: datasets.SceneSource, test_scenes: scenes_lib.Scenes,
-               started: float):
+               started: float, prints: dict):
     """Builds the trainer and brings it to where the folder's run got."""
     self._config = config
     self._devices = devices
@@ -123,6 +123,7 @@ class Experiment:
           f'--num_iterations={config.num_iterations}: the run in {folder.path} '
           f'has done {self._iteration:,}; expected at least as many. Give '
           'another --logdir to train for fewer.')
+    folder.begin(config, prints)  # Nothing is written before it is sure.
     folder.truncate_metrics(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -126,6 +127,22 @@ def test_another_configuration_is_not_damage(tmp_path, other, text):
     with pytest.raises(errors.UserError, match='does not fit'):
       folder.restore(other())
   assert contents(tmp_path) == before
+
+
+def test_an_edited_configuration_is_refused_before_anything_is_written(
+    tmp_path):
+  """Also if the flags are those of the edited one."""
+  path = tmp_path / 'run'
+  shutil.copytree(pathlib.Path(__file__).with_name('old_runs') / 'dair', path)
+  file = path / 'config.json'
+  file.write_text(file.read_text().replace(
+      '"lstm_size": 8', '"lstm_size": 9'))
+  before = contents(path)
+  config = dataclasses.replace(
+      run_folder.RunFolder(path).config(), cache_dir=str(tmp_path / 'cache'))
+  with pytest.raises(errors.UserError, match='does not fit the checkpoints'):
+    experiment.run(config, str(path))
+  assert contents(path) == before
 
 
 def test_a_changed_field_of_the_configuration_is_named(tmp_path):

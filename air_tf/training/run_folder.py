@@ -112,9 +112,8 @@ class RunFolder:
 class Writer(RunFolder):
   """A run folder that this process writes, inside of a `with` statement.
 
-  Every other process is refused meanwhile. Methods that write raise
-  `errors.UserError` if the folder cannot be written, and `errors.DiskFull` if
-  there is no room.
+  Every other process is refused meanwhile. Methods that write raise `UserError`
+  if the folder cannot be written, and `DiskFull` if there is no room.
   """
 
   def __enter__(self) -> 'Writer':
@@ -125,6 +124,7 @@ class Writer(RunFolder):
         use by another process.
     """
     self._lock = folder_lock.FolderLock(self.path)
+    self._checked = None  # The configuration that may be written.
     with files.unwritable_as_user_error(f'--logdir={self.path}'):
       _require_run_or_empty(self.path)
       self._is_new = not self.path.exists()
@@ -141,20 +141,26 @@ class Writer(RunFolder):
       with contextlib.suppress(OSError):
         self.path.rmdir()
 
-  def begin(self, config: config_lib.Config, scenes: dict | None = None
+  def check(self, config: config_lib.Config, scenes: dict | None = None
             ) -> None:
-    """Starts a run in a new folder, or prepares to resume the same one.
+    """Raises `UserError` if the folder holds another run; writes nothing.
 
     Args:
       config: the run.
       scenes: what `fingerprint.of` returns.
-
-    Raises:
-      errors.UserError: if the folder holds a run with another configuration or
-        with other scenes.
     """
     if (self.path / run_config.NAME).exists():
       self._require_same_run(config, scenes)
+    self._checked = config
+
+  def begin(self, config: config_lib.Config, scenes: dict | None = None
+            ) -> None:
+    """Starts a run in a new folder, or resumes the same one, after `check`.
+
+    A run is restored first, so that nothing is written into one that is not.
+    """
+    if self._checked != config:
+      self.check(config, scenes)
     if not self._checkpoints.exist():  # Else, killed, it would look as if it
       self.truncate_metrics(0)         # had lost them.
     with writing(self.path):
