@@ -16,6 +16,7 @@ import pathlib
 from absl import flags
 
 from air_tf import cli
+from air_tf import config_flags
 from air_tf import errors
 from air_tf import sweep_flags
 
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> dict:
   jobs = sweep_flags.check_runs(
       [(*chosen, *common, f'--seed={max(seeds)}')
        for chosen in recipes.values()], len(recipes) * len(seeds), _JOBS)
+  _require_different(recipes, common)
   sweep_flags.check_folder(_LOGDIR.value)
   cli.import_tensorflow()
   from air_tf.studies import sweep
@@ -91,6 +93,19 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
       recipes[name] = (*([f'--flagfile={flagfile}'] if flagfile else []),
                        *(f'--{flag}' for flag in choice))
   return recipes
+
+
+def _require_different(recipes: dict[str, tuple[str, ...]],
+                       common: list[str]) -> None:
+  """Refuses values of --vary that are the same, as .001 and 1e-3."""
+  names = {}
+  for name, chosen in recipes.items():
+    flagfile = [x for x in chosen if x.startswith('--flagfile=')]
+    key = *flagfile, config_flags.config_of([*chosen, *common])
+    if names.setdefault(key, name) != name:
+      raise errors.UserError(
+          f'--vary: {names[key]} and {name} are the same training; expected '
+          'each value once, in one spelling.')
 
 
 if __name__ == '__main__':

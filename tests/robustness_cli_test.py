@@ -322,6 +322,7 @@ def test_flags_of_the_process_stay_as_they_are():
     (['--threshold=nan'], 'from 0 to 1'), (['--threshold=inf'], 'threshold'),
     (['--jobs=100000'], 'jobs'), (['--nope=1'], "sweep.py: Unknown command"),
     (['--vary=optimizer=adam,sgd'], 'one of adam'),
+    (['--vary=learning_rate=.001,1e-3'], 'are the same training'),
     (['--logdir='], 'expected a path')])
 def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
   process = scripts.run(

@@ -1,10 +1,12 @@
 """Which options make another run of a run."""
 
 import dataclasses
+import json
 
 import pytest
 import tiny
 
+from air_tf import errors
 from air_tf.training import run_config
 
 PICTURES = dict(range='0,9', invert=True, contrast='local', crop=16,
@@ -29,3 +31,12 @@ def test_a_run_is_resumed_longer_but_not_otherwise():
   assert changed(old) == []
   assert changed(old, num_iterations=old.num_iterations + 1) == []
   assert changed(old, seed=1, what_size=5) == ['what_size', 'seed']
+
+
+@pytest.mark.parametrize('name, value', [
+    ('digits', 'a\udcff'), ('cache_dir', 'a\0b'), ('estimator', '\ud800')])
+def test_text_that_no_flag_can_hold_is_refused(tmp_path, name, value):
+  values = dataclasses.asdict(tiny.config()) | {name: value}
+  (tmp_path / 'config.json').write_text(json.dumps(values))
+  with pytest.raises(errors.UserError, match=f'config.json: {name}: found'):
+    run_config.read(tmp_path)

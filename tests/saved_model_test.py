@@ -205,6 +205,23 @@ def test_a_saved_model_of_something_else_is_left_alone(model, tmp_path):
   assert (tmp_path / 'other' / 'saved_model.pb').read_bytes() == before
 
 
+@pytest.mark.parametrize('names', [
+    ['saved_model.pb'], ['variables/a'], ['saved_model.pb', 'variables/a',
+                                          'notes.txt'], []])
+def test_a_target_with_anything_of_somebody_else_is_refused(tmp_path, names):
+  for name in names:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('mine')
+  with pytest.raises(errors.UserError, match='something that is no SavedModel'):
+    saved_model_lib.check_target(tmp_path)
+
+
+def test_a_damaged_one_may_be_replaced(tmp_path):
+  (tmp_path / 'variables').mkdir()
+  (tmp_path / 'saved_model.pb').write_text('half')
+  saved_model_lib.check_target(tmp_path)
+
+
 def test_what_killed_writers_left_is_tidied(tmp_path):
   path, unfinished = tmp_path / 'saved_model', tmp_path / '.saved_model.new.77'
   older, at_work = (tmp_path / f'.saved_model.{x}' for x in ('old.7', 'new.8'))
@@ -220,12 +237,12 @@ def test_what_killed_writers_left_is_tidied(tmp_path):
 def test_a_full_disk_keeps_the_older_one_and_nothing_else(model, tmp_path):
   with disk_util.small_disk(tmp_path / 'disk') as disk:
     path = disk / 'saved_model'
-    path.mkdir()
+    (path / 'variables').mkdir(parents=True)
     (path / 'saved_model.pb').write_bytes(b'older')
     with pytest.raises(errors.DiskFull, match='saved_model: .* no space left'):
       saved_model_lib.save(model, path)
-    assert [x.name for x in disk.rglob('*')] == [
-        'saved_model', 'saved_model.pb']
+    assert sorted(x.name for x in disk.rglob('*')) == [
+        'saved_model', 'saved_model.pb', 'variables']
     assert (path / 'saved_model.pb').read_bytes() == b'older'
 
 

@@ -28,6 +28,9 @@ from air_tf.training import folder_lock
 
 __all__ = ['ExportedAIR', 'check_target', 'save', 'tidy']
 
+_PARTS = {'saved_model.pb', 'variables'}
+_NAMES = _PARTS | {'assets', 'fingerprint.pb', '.DS_Store'}  # May be there.
+
 
 class ExportedAIR(tf.Module):
   """The signatures of the SavedModel, as methods."""
@@ -151,10 +154,15 @@ def check_target(path: pathlib.Path) -> None:
   Raises:
     errors.UserError: if something else is there.
   """
-  others = path.exists() and not (path / 'saved_model.pb').exists()
-  if others or signatures.is_of_others(path):
+  if not os.path.lexists(path):
+    return
+  names = set(os.listdir(path)) if path.is_dir() else set()
+  others = sorted(names - _NAMES)
+  # Damaged, it may be AIR's still; then all its parts are there.
+  if others or not _PARTS <= names or signatures.is_of_others(path):
     raise errors.UserError(
-        f'{path}: found something that is no SavedModel of AIR; expected a new '
+        f'{path}: found something that is no SavedModel of AIR'
+        + (f' ({others[0]!r} in it)' if others else '') + '; expected a new '
         'folder, or a SavedModel of AIR to replace. Remove it, or give another '
         'path.')
 

@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import re
 from typing import Any
 
 from air_tf import config as config_lib
@@ -135,10 +136,18 @@ def _is(kind: type, value: Any) -> bool:
     return (isinstance(value, float)
             or isinstance(value, int) and not isinstance(value, bool)
             and abs(value) < 2**63)
+  if kind is str:
+    return isinstance(value, str) and _is_plain(value)
   return type(value) is kind  # `True` is an `int`, too.
 
 
-_NAMES = {bool: 'true or false', int: 'integer', float: 'number', str: 'text'}
+def _is_plain(text: str) -> bool:
+  """Whether text can be that of a flag: JSON holds what no argument can."""
+  return not re.search('[\0\ud800-\udfff]', text)
+
+
+_NAMES = {bool: 'true or false', int: 'integer', float: 'number',
+          str: 'text in UTF-8'}
 
 
 def _described(value: Any) -> str:
