@@ -193,7 +193,7 @@ class Config(scene_options.SceneOptions):
       '0: no clipping.', lower=0.)
   ema_decay: float = _option(
       .995, 'Decay of the exponential moving average of the weights, which is '
-      'what is evaluated and exported.', lower=0., upper=1.)
+      'what is evaluated and exported.', lower=0., upper=.999999)
   batch_size: int = _option(
       64, 'Images per iteration (blog: 64), of all replicas together.', lower=1)
   num_iterations: int = _iterations(

@@ -6,6 +6,9 @@ import pytest
 import scripts
 import tiny
 
+from air_tf import errors
+from air_tf.studies import generalisation
+
 pytestmark = pytest.mark.slow
 # Executed before a script: its runs are forked by the server too, instead of
 # started as new interpreters. How those are started is tested in sweep_test.py.
@@ -57,9 +60,11 @@ def test_generalise_trains_and_asks(tmp_path):
     assert config['counts'] == [0, 1, 3] and config['max_steps'] == 4
 
 
-def test_generalise_wants_digits():
-  process = scripts.succeed('generalise.py', '--scenes=some.npz', code=2)
-  assert ' --digits=' in process.stderr
+def test_generalise_wants_digits(tmp_path):
+  (tmp_path / 'a.flags').write_text('--scenes=some.npz\n')
+  for flag in '--scenes=some.npz', f'--flagfile={tmp_path / "a.flags"}':
+    with pytest.raises(errors.UserError, match='scenes=some.npz: .* --digits='):
+      generalisation.runs('runs', {'AIR': ()}, [flag], [0])
 
 
 def test_sweep_compares_recipes_and_goes_on(tmp_path):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from air_tf import config_flags
 from air_tf import errors
 from air_tf import files
 from air_tf import run as run_lib
@@ -53,11 +54,11 @@ def runs(logdir: str, models: Mapping[str, Sequence[str]],
   Raises:
     errors.UserError: if the flags name a scene file, whose counts are fixed.
   """
-  for flag in flags:
-    if flag.lstrip('-').startswith(('scenes', 'test_scenes')):
-      raise errors.UserError(
-          f'{flag}: expected --digits=..., from which scenes with other counts '
-          'can be composed.')
+  scenes = config_flags.config_of(flags).scenes  # Also of a flagfile.
+  if scenes:
+    raise errors.UserError(
+        f'--scenes={scenes}: expected --digits=..., from which scenes with '
+        'other counts can be composed.')
   return {
       (name, model): [sweep.Run(
           pathlib.Path(logdir) / name / model / f'seed-{seed}',
