@@ -52,13 +52,14 @@ def define_path(name: str, default: str | None, text: str,
       flags.ArgumentSerializer(), required=required)
 
 
-def define_finite_float(name: str, default: float, text: str, lower: float,
-                        upper: float) -> flags.FlagHolder:
+def define_finite_float(name: str, default: float | None, text: str,
+                        lower: float, upper: float) -> flags.FlagHolder:
   """Offers a number within bounds as a flag; NaN is outside of all."""
   flag = flags.DEFINE_float(
       name, default, text, lower_bound=lower, upper_bound=upper)
   flags.register_validator(
-      name, math.isfinite, f'expected a number from {lower:g} to {upper:g}')
+      name, lambda value: value is None or math.isfinite(value),
+      f'expected a number from {lower:g} to {upper:g}')
   return flag
 
 

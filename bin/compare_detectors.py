@@ -25,6 +25,7 @@ from absl import flags
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import paths
 from air_tf import progress
 
 _LOGDIR = cli.define_path('logdir', None, 'Folder of the run.', required=True)
@@ -36,9 +37,9 @@ _TILE = flags.DEFINE_bool(
     'tile', False, 'Compare on whole pictures, which AIR explains by windows.')
 _WINDOW_OVERLAP = flags.DEFINE_integer(
     'window_overlap', None, 'With --tile: as in bin/infer.py.', lower_bound=0)
-_OBJECT_SIZE = flags.DEFINE_float(
+_OBJECT_SIZE = cli.define_finite_float(
     'object_size', None, 'Side of the largest objects in pixels; --object_size '
-    'of the run, if left out.', lower_bound=2., upper_bound=1e4)
+    'of the run, if left out.', lower=2., upper=1e4)
 _OUT = cli.define_path(
     'out', None, 'Folder for the result; `detectors` in that of the run, if '
     'left out.')
@@ -47,6 +48,7 @@ _OUT = cli.define_path(
 def main(arguments: list[str]) -> dict:
   """Fits the detectors, applies all methods and compares them."""
   cli.no_arguments(arguments)
+  _check_flags()
   from air_tf.studies import detectors
   detectors.require_skimage()
   cli.import_tensorflow()
@@ -63,6 +65,14 @@ def main(arguments: list[str]) -> dict:
   detector_comparison.save(found, result, folder)
   print(detector_comparison.markdown(result))
   return result | {'out': folder}
+
+
+def _check_flags() -> None:
+  if _WINDOW_OVERLAP.value is not None and not _TILE.value:
+    raise errors.UserError(
+        f'--window_overlap={_WINDOW_OVERLAP.value}: expected --tile beside it.')
+  if _OUT.value:
+    paths.check_folder('--out', _OUT.value, [_LOGDIR.value])
 
 
 def _in_scenes(run, fitted):

@@ -7,10 +7,13 @@ Needs `pip install -r requirements-demo.txt`. The page is on this machine only,
 unless --host says otherwise; Ctrl-C ends it.
 """
 
+import socket
+
 from absl import flags
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import paths
 from air_tf import progress
 
 _MODELS = flags.DEFINE_list(
@@ -33,23 +36,57 @@ def main(arguments: list[str]) -> None:
     raise errors.UserError(
         f'{error.name} is not installed; expected the packages of the page. '
         'Run `pip install -r requirements-demo.txt`.') from error
+  chosen = _chosen()
+  with _listener() as listener:  # Before the models, which take seconds.
+    app = _app(chosen)
+    progress.status(f'Open http://{_HOST.value}:{_PORT.value} in a browser; '
+                    'Ctrl-C ends this.')
+    uvicorn.Server(uvicorn.Config(
+        app, log_level='warning', limit_concurrency=32,
+        timeout_graceful_shutdown=2)).run([listener])
+
+
+def _chosen() -> list[str]:
+  """Returns what --models names; empty for all that are there."""
+  names = [paths.given('--models', name) for name in _MODELS.value]
+  if len(set(names)) < len(names):
+    raise errors.UserError(
+        f"--models={','.join(names)}: expected each model once.")
+  return names
+
+
+def _listener() -> socket.socket:
+  """Listens at --host and --port, or raises `UserError`."""
+  host, port = _HOST.value, _PORT.value
+  if not host.strip():
+    raise errors.UserError(
+        '--host: found nothing; expected an address, as 127.0.0.1 for this '
+        'machine only.')
+  try:
+    kind, *_, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=kind)
+  except (OSError, UnicodeError) as error:
+    reason = getattr(error, 'strerror', None) or errors.one_line(error)
+    reason = reason.partition(' (while')[0]
+    raise errors.UserError(
+        f'--host={host} --port={port}: cannot be listened on ({reason}); '
+        'expected an address of this machine and a port that is free. Give '
+        'another --port.') from error
+
+
+def _app(names: list[str]):
+  """Loads the models; returns the page that shows them."""
   cli.import_tensorflow()
   from air_tf import run as run_lib
   from air_tf.demo import answers
   from air_tf.demo import app
   from air_tf.serving import released
-  names = _MODELS.value or released.names()
+  names = names or released.names()
   if not names:
     raise errors.UserError('found no model in models/; expected --models=PATH.')
-  models = []
-  for name in progress.track(names, 'loading'):
-    models.append(answers.Answers(
-        name, run_lib.LoadedModel(name)))
-  progress.status(f'Open http://{_HOST.value}:{_PORT.value} in a browser; '
-                  'Ctrl-C ends this.')
-  uvicorn.run(app.make(models), host=_HOST.value, port=_PORT.value,
-              log_level='warning', limit_concurrency=32,
-              timeout_graceful_shutdown=2)
+  return app.make([answers.Answers(name, run_lib.LoadedModel(name))
+                   for name in progress.track(names, 'loading')])
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ gets them. The last line on standard output is the same, as JSON.
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import memory
 from air_tf import paths
 
 _OUT = cli.define_path('out', 'look.png', 'PNG file for the drawing.')
@@ -36,8 +37,10 @@ def main(arguments: list[str]) -> dict:
   skipped = images_lib.Skipped(config.on_error == 'stop')
   config = datasets.settled(config, skipped)
   pools, test = datasets.load(config, skipped)
+  config = datasets.with_image_shape(config, test)
+  memory.require(config)  # As bin/train.py would.
   images = pools(0).images
-  seen = look.look(images, datasets.with_image_shape(config, test))
+  seen = look.look(images, config)
   lines = look.text(seen)
   print('\n'.join(lines))
   canvas.save(looks.first_images(images[:looks.MOST]), _OUT.value)

@@ -13,6 +13,7 @@ from absl import flags
 
 from air_tf import cli
 from air_tf import errors
+from air_tf import paths
 
 _FOLDERS = sorted(path.parent.name for path in cli.TRAIN.parent.parent.glob(
     'models/*/train.flags'))
@@ -28,15 +29,17 @@ _DIGITS = cli.define_path(
 def main(arguments: list[str]) -> dict:
   """Releases the models one after another."""
   cli.no_arguments(arguments)
-  for name in _MODELS.value:
-    if name not in _FOLDERS:
-      raise errors.UserError(f'--models={name}: found no such model; expected '
-                             f"some of {', '.join(_FOLDERS)}.")
+  names = _MODELS.value
+  if not names or len(set(names)) < len(names) or not set(names) <= {*_FOLDERS}:
+    raise errors.UserError(
+        f"--models={','.join(names)}: expected some of {', '.join(_FOLDERS)}, "
+        'each once.')
+  paths.check_folder('--logdir', _LOGDIR.value)
   cli.import_tensorflow()
   from air_tf.studies import release
   return {name: release.release(
       name, pathlib.Path(_LOGDIR.value) / name, _DIGITS.value)
-          for name in _MODELS.value}
+          for name in names}
 
 
 if __name__ == '__main__':

@@ -332,6 +332,38 @@ def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
   assert not (tmp_path / 's').exists() and 'Starting' not in process.stderr
 
 
+@pytest.mark.parametrize('script, arguments, expected', [
+    ('demo', ['--host='], 'expected an address'),
+    ('demo', ['--host=no-such-host.invalid'], '--port'),
+    ('demo', ['--models=a,b,a'], 'each model once'),
+    ('release_models', ['--models='], 'each once'),
+    ('release_models', ['--models=embedded,embedded'], 'each once'),
+    ('compare_detectors', ['--object_size=nan'], 'from 2 to 10000'),
+    ('compare_detectors', ['--window_overlap=3'], '--tile'),
+    ('compare_detectors', [f'--out={__file__}'], 'found a file'),
+    ('inspect_images', ['--scenes={0}', '--crop=8', '--object_size=4',
+                        f'--num_train_scenes={10**12}'], 'GiB')])
+def test_newer_scripts_refuse_before_they_begin(
+    script, arguments, expected, tmp_path):
+  pictures = tmp_path / 'a.npy'
+  np.save(pictures, np.arange(400, dtype=np.uint8).reshape(1, 20, 20))
+  arguments = [x.format(pictures) for x in arguments]
+  if script == 'compare_detectors':
+    arguments.append('--logdir=nowhere')
+  process = scripts.run(f'bin/{script}.py', *arguments)
+  assert process.returncode == 2 and 'Traceback' not in process.stderr
+  assert expected in process.stderr.splitlines()[-1]
+
+
+def test_a_port_in_use_is_named():
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    port = server.getsockname()[1]
+    process = scripts.run('bin/demo.py', f'--port={port}')
+  assert process.returncode == 2
+  assert f'--port={port}: cannot be listened on (Address already in use)' in (
+      process.stderr.splitlines()[-1])
+
+
 @pytest.mark.parametrize('codes, kind', [
     ([0, 3], None), ([3, 3], errors.Diverged), ([3, 75], errors.UserError),
     ([-9], errors.UserError), ([None, 1], errors.UserError)])
