@@ -7,6 +7,7 @@ Needs `pip install -r requirements-demo.txt`. The page is on this machine only,
 unless --host says otherwise; Ctrl-C ends it.
 """
 
+import contextlib
 import socket
 
 from absl import flags
@@ -41,9 +42,10 @@ def main(arguments: list[str]) -> None:
     app = _app(chosen)
     progress.status(f'Open http://{_HOST.value}:{_PORT.value} in a browser; '
                     'Ctrl-C ends this.')
-    uvicorn.Server(uvicorn.Config(
-        app, log_level='warning', limit_concurrency=32,
-        timeout_graceful_shutdown=2)).run([listener])
+    with contextlib.suppress(KeyboardInterrupt):  # The usual end.
+      uvicorn.Server(uvicorn.Config(
+          app, log_level='warning', limit_concurrency=32,
+          timeout_graceful_shutdown=2)).run([listener])
 
 
 def _chosen() -> list[str]:

@@ -1,18 +1,23 @@
 """The page to play with: its answers, and the page itself in Chromium."""
 
 import base64
+import contextlib
 import io
 import json
 import math
+import os
 import shutil
+import signal
 import threading
 import time
 from urllib import error as urllib_error
 from urllib import request as urllib_request
 
+import cluster_util
 import numpy as np
 from PIL import Image
 import pytest
+import scripts
 import uvicorn
 
 import air_tf
@@ -131,6 +136,31 @@ def test_what_cannot_be_answered_is_one_sentence(url, path, body, text):
 def test_requests_are_bounded(url):
   status, found = ask(url, 'explain', bytes(app.MAX_BYTES + 1))
   assert status == 413 and 'smaller picture' in found['error']
+
+
+def test_pictures_have_a_bounded_number_of_pixels(url):
+  status, found = ask(url, 'explain', png(np.zeros([5001, 5000], np.uint8)))
+  assert status == 400
+  assert found['error'] == (
+      'The picture has more than 25 million pixels. Expected a smaller one.')
+
+
+@pytest.mark.slow
+def test_the_script_serves_this_machine_until_ctrl_c():
+  port, = cluster_util.free_ports(1)
+  process = scripts.Process(
+      'bin/demo.py', f'--port={port}', '--models=embedded')
+  deadline = time.monotonic() + 120
+  while time.monotonic() < deadline and process.poll() is None:
+    with contextlib.suppress(OSError):
+      _, found = ask(f'http://127.0.0.1:{port}', 'models')
+      break
+    time.sleep(.1)
+  assert [m['name'] for m in found] == ['embedded']
+  os.kill(process.pid, signal.SIGINT)
+  ended = process.wait(60)
+  assert ended.returncode == 0 and 'Traceback' not in ended.stderr
+  assert f'Open http://127.0.0.1:{port} in a browser' in ended.stderr
 
 
 @pytest.fixture(scope='module')

@@ -9,6 +9,7 @@ import io
 import math
 import pathlib
 import tempfile
+import warnings
 
 import numpy as np
 from PIL import Image
@@ -28,6 +29,7 @@ __all__ = ['Answers']
 _NUM_DIRECTIONS = 4  # Of the codes, one slider each.
 _NUM_SCENES = 200  # Random scenes, from which the directions are found too.
 _GLIMPSE_SIZE = 20  # Pixels of the glimpses shown.
+_MAX_PIXELS = 25_000_000  # Of a picture: larger ones take seconds.
 
 
 class Answers:
@@ -64,8 +66,9 @@ class Answers:
         model's frame.
 
     Raises:
-      errors.UserError: if it is no picture.
+      errors.UserError: if it is no picture, or has too many pixels.
     """
+    _check_size(file)
     with tempfile.TemporaryDirectory() as folder:
       path = pathlib.Path(folder) / 'picture'
       path.write_bytes(file)
@@ -161,6 +164,23 @@ def _scenes(name: str, model: run_lib.LoadedModel) -> np.ndarray:
       canvas_size=side, counts=tuple(range(most + 1)),
       digit_scale=(min(1., side / 28.),) * 2, overlap=False, backdrop='black',
       backdrop_level=0., seed=0).images
+
+
+def _check_size(file: bytes) -> None:
+  """Raises `UserError` if a picture has too many pixels; decodes none."""
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Of so many pixels.
+      with Image.open(io.BytesIO(file)) as picture:
+        too_large = math.prod(picture.size) > _MAX_PIXELS
+  except Image.DecompressionBombError:
+    too_large = True
+  except Exception:  # Who reads it says why it is none.
+    return
+  if too_large:
+    raise errors.UserError(
+        f'The picture has more than {_MAX_PIXELS // 10**6} million pixels. '
+        'Expected a smaller one.')
 
 
 def _padded(rows: list, name: str, steps: int, size: int) -> np.ndarray:

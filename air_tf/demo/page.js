@@ -16,7 +16,8 @@ async function ask(path, options = {}, query = {}) {
   let answer;
   try {
     const response = await fetch(`${path}?${parameters}`, options);
-    answer = await response.json();
+    answer = response.status === 503 ? {error: 'Too many are asking at once. Please try again.'}
+                                     : await response.json();
   } catch {
     answer = {error: 'The server does not answer. Is bin/demo.py still running?'};
   }
