@@ -72,6 +72,8 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         'found no image; expected the paths of pictures, folders, scene files '
         'or stacks, after the flags.')
+  on_error = cli.config_from_flags(  # Which checks --range, too.
+      range='auto' if _RANGE.value is None else _RANGE.value).on_error
   # Pictures may have names that are not UTF-8: only Python opens them.
   inputs = [paths.given('argument', path, utf8=False) for path in arguments]
   _check_targets(inputs)
@@ -80,7 +82,7 @@ def main(arguments: list[str]) -> dict:
   from air_tf.serving import predictor as predictor_lib
   progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
-  skipped = images_lib.Skipped(flags.FLAGS.on_error == 'stop')
+  skipped = images_lib.Skipped(on_error == 'stop')
   started = time.perf_counter()
   write = _write_tiled if _TILE.value else _write_predictions
   images, objects = write(sources, predictor, skipped)

@@ -87,3 +87,11 @@ def test_learnt_deviation_moves_towards_the_residual():
       x.elbo_terms(images, inference, num_steps_prior()).log_likelihood
       for x in (model, given))
   np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_learnt_deviation_is_trained():
+  trainer = tiny.trainer(pixel_stddev=0.)
+  with tiny.eagerly():
+    trainer.train(tiny.scenes().images, 1)
+  variable, = trainer.model.variable_groups()['pixel_stddev']
+  assert np.isfinite(variable.numpy()) and variable.numpy() != 0.

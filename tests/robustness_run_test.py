@@ -203,9 +203,9 @@ def test_what_is_no_saved_model_is_found_before_training(tmp_path):
 
 def test_a_new_folder_goes_away_if_nothing_was_begun(tmp_path):
   with pytest.raises(errors.UserError, match='bad scenes'):
-    with run_folder.Writer(tmp_path / 'run'):
+    with run_folder.Writer(tmp_path / 'runs' / 'a'):
       raise errors.UserError('bad scenes')
-  assert not (tmp_path / 'run').exists()
+  assert tmp_path.exists() and not (tmp_path / 'runs').exists()
 
 
 # --- Two runs at once ---------------------------------------------------------

@@ -104,6 +104,8 @@ def _global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def _sum_of_squares(x: tf.Tensor) -> tf.Tensor:
+  if not x.shape.rank:  # As the standard deviation of a pixel.
+    return tf.square(x)
   # Rows are summed by a product with ones, which is vectorised. XLA's own sum
   # adds one number at a time and takes four times as long.
   rows = tf.reshape(tf.square(x), [-1, x.shape[-1]])

@@ -127,7 +127,8 @@ class Writer(RunFolder):
     self._checked = None  # The configuration that may be written.
     with files.unwritable_as_user_error(f'--logdir={self.path}'):
       _require_run_or_empty(self.path)
-      self._is_new = not self.path.exists()
+      self._made = [
+          x for x in (self.path, *self.path.parents) if not x.exists()]
       self.path.mkdir(parents=True, exist_ok=True)
       self._lock.acquire()
     return self
@@ -135,11 +136,11 @@ class Writer(RunFolder):
   def __exit__(self, kind: type[BaseException] | None,
                error: BaseException | None,
                traceback: types.TracebackType | None) -> None:
-    """Unlocks it; a new folder in which nothing was written goes away."""
+    """Unlocks it; new folders in which nothing was written go away."""
     self._lock.release()
-    if self._is_new:
-      with contextlib.suppress(OSError):
-        self.path.rmdir()
+    with contextlib.suppress(OSError):
+      for folder in self._made:
+        folder.rmdir()
 
   def check(self, config: config_lib.Config, scenes: dict | None = None
             ) -> None:
@@ -155,9 +156,7 @@ class Writer(RunFolder):
 
   def begin(self, config: config_lib.Config, scenes: dict | None = None
             ) -> None:
-    """Starts a run in a new folder, or resumes the same one, after `check`.
-
-    A run is restored first, so that nothing is written into one that is not.
+    """Starts a run in a new folder, or resumes the same one, restored before.
     """
     if self._checked != config:
       self.check(config, scenes)
