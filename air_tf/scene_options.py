@@ -50,7 +50,7 @@ class SceneOptions:
       'takes the number from the scenes.', lower=1, upper=3, before=1)
   counts: tuple[int, ...] = _option(
       (0, 1, 2), 'Numbers of digits that a scene may hold, equally likely '
-      '(blog and paper: 0,1,2).', lower=0)
+      '(blog and paper: 0,1,2).', lower=0, upper=64)
   digit_scale: tuple[float, ...] = _option(
       (1., 1.), 'Smallest and largest size of a digit, as a fraction of the '
       '28-pixel MNIST frame.', lower=.1, upper=4.)

@@ -133,14 +133,15 @@ def test_an_edited_configuration_is_refused_before_anything_is_written(
     tmp_path):
   """Also if the flags are those of the edited one."""
   path = tmp_path / 'run'
-  shutil.copytree(pathlib.Path(__file__).with_name('old_runs') / 'dair', path)
+  shutil.copytree(pathlib.Path(__file__).with_name('old_runs') / 'air_rebar', path)
   file = path / 'config.json'
   file.write_text(file.read_text().replace(
       '"lstm_size": 8', '"lstm_size": 9'))
   before = contents(path)
   config = dataclasses.replace(
       run_folder.RunFolder(path).config(), cache_dir=str(tmp_path / 'cache'))
-  with pytest.raises(errors.UserError, match='does not fit the checkpoints'):
+  with pytest.raises(errors.UserError, match=(
+      r'does not fit the checkpoints \(flags.txt holds --lstm_size=8\)')):
     experiment.run(config, str(path))
   assert contents(path) == before
 

@@ -91,7 +91,8 @@ def differences(folder: pathlib.Path) -> str:
   except (OSError, ValueError):
     return ''
   found = set(_flags(config))
-  changed = sorted(set(written.splitlines()) - found)
+  changed = sorted(
+      set(map(flagfiles.current_flag, written.splitlines())) - found)
   return '; '.join(f'flags.txt holds {line}' for line in changed[:5])
 
 
