@@ -9,7 +9,9 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 from typing import NoReturn
 
 from air_tf import errors
@@ -70,8 +72,12 @@ def fail(error: Exception, exit_code: int) -> NoReturn:
 def finish() -> None:
   """Sends the rest of the output now: Python would complain at its exit.
 
-  To be called when the exit code is decided: what cannot be sent is dropped.
+  To be called when the exit code is decided: what cannot be sent is dropped,
+  and Ctrl-C ends the process without a traceback from here on.
   """
+  if (threading.current_thread() is threading.main_thread()
+      and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
   for stream in sys.stderr, sys.stdout:
     try:
       stream.flush()

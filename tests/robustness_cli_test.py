@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -543,3 +544,20 @@ def test_downstream_needs_digits_that_have_an_order(
                         '--num_test_scenes=1000000000000')
   assert process.returncode == 2, process.stderr
   assert expected in process.stderr.splitlines()[-1]
+
+
+_INTERRUPTED = '''
+import atexit, os, signal
+from air_tf import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+cli.run(lambda arguments: {'done': 1})
+'''
+
+
+def test_ctrl_c_when_all_is_done_leaves_no_traceback():
+  ended = subprocess.run(
+      [sys.executable, '-c', _INTERRUPTED], capture_output=True, text=True,
+      env=scripts.ENVIRONMENT)
+  assert ended.returncode == -signal.SIGINT
+  assert ended.stdout == '{"done": 1}\n' and ended.stderr == ''
