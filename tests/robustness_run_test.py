@@ -133,7 +133,8 @@ def test_an_edited_configuration_is_refused_before_anything_is_written(
     tmp_path):
   """Also if the flags are those of the edited one."""
   path = tmp_path / 'run'
-  shutil.copytree(pathlib.Path(__file__).with_name('old_runs') / 'air_rebar', path)
+  runs = pathlib.Path(__file__).with_name('old_runs')
+  shutil.copytree(runs / 'air_rebar', path)
   file = path / 'config.json'
   file.write_text(file.read_text().replace(
       '"lstm_size": 8', '"lstm_size": 9'))
