@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from air_tf import config as config_lib
 from air_tf import errors
-from air_tf import explain as explain_lib
 from air_tf import memory
 from air_tf import object_size
 from air_tf import progress
@@ -16,12 +15,14 @@ from air_tf.data import fingerprint
 from air_tf.data import images as images_lib
 from air_tf.data import look
 from air_tf.data import scenes as scenes_lib
-from air_tf.data import streams
+from air_tf.evaluation import codes
 from air_tf.evaluation import counting
-from air_tf.plotting import explanations
 from air_tf.serving import saved_model
 from air_tf.training import display
 from air_tf.training import gradient_monitor
+from air_tf.training import pictures
+from air_tf.training import projector
+from air_tf.training import run_config
 from air_tf.training import run_folder
 from air_tf.training import signals
 from air_tf.training import strategy
@@ -31,7 +32,6 @@ from air_tf.training import trainer as trainer_lib
 __all__ = ['Experiment', 'run']
 
 _TRAIN_SCENES = 1_000  # Of the training scenes, evaluated beside the held-out.
-_PICTURED = 10  # Scenes in the progress figure.
 _FIRST_EVALUATION = 100  # Iteration: early, to give a first impression.
 
 
@@ -92,6 +92,8 @@ def run(config: config_lib.Config, logdir: str,
       progress.status('Writing the SavedModel.')
       model, num_steps_prior = experiment.trainer.averaged_model()
       saved_model.save(model, folder.path / 'saved_model', num_steps_prior)
+      projector.write(folder.path, 'what', *codes.collect(
+          model, test_scenes, projector.MAX_CODES))
     devices.max_over_workers(0)  # The processes end together.
   if not devices.is_chief:
     return None
@@ -142,6 +144,9 @@ class Experiment:
         split: counting.Evaluator(self.trainer.ema_model, scenes)
         for split, scenes in (('train', few), ('test', test_scenes))}
     self._writer = summaries.Writer(folder.path)
+    self._writer.texts(run_config.texts(folder.path), self._iteration)
+    self._pictures = pictures.Pictures(
+        self._writer, folder.path, test_scenes, self._iteration)
     self._monitor = gradient_monitor.Monitor(self.trainer)
 
   def train(self) -> dict:
@@ -190,7 +195,7 @@ class Experiment:
     every = self._config.gradient_variance_every
     if every and self._due(every):
       scenes = self.trainer.make_input(self._pools(self._pool).images)
-      self._writer.scalars('train', self._monitor(scenes), self._iteration)
+      self._write('train', self._monitor(scenes))
 
   def _evaluation_is_due(self) -> bool:
     return self._iteration > 0 and (
@@ -214,9 +219,8 @@ class Experiment:
       if not tf.math.is_finite(value):
         raise self._diverged(
             f'{name} is {float(value)}, the first term that is not finite')
-    self._writer.scalars('train', {
-        f'training/{name}': value for name, value in means.items()},
-        self._iteration)
+    self._write('train', {
+        f'training/{name}': value for name, value in means.items()})
     self._display.advanced(self._iteration, float(means['elbo']))
 
   def _evaluate_once(self) -> None:
@@ -232,23 +236,19 @@ class Experiment:
       lines[split] = {'step': self._iteration, 'split': split, **values,
                       'seconds': round(time.time() - self._started, 2)}
       self._folder.log_metrics(lines[split])
-      self._writer.scalars(split, {
-          f'evaluation/{name}': value for name, value in values.items()},
-          self._iteration)
+      self._write(split, {
+          f'evaluation/{name}': value for name, value in values.items()})
     self._result = lines['test']
-    self._picture()
+    self._pictures.draw(self.trainer.ema_model, self._iteration)
     self._display.evaluated(self._result)
 
-  def _picture(self) -> None:
-    scenes = self._test_scenes
-    scenes = scenes.select(explanations.balanced_selection(
-        scenes.counts, len(scenes.images), _PICTURED))
-    images = streams.to_pixels(scenes.images)
-    figure = explanations.progress(
-        images.numpy(), explain_lib.explain(self.trainer.ema_model, images),
-        scenes.counts)
-    self._writer.figure('progress', figure, self._iteration,
-                        self._folder.path / 'figures' / 'progress.png')
+  def _write(self, split: str, scalars: dict[str, float]) -> None:
+    """Writes scalars to TensorBoard."""
+    if not self._config.background:  # Else a flat line.
+      scalars = {tag: value for tag, value in scalars.items()
+                 if not tag.endswith('/kl_background')}
+    self._writer.scalars(split, scalars, self._iteration)
+    self._pictures.measured(scalars, self._iteration)
 
   def _save(self) -> None:
     # The terms are those before the update; a checkpoint must be good after it.

@@ -6,8 +6,9 @@
 
 Every other flag goes to bin/train.py, as --name=value. The same command resumes
 after an interruption, and makes only the runs that are missing. Left in
---logdir: one folder per run, `report.json`, `report.md` and `curves.png`. The
-last line on standard output is the report without its curves, as JSON.
+--logdir: one folder per run, `report.json`, `report.md`, `curves.png`, and what
+TensorBoard's HParams shows. The last line on standard output is the report
+without its curves, as JSON.
 """
 
 import itertools
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> dict:
   _require_different(recipes, common)
   sweep_flags.check_folder(_LOGDIR.value)
   cli.import_tensorflow()
+  from air_tf.studies import hparams
   from air_tf.studies import sweep
   from air_tf.studies import sweep_report
   runs = {
@@ -53,7 +55,9 @@ def main(arguments: list[str]) -> dict:
       for name, chosen in recipes.items()}
   # A seed of every recipe before the next seed: early reports compare them.
   in_turn = itertools.chain.from_iterable(zip(*runs.values(), strict=True))
-  sweep.run_all(list(in_turn), cli.TRAIN, jobs)
+  write_hparams = lambda: hparams.write(_LOGDIR.value, runs)
+  sweep.run_all(list(in_turn), cli.TRAIN, jobs, write_hparams)
+  write_hparams()  # If all had ended before.
   report = sweep_report.summarise(runs, _THRESHOLD.value)
   sweep_report.save(report, _LOGDIR.value)
   sweep.require_a_success(itertools.chain.from_iterable(runs.values()))

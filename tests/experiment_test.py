@@ -96,8 +96,8 @@ def test_events_read_back(finished):
         for name in ('elbo', 'count_accuracy', 'kl_what'):
           np.testing.assert_allclose(
               found[f'evaluation/{name}'][line['step']], line[name], rtol=1e-5)
-  # An image's entry is width, height and the PNG itself.
-  width, height, png = test['progress'][12]
+  # Of a tag's pictures an entry has width and height, then the PNGs.
+  width, height, png, *_ = test['scenes'][12]
   decoded = tf.io.decode_png(png)
   assert decoded.shape == [int(height), int(width), 3]
   assert len(np.unique(decoded)) > 10

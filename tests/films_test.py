@@ -103,6 +103,25 @@ def test_training_is_filmed_from_its_events(tmp_path):
   assert found[-1].seconds > found[0].seconds
 
 
+def test_cards_of_scenes_are_put_together(tmp_path):
+  writer = summaries.Writer(tmp_path)
+  writer.image('progress', np.zeros([40, 70, 3], np.uint8), 1)  # Before.
+  for iteration, height in ((1, 10), (2, 20)):
+    cards = np.full([7, height, 14, 3], 30 * iteration, np.uint8)
+    cards[5] = 200  # The first of the second row.
+    writer.images('scenes', cards, iteration)
+  writer.flush()
+  first, second = (frame.pixels for frame in training_film.frames(tmp_path))
+  # Five in a row, each 140 pixels wide; both frames as high as the larger.
+  assert first.shape == second.shape == (24 + 2 * 200, 700, 3)
+  middle = lambda pixels, row, column, height: pixels[
+      24 + int((row + .5) * height), int((column + .5) * 140), 0]
+  assert middle(second, 0, 4, 200) == middle(second, 1, 1, 200) == 60
+  assert middle(second, 1, 0, 200) == 200
+  assert middle(second, 1, 2, 200) == 255  # There is no eighth.
+  assert middle(first, 0, 0, 100) == 30 and middle(first, 2, 0, 100) == 255
+
+
 def test_long_training_is_thinned_out_evenly(tmp_path):
   writer = summaries.Writer(tmp_path)
   for i in range(100):

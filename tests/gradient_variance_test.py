@@ -8,7 +8,9 @@ import tiny
 
 from air_tf import config as config_lib
 from air_tf.data import streams
+from air_tf.estimators import base
 from air_tf.studies import gradient_variance
+from air_tf.training import cards
 from air_tf.training import gradient_monitor
 
 
@@ -79,6 +81,20 @@ def test_every_variable_is_in_one_group(changes, more):
     assert all(part in name for name in names.get(group, []))
 
 
+def test_every_variable_has_a_curve_of_its_own():
+  model = make(background=True).model
+  tags = gradient_monitor.tags(model)
+  groups = model.variable_groups()
+  assert len(tags) == len(model.trainable_variables) + len(groups)
+  for group in groups:
+    of_group = [tags[x] for x in tags if x.startswith(
+        f'gradient_variance/{group}/')]
+    assert sum(of_group, []) == tags[f'gradient_variance/{group}']
+  name = model.trainable_variables[
+      tags['gradient_variance/where/where_estimator/hidden/linear_0/w'][0]].name
+  assert name == 'trainer/air/air_cell/where_estimator/hidden/linear_0/w:0'
+
+
 def test_variance_is_numpys():
   trainer = make(estimator='reinforce')
   with tiny.eagerly():
@@ -129,9 +145,14 @@ def test_monitor_leaves_no_trace():
   for one in trainer, watched:
     one.train(train_scenes(), tf.constant(2))
   first = watch(train_scenes())
-  assert set(first) == {
-      f'gradient_variance/{g}' for g in watched.model.variable_groups()}
-  assert all(value > 0. for value in first.values())
+  assert set(first) == set(gradient_monitor.tags(watched.model))
+  for group, variables in watched.model.variable_groups().items():
+    tag = f'gradient_variance/{group}'
+    assert first[tag] > 0.
+    # The mean over a group is that of its variables, by their sizes.
+    values = [v for name, v in first.items() if name.startswith(f'{tag}/')]
+    np.testing.assert_allclose(first[tag], np.average(
+        values, weights=[v.shape.num_elements() for v in variables]), rtol=1e-4)
   assert watch(train_scenes()) == pytest.approx(  # No new numbers.
       first, rel=1e-5)
   for one in trainer, watched:
@@ -170,7 +191,12 @@ def test_unbiased_to_the_last_parameter(name, particles):
 
 
 @pytest.mark.slow
-def test_every_estimator_is_measured():
+def test_every_estimator_is_measured(monkeypatch):
+  names, make_estimate = set(), base.Estimate.make
+  def recorded(*args, metrics=None, **kwargs):
+    names.update(metrics or {})
+    return make_estimate(*args, metrics=metrics, **kwargs)
+  monkeypatch.setattr(base.Estimate, 'make', recorded)
   trainers = {name: make(estimator=name) for name in config_lib.ESTIMATORS}
   with tiny.eagerly():
     result = {'estimators': {
@@ -183,3 +209,7 @@ def test_every_estimator_is_measured():
   for x in result['estimators'].values():
     assert all(np.isfinite(v['total']) and v['total'] > 0.
                for v in x['groups'].values())
+  # Whatever an estimator reports, its card says what it is.
+  assert names > {'baseline_loss', 'rebar_eta', 'learning_signal/mean'}
+  assert not [name for name in names
+              if not cards.describe(f'training/{name}', 'train')]

@@ -25,6 +25,7 @@ from air_tf.data import scene_files
 from air_tf.data import streams
 from air_tf.training import folder_lock
 from air_tf.training import metrics_file
+from air_tf.training import projector
 from air_tf.training import run_folder
 from air_tf.training import summaries
 
@@ -493,6 +494,7 @@ def test_the_next_writer_tidies_what_a_killed_one_left(tmp_path):
   left = [
       '.config.json.0123456789abcdef0123456789abcdef.tmp', '.versions.json.77',
       'figures/.progress.png.0123456789abcdef0123456789abcdef.tmp',
+      str(projector.FOLDER / '.codes.tsv.0123456789abcdef0123456789abcdef.tmp'),
       'checkpoints/writing.data-00000-of-00001', 'checkpoints/writing.index',
       'checkpoints/writing_temp/part-00000-of-00001.tempstate12',
       'checkpoints/ckpt-5.data-00000-of-00001',
@@ -500,6 +502,7 @@ def test_the_next_writer_tidies_what_a_killed_one_left(tmp_path):
   old = 'figures/.policy.png.0123456789abcdef0123456789abcdef.tmp'
   kept = {'sweep.log', 'figures/mine.png', 'checkpoints/note.txt',
           old.replace('policy', 'elbo')}  # Somebody may just write it.
+  (tmp_path / projector.FOLDER).mkdir(parents=True)
   before = set(contents(tmp_path))
   for name in (*left, *kept, old):
     (tmp_path / name).parent.mkdir(exist_ok=True)

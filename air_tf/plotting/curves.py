@@ -13,7 +13,7 @@ import numpy as np
 
 from air_tf.plotting import canvas
 
-__all__ = ['accuracy', 'elbo', 'label_efficiency', 'policy']
+__all__ = ['accuracy', 'elbo', 'label_efficiency', 'policy', 'variance']
 
 _TERMS = (('elbo', 'ELBO'), ('log_likelihood', 'log p(x | z)'),
           ('kl_what', 'KL what'), ('kl_where', 'KL where'),
@@ -122,6 +122,38 @@ def _plot_term(axes: axes_lib.Axes, lines: Sequence[Mapping], name: str,
   axes.tick_params(labelsize=8)
   axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
   axes.grid(alpha=.3)
+
+
+def variance(values: Mapping[str, Mapping[int, float]]) -> figure.Figure:
+  """Variances over training, on a logarithmic axis.
+
+  Small, with large letters: to be read on a card 250 pixels wide.
+
+  Args:
+    values: by name, the variance after each iteration at which it was measured;
+      those that are 0 or not finite leave a gap.
+
+  Returns:
+    The figure.
+  """
+  fig = figure.Figure(figsize=(4., 4.2), dpi=100, layout='constrained')
+  axes = fig.add_subplot()
+  for i, (name, curve) in enumerate(values.items()):
+    steps = sorted(curve)
+    heights = np.array([curve[step] for step in steps], np.float64)
+    heights[~(np.isfinite(heights) & (heights > 0.))] = np.nan
+    axes.plot(steps, heights, marker='.', markersize=5, linewidth=1.5,
+              color='black' if i >= len(canvas.STEP_COLOURS)
+              else canvas.step_colour(i), label=name)
+  axes.set_yscale('log')
+  axes.set_xlabel('iteration', fontsize=13)
+  axes.set_ylabel('variance', fontsize=13)
+  axes.tick_params(labelsize=12)
+  axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
+  axes.grid(alpha=.3)
+  fig.legend(loc='outside upper center', ncols=2, fontsize=11, frameon=False,
+             handlelength=1.2)
+  return fig
 
 
 def policy(boxes: np.ndarray, presence: np.ndarray,

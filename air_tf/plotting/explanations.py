@@ -17,8 +17,10 @@ import numpy as np
 
 from air_tf.plotting import canvas
 
-__all__ = ['arrays', 'balanced_selection', 'film_strip', 'progress',
-           'worst_errors']
+__all__ = ['WRONG', 'arrays', 'balanced_selection', 'count_text', 'film_strip',
+           'progress', 'worst_errors']
+
+WRONG = '✗'  # Marks a wrong count.
 
 # Between neighbouring images, from edge to the same edge.
 _PITCH = 1. + canvas.GAP
@@ -57,7 +59,7 @@ def progress(images: np.ndarray, explanation: Explanation,
   for i in range(num_images):
     left = i * _PITCH
     canvas.plot_image(axes, images[i], left, 0)
-    _title(axes, left, _count_text(fields['num_steps'][i], true_counts, i))
+    _title(axes, left, count_text(fields['num_steps'][i], true_counts, i))
     _progress_column(axes, {name: x[i] for name, x in fields.items()}, left)
   return fig
 
@@ -122,7 +124,7 @@ def worst_errors(images: np.ndarray, explanation: Explanation,
     canvas.row_label(axes, top, text)
   for i in range(len(images)):
     left, count = i * _PITCH, int(fields['num_steps'][i])
-    _title(axes, left, _count_text(count, true_counts, i))
+    _title(axes, left, count_text(count, true_counts, i))
     canvas.plot_image(axes, images[i], left, 0.)
     canvas.plot_image(axes, fields['reconstruction'][i], left, _PITCH)
     for step in range(count):
@@ -151,6 +153,14 @@ def balanced_selection(counts: np.ndarray | None, num_scenes: int,
   for n in np.unique(counts):
     rank[counts == n] = np.arange((counts == n).sum())
   return np.lexsort([-counts, rank])[:num_selected]
+
+
+def count_text(count: int, true_counts: np.ndarray | None, i: int) -> str:
+  """Returns the predicted count, of how many in scene i; `WRONG` or not."""
+  if true_counts is None:
+    return f'{count}'
+  mark = '' if count == true_counts[i] else f' {WRONG}'
+  return f'{count} of {true_counts[i]}{mark}'
 
 
 def arrays(explanation: Explanation) -> dict[str, np.ndarray]:
@@ -209,14 +219,6 @@ def _bars(axes: axes_lib.Axes, probs: np.ndarray, left: float, bottom: float,
 
 def _title(axes: axes_lib.Axes, left: float, text: str) -> None:
   axes.text(left + .5, -.08, text, ha='center', va='bottom', fontsize=8)
-
-
-def _count_text(count: int, true_counts: np.ndarray | None, i: int) -> str:
-  """Returns the predicted count, of how many in scene i; ✗ marks errors."""
-  if true_counts is None:
-    return f'{count}'
-  mark = '' if count == true_counts[i] else ' ✗'
-  return f'{count} of {true_counts[i]}{mark}'
 
 
 def _step_text(step: int, probs: np.ndarray) -> str:

@@ -19,12 +19,15 @@ from air_tf import progress
 from air_tf import run as run_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
+from air_tf.evaluation import codes
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.plotting import curves
 from air_tf.plotting import explanations
 from air_tf.plotting import films
 from air_tf.plotting import samples
+from air_tf.plotting import scene_cards
 from air_tf.studies import training_film
+from air_tf.training import projector
 from air_tf.training import summaries
 
 __all__ = ['make']
@@ -38,6 +41,9 @@ _SEED = (0, 1)  # Of the samples from the prior.
 
 def make(logdir: str, out: str | None = None) -> dict:
   """Makes the figures of a run, as PNG files and in TensorBoard.
+
+  The files of TensorBoard's projector are written too, as training does at its
+  end: a run that was stopped has none, nor has one of an earlier version.
 
   With `out`, nothing is written into the run's folder, TensorBoard's neither.
 
@@ -58,11 +64,11 @@ def make(logdir: str, out: str | None = None) -> dict:
   predictions = predictions_lib.collect(run.signatures, scenes.images)
   writer = summaries.FigureFiles() if out else summaries.Writer(run.path)
   paths = []
-  for name, fig in _figures(
+  for name, fig, cards in _figures(
       run.model, run.signatures, predictions, scenes, run.history()):
     paths.append(str(target / f'{name}.png'))
     progress.status(f'Writing {paths[-1]}.')
-    writer.figure(f'figures/{name}', fig, run.step, paths[-1])
+    writer.figure(f'figures/{name}', fig, run.step, paths[-1], cards)
   for name, frames in (
       ('film', _film(run.model, run.signatures, predictions, scenes)),
       ('training', training_film.frames(run.path))):
@@ -75,36 +81,42 @@ def make(logdir: str, out: str | None = None) -> dict:
   example = _example(predictions, scenes.counts)
   files.write_png(paths[-1], scenes.images[example])
   writer.flush()
+  if not out:
+    projector.write(run.path, 'what', *codes.collect(
+        run.model, scenes, projector.MAX_CODES))
   return {'step': run.step, 'figures': paths}
 
 
 def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
              predictions: predictions_lib.Predictions,
              scenes: scenes_lib.Scenes,
-             lines: list[dict]) -> Iterator[tuple[str, figure.Figure]]:
-  """Yields each figure that can be made, with its name."""
+             lines: list[dict]
+             ) -> Iterator[tuple[str, figure.Figure, np.ndarray | None]]:
+  """Yields each figure that can be made: name, figure, its scenes as cards."""
   explain = lambda chosen: _explain(signatures, scenes, chosen)
 
-  selected = explanations.balanced_selection(
-      scenes.counts, len(scenes.images), _NUM_EXAMPLES)
-  yield 'progress', explanations.progress(*explain(selected))
+  selected = explain(explanations.balanced_selection(
+      scenes.counts, len(scenes.images), _NUM_EXAMPLES))
+  yield ('progress', explanations.progress(*selected),
+         scene_cards.scene_cards(*selected))
   yield 'policy', curves.policy(
-      predictions.boxes, predictions.presence, scenes.images.shape[1:3])
+      predictions.boxes, predictions.presence, scenes.images.shape[1:3]), None
   images, answer, _ = explain([_example(predictions, scenes.counts)])
   yield 'film_strip', explanations.film_strip(
       images[0], _read_glimpses(model, images, answer)[0],
-      {name: value[0] for name, value in answer.items()})
-  yield 'samples', _samples(model)
+      {name: value[0] for name, value in answer.items()}), None
+  yield 'samples', _samples(model), None
   if predictions.presence.sum() > 2:
-    yield 'traversals', _traversals(model, predictions)
-  yield 'errors', explanations.worst_errors(
-      *explain(_worst(predictions, scenes.counts)))
+    yield 'traversals', _traversals(model, predictions), None
+  worst = explain(_worst(predictions, scenes.counts))
+  yield ('errors', explanations.worst_errors(*worst),
+         scene_cards.scene_cards(*worst))
   counted = [line for line in lines if line['split'] == 'test'
              and 'count_accuracy' in line]
   if counted:
-    yield 'accuracy', curves.accuracy(counted, len(scenes.images))
+    yield 'accuracy', curves.accuracy(counted, len(scenes.images)), None
   if lines:
-    yield 'elbo', curves.elbo(lines)
+    yield 'elbo', curves.elbo(lines), None
 
 
 def _explain(signatures: predictions_lib.Signatures, scenes: scenes_lib.Scenes,

@@ -23,9 +23,10 @@ from absl import logging
 from air_tf import errors
 from air_tf import files
 
-__all__ = ['Outcome', 'Run', 'outcome', 'require_a_success', 'run_all',
-           'share_of_cores']
+__all__ = ['OUTCOME', 'Outcome', 'Run', 'outcome', 'require_a_success',
+           'run_all', 'share_of_cores']
 
+OUTCOME = 'sweep.json'  # In the folder of a run that ended.
 _POLL_SECONDS = .2
 _ATTEMPTS = 2  # Of a run that is killed, for instance for lack of memory.
 # Exit codes of runs that would end in the same way again.
@@ -52,7 +53,8 @@ class _Process(NamedTuple):
   process: subprocess.Popen
 
 
-def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
+def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int,
+            on_end: Callable[[], None] = lambda: None) -> None:
   """Makes all runs that are not finished, `jobs` at a time.
 
   Each job gets its share of the cores: of two jobs on two cores, one each.
@@ -61,6 +63,7 @@ def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
     runs: in the order in which they are started.
     script: bin/train.py.
     jobs: processes at a time, at least 1.
+    on_end: called whenever runs have ended.
 
   Raises:
     errors.UserError: if a run refuses its flags or files, as all others would.
@@ -73,7 +76,7 @@ def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
                len(finished))
   running: list[_Process] = []
   try:
-    _run_waiting(waiting, running, script, jobs, len(runs))
+    _run_waiting(waiting, running, script, jobs, len(runs), on_end)
   except KeyboardInterrupt:
     raise errors.Interrupted(
         signal.SIGINT,
@@ -86,7 +89,8 @@ def run_all(runs: Sequence[Run], script: pathlib.Path, jobs: int) -> None:
 
 
 def _run_waiting(waiting: list[tuple[Run, int]], running: list[_Process],
-                 script: pathlib.Path, jobs: int, total: int) -> None:
+                 script: pathlib.Path, jobs: int, total: int,
+                 on_end: Callable[[], None]) -> None:
   """Starts waiting (run, attempt) pairs as slots get free, until all ended."""
   while waiting or running:
     while waiting and len(running) < jobs:
@@ -95,19 +99,22 @@ def _run_waiting(waiting: list[tuple[Run, int]], running: list[_Process],
       running.append(_Process(
           run, slot, attempt, _start(run, script, slot, jobs)))
     time.sleep(_POLL_SECONDS)
-    for ended in [x for x in running if x.process.poll() is not None]:
+    all_ended = [x for x in running if x.process.poll() is not None]
+    for ended in all_ended:
       running.remove(ended)
       if _end(ended).exit_code < 0 and ended.attempt < _ATTEMPTS:
         waiting.insert(0, (ended.run, ended.attempt + 1))
       else:
         logging.info('%d of %d runs are done.',
                      total - len(waiting) - len(running), total)
+    if all_ended:
+      on_end()
 
 
 def outcome(run: Run) -> Outcome | None:
   """Returns how a run ended; None if it did not, or had other arguments."""
   try:
-    saved = json.loads((run.folder / 'sweep.json').read_text())
+    saved = json.loads((run.folder / OUTCOME).read_text())
     if saved['arguments'] == list(run.arguments):
       return Outcome(int(saved['exit_code']), str(saved['error']))
   except (OSError, ValueError, KeyError, TypeError):
@@ -138,7 +145,7 @@ def require_a_success(runs: Iterable[Run]) -> None:
 def _start(run: Run, script: pathlib.Path, slot: int,
            jobs: int) -> subprocess.Popen:
   run.folder.mkdir(parents=True, exist_ok=True)
-  (run.folder / 'sweep.json').unlink(missing_ok=True)
+  (run.folder / OUTCOME).unlink(missing_ok=True)
   cores = share_of_cores(slot, jobs)
   threads = str(len(cores) or max(1, (os.cpu_count() or 1) // jobs))
   # For libraries that ignore the affinity.
@@ -179,7 +186,7 @@ def _end(ended: _Process) -> Outcome:
   error = '' if code == 0 else (lines or ['no message'])[-1]
   if code == errors.UserError.exit_code:
     raise errors.UserError(f'{run.folder}: {error}')
-  files.write_text(run.folder / 'sweep.json', json.dumps({
+  files.write_text(run.folder / OUTCOME, json.dumps({
       'arguments': list(run.arguments), 'exit_code': code, 'error': error}))
   if code != 0:
     logging.warning('%s ended with exit code %d: %s', run.folder, code, error)

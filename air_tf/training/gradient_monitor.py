@@ -6,7 +6,9 @@ from air_tf import model as model_lib
 from air_tf.training import inputs
 from air_tf.training import trainer as trainer_lib
 
-__all__ = ['Monitor', 'indices_by_group']
+__all__ = ['Monitor', 'indices_by_group', 'tags']
+
+_PREFIX = 'gradient_variance'
 
 
 def indices_by_group(model: model_lib.AIRModel) -> dict[str, list[int]]:
@@ -20,8 +22,29 @@ def indices_by_group(model: model_lib.AIRModel) -> dict[str, list[int]]:
           for group, variables in model.variable_groups().items()}
 
 
+def tags(model: model_lib.AIRModel) -> dict[str, list[int]]:
+  """Returns the positions of what each curve is the mean of.
+
+  The curves are `gradient_variance/<group>`, of a group of variables, and
+  `gradient_variance/<group>/<name>`, of each variable in it.
+  """
+  result = {}
+  for group, indices in indices_by_group(model).items():
+    result[f'{_PREFIX}/{group}'] = indices
+    for i in indices:
+      name = _short_name(model.trainable_variables[i].name, group)
+      result[f'{_PREFIX}/{group}/{name}'] = [i]
+  return result
+
+
+def _short_name(name: str, group: str) -> str:
+  """`trainer/air/air_cell/lstm/fixed/w:0`: without what says nothing."""
+  return '/'.join(x for x in name.partition(':')[0].split('/')
+                  if x not in ('trainer', 'air', 'air_cell', group))
+
+
 class Monitor:
-  """Estimates the variance per parameter, by group, from two gradients.
+  """Estimates the variance per parameter from two gradients.
 
       mean over parameters of (g - g')^2 / 2
 
@@ -33,7 +56,7 @@ class Monitor:
   def __init__(self, trainer: trainer_lib.Trainer):
     """Makes a monitor of `trainer`."""
     self._trainer = trainer
-    self._indices = indices_by_group(trainer.model)
+    self._tags = tags(trainer.model)
     # Not compiled by XLA: that would take longer than all measurements.
     self._gradient = tf.function(self._compute_gradient)
 
@@ -45,17 +68,16 @@ class Monitor:
         of which one batch is consumed.
 
     Returns:
-      Variances by name in TensorBoard, `gradient_variance/<group>`.
+      Variances by name in TensorBoard; see `tags`.
     """
     images = self._trainer.next_images(scenes)
     pair = (self._gradient(images, tf.constant(i)) for i in range(2))
     squares = [.5 * tf.square(a - b).numpy()
                for a, b in zip(*pair, strict=True)]
-    return {
-        f'gradient_variance/{group}': float(
-            sum(squares[i].sum() for i in indices)
-            / sum(squares[i].size for i in indices))
-        for group, indices in self._indices.items()}
+    sums, sizes = [x.sum() for x in squares], [x.size for x in squares]
+    return {tag: float(sum(sums[i] for i in indices)
+                       / sum(sizes[i] for i in indices))
+            for tag, indices in self._tags.items()}
 
   def _compute_gradient(self, images: tf.Tensor,
                         repeat: tf.Tensor) -> list[tf.Tensor]:

@@ -10,6 +10,7 @@ import json
 import pathlib
 import platform
 import re
+import shlex
 from typing import Any
 
 from air_tf import config as config_lib
@@ -18,7 +19,7 @@ from air_tf import files
 from air_tf import flagfiles
 from air_tf import paths
 
-__all__ = ['NAME', 'changed', 'differences', 'read', 'write']
+__all__ = ['NAME', 'changed', 'differences', 'read', 'texts', 'write']
 
 NAME = 'config.json'
 _PACKAGES = ('tensorflow', 'tensorflow-probability', 'dm-sonnet', 'tf-keras',
@@ -81,6 +82,24 @@ def write(folder: pathlib.Path, config: config_lib.Config) -> None:
   files.write_text(folder / 'flags.txt', ''.join(
       f'{line}\n' for line in _flags(config)))
   files.write_text(folder / 'versions.json', json.dumps(_versions(), indent=2))
+
+
+def texts(folder: pathlib.Path) -> dict[str, str]:
+  """Returns what was asked of a run, as Markdown by name, for TensorBoard.
+
+  Args:
+    folder: in which `write` has been.
+  """
+  block = lambda text: ''.join(
+      f'    {line}\n' for line in text.strip().splitlines())
+  logdir = shlex.quote(str(folder))
+  read = lambda name: paths.read_regular(folder / name, _LARGEST).decode()
+  return {
+      'run/command': 'Repeats the run, or resumes it:\n\n' + block(
+          f'python bin/train.py --flagfile={logdir}/flags.txt '
+          f'--logdir={logdir}'),
+      'run/flagfile': block(read('flags.txt')),
+      'run/versions': block(read('versions.json'))}
 
 
 def differences(folder: pathlib.Path) -> str:

@@ -28,6 +28,7 @@ from air_tf.data import fingerprint
 from air_tf.training import checkpoints
 from air_tf.training import folder_lock
 from air_tf.training import metrics_file
+from air_tf.training import projector
 from air_tf.training import run_config
 
 __all__ = ['RunFolder', 'Writer', 'writing']
@@ -292,7 +293,8 @@ def _tidy(path: pathlib.Path) -> None:
     if files.is_temporary(file.name) or re.fullmatch(
         r'\.versions\.json\.\d+', file.name):
       file.unlink()
-  for file in (path / 'figures').glob('.progress.png.*'):
+  for file in (*(path / 'figures').glob('.progress.png.*'),
+               *(path / projector.FOLDER).glob('.*')):
     if files.is_temporary(file.name):
       file.unlink()
   files.remove_stale(path / 'figures')  # bin/figures.py may be at work.

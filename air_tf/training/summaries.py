@@ -1,4 +1,4 @@
-"""What TensorBoard shows: scalars and pictures, training beside held-out."""
+"""What TensorBoard shows: curves, pictures, text; training beside held-out."""
 
 from collections.abc import Iterator
 import contextlib
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf.plotting import canvas
+from air_tf.training import cards as cards_lib
 from air_tf.training import run_folder
 
 __all__ = ['FigureFiles', 'Writer']
@@ -23,9 +24,10 @@ class FigureFiles:
   """Writes figures as PNG files only, for runs that are only read."""
 
   def figure(self, name: str, fig: figure.Figure, iteration: int,
-             path: str | pathlib.Path) -> None:
+             path: str | pathlib.Path,
+             cards: np.ndarray | None = None) -> None:
     """As `Writer.figure`, without TensorBoard."""
-    del name, iteration
+    del name, iteration, cards
     canvas.save(fig, path)
 
   def flush(self) -> None:
@@ -41,6 +43,7 @@ class Writer(FigureFiles):
 
   def __init__(self, logdir: str | pathlib.Path):
     self._logdir = pathlib.Path(logdir)
+    self._described = set()  # (split, tag): the first event has the text.
     with self._writing():
       before = {*self._events()}
       self._writers = {
@@ -61,22 +64,48 @@ class Writer(FigureFiles):
     """
     with self._writing(), self._writers[split].as_default(step=iteration):
       for name, value in values.items():
-        tf.summary.scalar(name, value)
+        first = self._first(split, name)
+        tf.summary.scalar(name, value, description=(
+            cards_lib.describe(name, split) if first else None))
 
   def image(self, name: str, pixels: np.ndarray, iteration: int) -> None:
     """Writes a picture, uint8 `[rows, columns, 3]`, among the held-out ones."""
+    self.images(name, pixels[np.newaxis], iteration)
+
+  def images(self, name: str, pixels: np.ndarray, iteration: int) -> None:
+    """Writes pictures, uint8 `[N, rows, columns, 3]`, each on its own card."""
+    first = self._first('test', name)
     with self._writing(), self._writers['test'].as_default(step=iteration):
-      tf.summary.image(name, pixels[np.newaxis])
+      tf.summary.image(
+          name, pixels, max_outputs=len(pixels),
+          description=cards_lib.describe_picture(name) if first else None)
+
+  def texts(self, values: dict[str, str], iteration: int) -> None:
+    """Writes Markdown by name, among what is of training."""
+    with self._writing(), self._writers['train'].as_default(step=iteration):
+      for name, value in values.items():
+        tf.summary.text(name, value)
 
   def figure(self, name: str, fig: figure.Figure, iteration: int,
-             path: str | pathlib.Path) -> None:
+             path: str | pathlib.Path,
+             cards: np.ndarray | None = None) -> None:
     """Writes a figure, among the held-out ones and as a PNG file.
+
+    Args:
+      name: in TensorBoard.
+      fig: the figure.
+      iteration: after which it holds.
+      path: of the PNG file.
+      cards: for TensorBoard in place of the figure, if it is too wide to be
+        read there, uint8 `[N, rows, columns, 3]`.
 
     Raises:
       errors.UserError: if the file cannot be written.
     """
     canvas.save(fig, path)
-    self.image(name, canvas.rgb(fig), iteration)
+    if cards is None:
+      cards = canvas.rgb(fig)[np.newaxis]
+    self.images(name, cards, iteration)
 
   def flush(self) -> None:
     """Hands everything to the file system.
@@ -89,6 +118,13 @@ class Writer(FigureFiles):
       self._flush()
       for path, checked in self._checked.items():
         self._checked[path] = _end_of_whole_records(path, checked)
+
+  def _first(self, split: str, name: str) -> bool:
+    """Whether a tag is met for the first time."""
+    if (split, name) in self._described:
+      return False
+    self._described.add((split, name))
+    return True
 
   def _flush(self) -> None:
     for writer in self._writers.values():
