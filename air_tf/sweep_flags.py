@@ -10,7 +10,9 @@ import os
 
 from absl import flags
 
+from air_tf import config as config_lib
 from air_tf import config_flags
+from air_tf import digit_sources
 from air_tf import errors
 from air_tf import flagfiles
 from air_tf import memory
@@ -108,11 +110,26 @@ def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
                      []).append(run)
   for runs in alike.values():
     config = config_flags.config_of(max(runs, key=_seed))
+    _require_sources(config)
     if not config.scenes:
       if not jobs.present:
         at_a_time = min(at_a_time, memory.jobs_that_fit(config))
       memory.require(config, at_a_time)
   return at_a_time
+
+
+def _require_sources(config: config_lib.Config) -> None:
+  """Raises `UserError` if what the scenes of a run are made of is not there.
+  """
+  used = ('scenes', 'test_scenes') if config.scenes else ('digits',)
+  for name in used:
+    path = getattr(config, name)
+    if path and path not in digit_sources.BY_NAME and not os.path.exists(path):
+      expected = ('a scene file, a stack, a picture or a folder of pictures'
+                  if config.scenes else digit_sources.expected())
+      raise errors.UserError(
+          f'--{name}={path}: found no such file or folder; expected '
+          f'{expected}.')
 
 
 def check_folder(logdir: str) -> None:

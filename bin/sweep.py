@@ -19,6 +19,7 @@ from absl import flags
 from air_tf import cli
 from air_tf import config_flags
 from air_tf import errors
+from air_tf import flagfiles as flagfiles_lib
 from air_tf import sweep_flags
 
 _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
@@ -72,6 +73,7 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
   for text in _VARY.value:
     name, equals, values = text.partition('=')
     name, values = name.lstrip('-'), values.split(',')
+    current = flagfiles_lib.current_name(name)
     if not (name and equals and all(values)):
       raise errors.UserError(
           f'--vary={text}: expected FLAG=V1,V2, for example '
@@ -79,10 +81,10 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
     if name in _NOT_VARIED:
       raise errors.UserError(
           f'--vary={text}: expected another flag; {_NOT_VARIED[name]}.')
-    if len(set(values)) < len(values) or name in names:
+    if len(set(values)) < len(values) or current in names:
       raise errors.UserError(
           f'--vary={text}: expected each flag once, and each of its values.')
-    names.append(name)
+    names.append(current)
     varied.append([f'{name}={value}' for value in values])
   recipes = {}
   for flagfile in flagfiles or ['']:

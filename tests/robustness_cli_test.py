@@ -297,7 +297,9 @@ def test_a_folder_of_runs_or_none_is_taken(tmp_path):
     (['--no_such_flag=1'], "'no_such_flag'"), (['--batch_size=x'], "'x'"),
     (['--batch_size=1000000000'], 'GiB'), (['--optimizer=sgd'], 'one of adam'),
     (['--seed=700000001'], 'at most 700000000'), (['stray'], "'stray'"),
-    (['--flagfile=none'], '--flagfile=none')])
+    (['--flagfile=none'], '--flagfile=none'),
+    (['--digits=none'], '--digits=none: found no such'),
+    (['--scenes=none.npz'], '--scenes=none.npz: found no such')])
 def test_flags_of_runs_are_checked_before_the_first_starts(
     arguments, expected):
   assert expected in refusal(
@@ -324,6 +326,7 @@ def test_flags_of_the_process_stay_as_they_are():
     (['--jobs=100000'], 'jobs'), (['--nope=1'], "sweep.py: Unknown command"),
     (['--vary=optimizer=adam,sgd'], 'one of adam'),
     (['--vary=learning_rate=.001,1e-3'], 'are the same training'),
+    (['--vary=average_decay=.9', '--vary=ema_decay=.8'], 'each flag once'),
     (['--logdir='], 'expected a path')])
 def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
   process = scripts.run(

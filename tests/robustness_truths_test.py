@@ -91,7 +91,9 @@ NUM = 20
     ((3., 3., 0., 5.), ['(3, 3, 0, 5)', 'above 0']),
     ((3., 3., 5., -5.), ['-5', 'above 0']),
     ((40., 3., 5., 5.), ['inside the 40 x 40']),
-    ((3., -9., 5., 5.), ['inside the 40 x 40'])])
+    ((3., -9., 5., 5.), ['inside the 40 x 40']),
+    ((3., 3., 1e30, 5.), ['10 times the 40 x 40']),
+    ((3., 3., 5., 401.), ['10 times the 40 x 40'])])
 def test_boxes_that_cannot_be(tmp_path, value, fragments):
   path = tmp_path / 'a.npz'
   np.savez(path, **FULL._asdict() | {

@@ -18,6 +18,7 @@ from air_tf.data import value_range as value_range_lib
 __all__ = ['read', 'write']
 
 _BOX = '(y, x, height, width) in pixels'
+_LARGEST = 10  # A box may reach beyond the image, by so many of its sides.
 
 
 def read(path: str, value_range: value_range_lib.ValueRange
@@ -111,7 +112,10 @@ def _checked_boxes(path, boxes: np.ndarray, images: np.ndarray) -> np.ndarray:
        f'{_BOX}, the last two above 0; and NaN in rows without an object'),
       (~missing.all(axis=2) & (
           (y >= height) | (x >= width) | (y + h <= 0.) | (x + w <= 0.)),
-       f'{_BOX}, some part of it inside the {height} x {width} image')):
+       f'{_BOX}, some part of it inside the {height} x {width} image'),
+      (~missing.all(axis=2) & (
+          (h > _LARGEST * height) | (w > _LARGEST * width)),
+       f'{_BOX}, no more than {_LARGEST} times the {height} x {width} image')):
     _refuse_first(path, boxes, wrong, expected)
   return boxes
 
