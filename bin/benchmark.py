@@ -52,6 +52,10 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         f'--scenes={config.scenes}: is not read here, where images are random; '
         'expected --canvas_size and --channels instead.')
+  if config.distribution_strategy != 'none':
+    raise errors.UserError(
+        f'--distribution_strategy={config.distribution_strategy}: one device '
+        'is timed here; expected none.')
   memory.require(dataclasses.replace(
       config, num_train_scenes=1, num_test_scenes=1))  # None are composed.
   unknown = [name for name in _ROW_FLAGS.value if name not in _ROWS]

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and reports on all."""
   common, flagfiles = sweep_flags.train_flags(arguments)
   seeds = sweep_flags.seeds(_SEEDS.value)
-  recipes = _recipes(flagfiles)
+  recipes = _recipes(flagfiles, common)
   jobs = sweep_flags.check_runs(
       [(*chosen, *common, f'--seed={max(seeds)}')
        for chosen in recipes.values()], len(recipes) * len(seeds), _JOBS)
@@ -67,13 +67,14 @@ def main(arguments: list[str]) -> dict:
       for name, summary in report['recipes'].items()}}
 
 
-def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
+def _recipes(flagfiles: list[str], common: list[str]
+             ) -> dict[str, tuple[str, ...]]:
   """Flags of bin/train.py by recipe: each flagfile with each combination."""
-  varied, names = [], []
+  varied, names = [], [_name(argument) for argument in common]
   for text in _VARY.value:
     name, equals, values = text.partition('=')
     name, values = name.lstrip('-'), values.split(',')
-    current = flagfiles_lib.current_name(name)
+    current = _name(text)
     if not (name and equals and all(values)):
       raise errors.UserError(
           f'--vary={text}: expected FLAG=V1,V2, for example '
@@ -83,7 +84,8 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
           f'--vary={text}: expected another flag; {_NOT_VARIED[name]}.')
     if len(set(values)) < len(values) or current in names:
       raise errors.UserError(
-          f'--vary={text}: expected each flag once, and each of its values.')
+          f'--vary={text}: expected each flag once, also outside of --vary, '
+          'and each of its values.')
     names.append(current)
     varied.append([f'{name}={value}' for value in values])
   recipes = {}
@@ -99,6 +101,11 @@ def _recipes(flagfiles: list[str]) -> dict[str, tuple[str, ...]]:
       recipes[name] = (*([f'--flagfile={flagfile}'] if flagfile else []),
                        *(f'--{flag}' for flag in choice))
   return recipes
+
+
+def _name(argument: str) -> str:
+  """Returns the present name of the flag in `--name=value`, `name=value`."""
+  return flagfiles_lib.current_name(argument.lstrip('-').partition('=')[0])
 
 
 def _require_different(recipes: dict[str, tuple[str, ...]],

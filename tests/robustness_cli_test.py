@@ -167,6 +167,7 @@ def test_targets_that_would_overwrite_something(tmp_path):
      'GiB'),
     ('bin/benchmark.py', ['--scenes=x.npz'], '--scenes=x.npz'),
     ('bin/benchmark.py', ['--rows=batch_size,batch_size'], 'each once'),
+    ('bin/benchmark.py', ['--distribution_strategy=tpu'], 'one device'),
     ('bin/benchmark.py', ['--batch_size=1000000000'], '--batch_size'),
     ('bin/gradient_variance.py', ['--logdir=x', '--estimators='], 'each once'),
     ('bin/gradient_variance.py', ['--logdir=x', '--estimators=mvd,mvd'],
@@ -327,6 +328,7 @@ def test_flags_of_the_process_stay_as_they_are():
     (['--vary=optimizer=adam,sgd'], 'one of adam'),
     (['--vary=learning_rate=.001,1e-3'], 'are the same training'),
     (['--vary=average_decay=.9', '--vary=ema_decay=.8'], 'each flag once'),
+    (['--vary=batch_size=8', '--batch_size=4'], 'also outside of --vary'),
     (['--logdir='], 'expected a path')])
 def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
   process = scripts.run(
