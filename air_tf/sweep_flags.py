@@ -111,6 +111,7 @@ def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
   for runs in alike.values():
     config = config_flags.config_of(max(runs, key=_seed))
     _require_sources(config)
+    _require_devices(config)
     if not config.scenes:
       if not jobs.present:
         at_a_time = min(at_a_time, memory.jobs_that_fit(config))
@@ -130,6 +131,16 @@ def _require_sources(config: config_lib.Config) -> None:
       raise errors.UserError(
           f'--{name}={path}: found no such file or folder; expected '
           f'{expected}.')
+
+
+def _require_devices(config: config_lib.Config) -> None:
+  strategy = config.distribution_strategy
+  if strategy == 'multi_worker' or (
+      strategy == 'tpu' and not os.environ.get('TPU_NAME')):
+    expected = ('a strategy of one process, for each run is one'
+                if strategy == 'multi_worker' else 'TPU_NAME to name a TPU')
+    raise errors.UserError(
+        f'--distribution_strategy={strategy}: expected {expected}.')
 
 
 def check_folder(logdir: str) -> None:

@@ -300,6 +300,8 @@ def test_a_folder_of_runs_or_none_is_taken(tmp_path):
     (['--seed=700000001'], 'at most 700000000'), (['stray'], "'stray'"),
     (['--flagfile=none'], '--flagfile=none'),
     (['--digits=none'], '--digits=none: found no such'),
+    (['--distribution_strategy=multi_worker'], 'for each run is one'),
+    (['--distribution_strategy=tpu'], 'TPU_NAME'),
     (['--scenes=none.npz'], '--scenes=none.npz: found no such')])
 def test_flags_of_runs_are_checked_before_the_first_starts(
     arguments, expected):
