@@ -11,8 +11,6 @@ from air_tf.data import streams
 from air_tf.training import optimizers
 
 ONE_STEP = dict(max_steps=1, counts=(0, 1))
-# Of the estimators, those whose steps are compiled by XLA here.
-COMPILED = 'vimco', 'rws', 'rebar', 'concrete'
 
 
 @functools.cache
@@ -34,23 +32,19 @@ def assert_equal(first, second):
     np.testing.assert_array_equal(a, b)
 
 
-def compiled(**options):
-  """By XLA, which takes 300 MB: each in a process of its own."""
-  return pytest.param(dict(options, jit_compile=True), marks=pytest.mark.group(
-      'compiled ' + ' '.join(map(str, options.values()))))
+VARIANTS = [*(dict(estimator=name) for name in config_lib.ESTIMATORS),
+            dict(estimator='marginal', optimizer='rmsprop', num_particles=2),
+            dict(estimator='nvil', optimizer='rmsprop', moving_signal=True)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('options', [
-    *(compiled(estimator=name) for name in COMPILED),
-    compiled(estimator='marginal', optimizer='rmsprop', num_particles=2),
-    compiled(estimator='nvil', optimizer='rmsprop', moving_signal=True),
-    *(pytest.param(dict(estimator=name), marks=pytest.mark.group('trainers'))
-      for name in config_lib.ESTIMATORS if name not in COMPILED)], ids=str)
+@pytest.mark.group('variants')
+@pytest.mark.parametrize('options', VARIANTS, ids=str)
 def test_trains_and_reports(options):
   trainer, estimator = make(**options), options['estimator']
   before = values(trainer.model)
-  means, last = trainer.run_iterations(train_scenes(), tf.constant(3))
+  with tiny.eagerly():
+    means, last = trainer.run_iterations(train_scenes(), tf.constant(3))
   assert trainer.iteration.numpy() == 3
   assert np.all(np.isfinite(list(means.values())))
   for a, b in zip(before, values(trainer.model)):
@@ -61,6 +55,20 @@ def test_trains_and_reports(options):
   assert ('learning_signal/variance' in last) == (
       estimator in ('reinforce', 'nvil', 'nvil_per_step', 'vimco'))
   assert ('baseline_loss' in last) == estimator.startswith('nvil')
+
+
+@pytest.mark.slow
+@pytest.mark.group('lowered')
+@pytest.mark.parametrize('options', VARIANTS, ids=str)
+def test_xla_takes_the_whole_step(options):
+  # It refuses here what it cannot compile. Its code then takes another five
+  # seconds to generate, which `test_equal_seeds_are_bit_identical` does.
+  trainer = make(**options)
+  step = tf.function(
+      trainer._step.python_function, jit_compile=True, autograph=False)
+  hlo = step.experimental_get_compiler_ir(
+      trainer.next_images(train_scenes()))(stage='hlo')
+  assert hlo.startswith('HloModule') and 'custom-call' not in hlo
 
 
 def test_baseline_of_nvil_is_trained():
@@ -153,22 +161,25 @@ def test_scales_of_the_outputs_act_at_the_start(option, names):
       np.testing.assert_allclose(b, factor * a, rtol=1e-6)
 
 
-@pytest.mark.parametrize('jit_compile', [False, pytest.param(
-    True, marks=[pytest.mark.slow, pytest.mark.group('compiled')])])
-def test_equal_seeds_are_bit_identical(jit_compile, tmp_path):
-  options = dict(jit_compile=True, **ONE_STEP) if jit_compile else {}
-  first, second = (make(copy, **options) for copy in range(2))
-  for trainer in first, second:
-    trainer.train(train_scenes(), tf.constant(5))
-  assert_equal(values(first), values(second))
-  # Also from a checkpoint, in a trainer that went another way.
-  saved = tf.train.Checkpoint(trainer=first).write(str(tmp_path / 'saved'))
-  first.train(train_scenes(), tf.constant(3))
-  second.train(train_scenes(), tf.constant(2))
-  tf.train.Checkpoint(trainer=second).read(saved).assert_consumed()
-  assert second.iteration == 5
-  second.train(train_scenes(), tf.constant(3))
-  assert_equal(values(first), values(second))
+@pytest.mark.parametrize('options', [
+    dict(), pytest.param(dict(jit_compile=True, **ONE_STEP), marks=[
+        pytest.mark.slow, pytest.mark.group('compiled')])], ids=str)
+def test_equal_seeds_are_bit_identical(options, tmp_path):
+  trainer = make(**options)
+  trainer.train(train_scenes(), tf.constant(5))
+  after_5 = values(trainer)
+  saved = tf.train.Checkpoint(trainer=trainer).write(str(tmp_path / 'saved'))
+  trainer.train(train_scenes(), tf.constant(3))
+  after_8 = values(trainer)
+  again = make(**options)  # The same, compiled already, as it was at first.
+  again.train(train_scenes(), tf.constant(5))
+  assert_equal(after_5, values(again))
+  # Also from a checkpoint, after it went another way.
+  again.train(train_scenes(), tf.constant(2))
+  tf.train.Checkpoint(trainer=again).read(saved).assert_consumed()
+  assert again.iteration == 5
+  again.train(train_scenes(), tf.constant(3))
+  assert_equal(after_8, values(again))
 
 
 @pytest.fixture(name='idle', scope='module')

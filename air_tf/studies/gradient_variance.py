@@ -106,7 +106,8 @@ def _variances(trainer: trainer_lib.Trainer, images: tf.Tensor,
                repeats: int, advance: Callable[[], None],
                ) -> dict[str, list[np.ndarray]]:
   """Unbiased variance of every parameter, by part, then by variable."""
-  gradients = tf.function(lambda repeat: _parts(trainer, images, repeat))
+  gradients = tf.function(
+      lambda repeat: _parts(trainer, images, repeat), autograph=False)
   # Differences to the first gradient avoid cancellation: the mean may be large
   # compared with the standard deviation.
   first = tf.nest.map_structure(np.asarray, gradients(tf.constant(0)))

@@ -125,12 +125,13 @@ class Mirrored(OneDevice):
     def replica_step(images: tf.Tensor) -> dict[str, tf.Tensor]:
       return update(*mean(images))
 
-    return tf.function(lambda images: self._run(replica_step, images))
+    return tf.function(
+        lambda images: self._run(replica_step, images), autograph=False)
 
   def replicate(self, function: Callable[[], None]) -> Callable:
     """As in the base class."""
     compiled = self._compiled(function)
-    return tf.function(lambda: self._run(compiled))
+    return tf.function(lambda: self._run(compiled), autograph=False)
 
   def _mean(self, gradient: Gradient) -> Gradient:
     """Returns `gradient` with results averaged over all replicas."""
@@ -184,7 +185,8 @@ class MultiWorker(Mirrored):
   def step(self, gradient: Gradient, update: Update) -> Callable:
     """As in the base class."""
     mean, update = self._mean(gradient), self._compiled(update)
-    return tf.function(lambda images: update(*self._run(mean, images)))
+    return tf.function(
+        lambda images: update(*self._run(mean, images)), autograph=False)
 
   def replicate(self, function: Callable[[], None]) -> Callable:
     """As in the base class."""

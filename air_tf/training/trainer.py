@@ -129,7 +129,7 @@ class Trainer(snt.Module):
         num_particles=self.config.particles,
         reparameterise=self.estimator.reparameterise))
 
-  @tf.function
+  @tf.function(autograph=False)
   def train_auxiliary(self, scenes: tf.Tensor, iterations: tf.Tensor) -> None:
     """Trains the estimator's own variables, if any, with a fixed model.
 
@@ -142,7 +142,8 @@ class Trainer(snt.Module):
     variables = self.estimator.trainable_variables
     if not variables:
       return
-    for i in tf.range(iterations):
+
+    def iterate(i: tf.Tensor) -> tuple[tf.Tensor]:
       images = inputs.next_images(
           scenes, self.config.batch_size,
           tf.random.fold_in(self._seed(_SCENES), i))
@@ -152,6 +153,9 @@ class Trainer(snt.Module):
           tape.gradient(estimate.auxiliary_loss, variables), variables,
           tf.constant(0))
       self.estimator.update_statistics(estimate.metrics)
+      return i + 1,
+
+    tf.while_loop(lambda i: i < iterations, iterate, [tf.constant(0)])
 
   def make_input(self, scenes: inputs.Scenes) -> inputs.Input:
     """Returns scenes as compiled code reads them, from this iteration on.
@@ -203,7 +207,7 @@ class Trainer(snt.Module):
     iterations = tf.cast(iterations, tf.int32)
     return self.run_iterations(self.make_input(scenes), iterations)[0]
 
-  @tf.function
+  @tf.function(autograph=False)  # To convert the code would take .5 s.
   def run_iterations(
       self, scenes: inputs.Input, iterations: tf.Tensor
   ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
@@ -220,18 +224,21 @@ class Trainer(snt.Module):
       clipping and `learning_rate`. The loop ends early after an iteration with
       a value that is not finite.
     """
-    total = last = self._draw_and_step(scenes)
-    done = tf.ones([])
-    while (done < tf.cast(iterations, tf.float32)) and _all_finite(last):
+    def goes_on(done: tf.Tensor, total: dict, last: dict) -> tf.Tensor:
+      return (done < tf.cast(iterations, tf.float32)) & _all_finite(last)
+
+    def iterate(done: tf.Tensor, total: dict, last: dict) -> tuple:
       last = self._draw_and_step(scenes)
-      total = tf.nest.map_structure(tf.add, total, last)
-      done += 1.
+      return done + 1., tf.nest.map_structure(tf.add, total, last), last
+
+    first = self._draw_and_step(scenes)
+    done, total, last = tf.while_loop(
+        goes_on, iterate, (tf.ones([]), first, first))
     return tf.nest.map_structure(lambda x: x / done, total), last
 
   def _draw_and_step(self, scenes: inputs.Input) -> dict[str, tf.Tensor]:
     metrics = self._step(self.next_images(scenes))
-    if self.iteration % _EMA_EVERY == 0:
-      self._average_step()
+    tf.cond(self.iteration % _EMA_EVERY == 0, self._average_step, lambda: None)
     return metrics
 
   def differentiate(self, images: tf.Tensor) -> tuple:
