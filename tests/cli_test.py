@@ -51,8 +51,7 @@ def assert_refused(process, *fragments):
     ('stray', "'stray'"),
 ])
 def test_train_refuses(flag, expected, tmp_path):
-  assert_refused(run('bin/train.py', f'--logdir={tmp_path}', *flag.split(),
-                     fresh=True),
+  assert_refused(run('bin/train.py', f'--logdir={tmp_path}', *flag.split()),
                  flag.split('=')[0].strip('-'), expected)
   assert list(tmp_path.iterdir()) == []
 

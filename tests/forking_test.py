@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import forking
 import pytest
 import scripts
 
@@ -94,8 +95,22 @@ def test_no_job_is_this_process(tmp_path):
 
 
 def test_a_runtime_that_was_started_is_refused(tmp_path):
-  (tmp_path / 'early_test.py').write_text(
-      'import tensorflow as tf\nONE = tf.constant(1)\ndef test_one(): pass\n')
+  # A stand-in for TensorFlow, which takes seconds to import.
+  (tmp_path / 'early_test.py').write_text('''
+import sys, types
+sys.modules['tensorflow.python.eager.context'] = types.SimpleNamespace(
+    _context=types.SimpleNamespace(_initialized=True))
+
+def test_one():
+  pass
+''')
   ended = run(tmp_path, '--jobs=1')
   assert ended.returncode == 4
   assert 'early_test.py called TensorFlow' in ended.stderr
+
+
+def test_a_runtime_that_was_started_is_found():
+  import tensorflow as tf
+  assert not forking._has_runtime()
+  tf.constant(1)
+  assert forking._has_runtime()

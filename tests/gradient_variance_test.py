@@ -197,7 +197,8 @@ def test_every_estimator_is_measured(monkeypatch):
     names.update(metrics or {})
     return make_estimate(*args, metrics=metrics, **kwargs)
   monkeypatch.setattr(base.Estimate, 'make', recorded)
-  trainers = {name: make(estimator=name) for name in config_lib.ESTIMATORS}
+  trainers = {name: make(estimator=name, max_steps=1, counts=(0, 1))
+              for name in config_lib.ESTIMATORS}
   with tiny.eagerly():
     result = {'estimators': {
         name: {'num_particles': trainer.config.particles,

@@ -25,7 +25,9 @@ def test_outputs_are_kept_and_none_is_an_error(notebook):
 
 
 @pytest.mark.slow
-def test_it_runs_from_a_fresh_kernel_and_learns(notebook, tmp_path):
+def test_it_runs_from_a_fresh_kernel_and_learns(
+    notebook, tmp_path, monkeypatch):
+  monkeypatch.delenv('XLA_FLAGS', raising=False)  # It trains for a while.
   fresh = nbformat.from_dict(notebook)
   nbclient.NotebookClient(fresh, timeout=600, kernel_name='python3').execute(
       cwd=str(tmp_path))

@@ -29,7 +29,8 @@ def test_an_old_run_loads_to_the_bit_and_trains_on(name):
   for field, values in expected['explain'].items():
     np.testing.assert_allclose(
         getattr(answer, field), values, rtol=1e-4, atol=1e-5)
-  trainer.train(tf.constant(tiny.scenes().images), tf.constant(4))
+  with tiny.eagerly():
+    trainer.train(tf.constant(tiny.scenes().images), tf.constant(4))
   assert_norms(trainer, expected['trained'], 1e-4)
 
 
