@@ -31,6 +31,7 @@ def make(num_scenes):
   return model, scenes
 
 
+@pytest.mark.slow
 def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
   # Not only the first 64, as in code before this one.
   model, scenes = make(70)

@@ -65,6 +65,7 @@ def pixels_of(data_url):
   return np.asarray(Image.open(file)).astype(float) / 255
 
 
+@pytest.mark.slow
 def test_the_models_are_described(url):
   status, found = ask(url, 'models')
   assert status == 200

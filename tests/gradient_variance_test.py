@@ -95,6 +95,7 @@ def test_every_variable_has_a_curve_of_its_own():
   assert name == 'trainer/air/air_cell/where_estimator/hidden/linear_0/w:0'
 
 
+@pytest.mark.slow
 def test_variance_is_numpys():
   trainer = make(estimator='reinforce')
   with tiny.eagerly():

@@ -26,6 +26,7 @@ def make(**changes):
   return model
 
 
+@pytest.mark.slow
 def test_shapes_at_every_batch_size_from_one_trace():
   model = make()
   @tf.function(input_signature=[tf.TensorSpec([None, 16, 16])])

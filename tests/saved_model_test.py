@@ -115,6 +115,7 @@ def test_loads_with_tensorflow_alone_and_agrees_with_the_model(
   assert np.all(sample[0] == 0.) and np.any(sample[1] > 0.)
 
 
+@pytest.mark.slow
 def test_the_loaded_model_is_callable(saved):
   loaded = tf.saved_model.load(str(saved))
   answer = loaded(tiny.images())

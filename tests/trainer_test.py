@@ -71,6 +71,7 @@ def test_xla_takes_the_whole_step(options):
   assert hlo.startswith('HloModule') and 'custom-call' not in hlo
 
 
+@pytest.mark.slow
 def test_baseline_of_nvil_is_trained():
   trainer = make(estimator='nvil')
   before = values(trainer.estimator)
@@ -206,6 +207,7 @@ def test_a_source_is_asked_for_the_pool_of_the_iteration(idle):
   assert asked == [0, 0, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_train_returns_means_and_is_traced_once():
   one, many = (make(copy) for copy in range(2))
   each = [one.train(scenes, n)['elbo'] for scenes, n in (
@@ -267,6 +269,7 @@ def test_other_seeds_differ():
   assert any(np.any(a != b) for a, b in zip(values(first), values(other)))
 
 
+@pytest.mark.slow
 def test_how_iterations_are_grouped_changes_nothing():
   whole, parts = (make(copy) for copy in range(2))
   whole.train(train_scenes(), tf.constant(5))
@@ -303,6 +306,7 @@ def test_every_scene_is_drawn(idle):
   assert seen == set(range(10))
 
 
+@pytest.mark.slow
 def test_learning_rate_acts():
   def moved(rate):
     trainer = make(learning_rate=rate)
@@ -324,6 +328,7 @@ def test_a_number_that_is_not_finite_stops_the_loop_at_its_iteration():
   assert not np.isfinite(last['elbo'])
 
 
+@pytest.mark.slow
 def test_average_follows_the_weights():
   trainer = make()
   start = values(trainer.ema_model)
