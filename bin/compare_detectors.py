@@ -4,11 +4,11 @@
     python bin/compare_detectors.py --logdir=runs/mine --tile \
         --scenes=pictures.npz
 
-The classical ones are those of scikit-image: Otsu's threshold with connected
-components, the same split by a watershed, and blobs by the Laplacian of
+The classical ones are those of scikit-image: connected components above a
+threshold, the same split by a watershed, and blobs by the Laplacian of
 Gaussians. Each has one threshold, chosen on training images of the run: where
 these have counts, the one that counts best (AIR is not told counts); elsewhere
-the one around which the number of objects changes least.
+Li's minimum cross-entropy threshold.
 
 Compared are the held-out scenes of the run, or --scenes; with --tile, whole
 pictures. Where boxes are known, each method is compared with them; everywhere,

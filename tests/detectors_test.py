@@ -68,11 +68,24 @@ def test_the_level_with_counts_is_that_of_the_least_error():
   assert detectors.choose(np.array([[9], [3], [3], [3], [0]]), [3]) == 2
 
 
-def test_the_level_without_counts_is_in_the_middle_of_a_plateau():
-  total = np.array([400, 90, 31, 30, 30, 30, 29, 9, 0, 0, 0])[:, np.newaxis]
-  assert detectors.choose(total, None) == 4
-  # Nothing found changes least of all, and is no plateau.
-  assert detectors.choose(total[[0, 2, 6, 8, 9, 10]], None) in (1, 2)
+@pytest.mark.parametrize('name', detectors.DETECTORS)
+def test_without_counts_dim_objects_are_found_beside_bright_ones(name):
+  rng = np.random.default_rng(0)
+  image = .1 + np.maximum(discs(APART[:1]), discs(APART[1:], value=.12))
+  image = np.clip(255 * (image + rng.normal(0., .01, image.shape)), 0, 255)
+  image = image.astype(np.uint8)
+  fitted = detectors.fit(name, image[np.newaxis], None, SIZE)
+  assert near(fitted(image), APART)
+  assert not near(fitted._replace(level=1.)(image), APART)  # Otsu's level.
+
+
+def test_responses_are_what_is_compared_with_the_level():
+  image = discs(APART[:2]) + discs(APART[2:], value=.3)
+  for name, detect in detectors.DETECTORS.items():
+    values = detectors.responses(name, image, SIZE)
+    highest = values.max()
+    assert len(detect(image, highest + 1e-6, SIZE)) == 0
+    assert len(detect(image, .2 * highest, SIZE)) == 3
 
 
 @pytest.mark.parametrize('name', detectors.DETECTORS)

@@ -1,8 +1,11 @@
 """Classical detectors of blobs, by scikit-image, with one threshold each.
 
 A detector takes a grey image and returns the places of objects. Its threshold
-is in units of Otsu's level of all training images together, so that one grid
-serves all of them, and is chosen on training images by one rule.
+is chosen on training images by one rule for all detectors: where true counts
+are known, the one that counts best, from a grid in units of Otsu's level; where
+not, Li's minimum cross-entropy level of what the detector compares with it,
+pixels or maxima over scales. Otsu's level itself misses the dim objects beside
+bright ones.
 
 Letters: `N` images, `[H, W]` image, `K` objects in it. Places are (y, x) in
 pixels.
@@ -19,12 +22,11 @@ import numpy as np
 from air_tf import errors
 
 __all__ = ['DETECTORS', 'LEVELS', 'Detector', 'choose', 'components', 'fit',
-           'grey', 'log_blobs', 'require_skimage', 'watershed']
+           'grey', 'log_blobs', 'require_skimage', 'responses', 'watershed']
 
 LEVELS = tuple(np.geomspace(.1, 2., 14).round(3).tolist())
 _SMOOTHING = 1.  # Standard deviation in pixels, before a threshold.
 _SMALLEST = .25  # Side of what is no object, over that of the largest.
-_FEWEST = .2  # Objects an image, below which a level tells nothing.
 
 # From float [H, W] in 0 ... 1, a level of brightness, and the side of the
 # largest objects in pixels, to places [K, 2].
@@ -93,10 +95,8 @@ def watershed(image: np.ndarray, level: float, size: float) -> np.ndarray:
 def log_blobs(image: np.ndarray, level: float, size: float) -> np.ndarray:
   """Maxima of the Laplacian of Gaussians over scales; see `Detect`."""
   from skimage import feature
-  largest = size / 2. / math.sqrt(2.)
   blobs = feature.blob_log(
-      image, min_sigma=largest / 3., max_sigma=largest, num_sigma=5,
-      threshold=level, overlap=.5, exclude_border=False)
+      image, **_scales(size), threshold=level, overlap=.5, exclude_border=False)
   return np.asarray(blobs, float).reshape(-1, 3)[:, :2] + .5
 
 
@@ -123,33 +123,59 @@ def fit(name: str, images: np.ndarray, counts: np.ndarray | None, size: float,
   pixels = [grey(image) for image in images]
   otsu = float(filters.threshold_otsu(np.stack(pixels)))
   detect = DETECTORS[name]
-  found = np.array([[len(detect(x, level * otsu, size)) for x in pixels]
-                    for level in progress(LEVELS)])
-  return Detector(name, detect, LEVELS[choose(found, counts)], otsu, size)
+  if counts is None:
+    level = float(filters.threshold_li(np.concatenate([
+        responses(name, x, size) for x in progress(pixels)]))) / otsu
+  else:
+    level = LEVELS[choose(np.array([
+        [len(detect(x, level * otsu, size)) for x in pixels]
+        for level in progress(LEVELS)]), counts)]
+  return Detector(name, detect, level, otsu, size)
 
 
-def choose(found: np.ndarray, counts: np.ndarray | None) -> int:
-  """Chooses one of L levels, the same way for every detector.
+def responses(name: str, image: np.ndarray, size: float) -> np.ndarray:
+  """Returns what a detector compares with its level.
 
   Args:
-    found: int `[L, N]`, objects found at each level in each image.
-    counts: int `[N]`, how many there are. With them it is the level of the
-      least mean absolute error; without, that around which the number of
-      objects changes least, among those at which there are some.
+    name: one of `DETECTORS`.
+    image: float `[H, W]`, 0 ... 1.
+    size: side of the largest objects, pixels.
+
+  Returns:
+    Float `[M]`: the smoothed pixels; of `log`, the positive local maxima of
+    its responses over place and scale.
+  """
+  from scipy import ndimage
+  from skimage import feature
+  if name != 'log':
+    return ndimage.gaussian_filter(image, _SMOOTHING).ravel()
+  scales = _scales(size)
+  cube = np.stack([-s**2 * ndimage.gaussian_laplace(image, s)
+                   for s in np.linspace(*scales.values())])
+  peaks = feature.peak_local_max(cube, min_distance=1, exclude_border=False)
+  values = cube[tuple(peaks.T)]
+  return values[values > 0.]
+
+
+def choose(found: np.ndarray, counts: np.ndarray) -> int:
+  """Chooses the level of the least mean absolute error of counts.
+
+  Args:
+    found: int `[L, N]`, objects found at each of L levels in each image.
+    counts: int `[N]`, how many there are.
 
   Returns:
     The index of the level; of equally good ones, that in their middle.
   """
-  if counts is not None:
-    losses = np.abs(found - counts).mean(axis=1)
-  else:
-    total = np.log(found.sum(axis=1) + 1.)
-    losses = np.convolve(
-        np.abs(np.diff(total, prepend=np.inf, append=np.inf)), [1., 1.],
-        'valid')
-    losses = np.where(found.mean(axis=1) < _FEWEST, np.inf, losses)
+  losses = np.abs(found - counts).mean(axis=1)
   best = np.flatnonzero(losses == losses.min())
   return int(best[len(best) // 2])
+
+
+def _scales(size: float) -> dict[str, float | int]:
+  """Returns the standard deviations of the Laplacian of Gaussians."""
+  largest = size / 2. / math.sqrt(2.)
+  return dict(min_sigma=largest / 3., max_sigma=largest, num_sigma=5)
 
 
 def _above(image: np.ndarray, level: float) -> np.ndarray:
