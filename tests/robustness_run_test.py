@@ -20,6 +20,7 @@ from air_tf import errors
 from air_tf import experiment
 from air_tf import files
 from air_tf import run as run_lib
+from air_tf.data import datasets
 from air_tf.data import fingerprint
 from air_tf.data import scene_files
 from air_tf.data import streams
@@ -306,6 +307,23 @@ def test_events_on_a_full_disk_are_not_lost_without_a_word(tmp_path):
       for i in range(20):
         writer.scalars('test', {f'x/{j}': 1. for j in range(99)}, i)
         writer.flush()
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_a_file_where_events_belong_is_named(tmp_path, split):
+  (tmp_path / split).write_text('')
+  with pytest.raises(errors.UserError, match=f'{split}: found a file'):
+    summaries.Writer(tmp_path)
+
+
+def test_a_cache_is_tidied_of_what_other_runs_left(tmp_path):
+  name = '.test-1.npz.0123456789abcdef0123456789abcdef.tmp'
+  for path, age in (tmp_path / name, 0), (tmp_path / f'.young{name}', None):
+    path.write_text('half')
+    if age is not None:
+      os.utime(path, (age, age))
+  datasets.load(tiny.config(cache_dir=str(tmp_path)))[0](0)
+  assert [x.name for x in tmp_path.glob('.*')] == [f'.young{name}']
 
 
 @pytest.mark.parametrize('error', [

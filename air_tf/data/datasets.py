@@ -9,12 +9,14 @@ import itertools
 import json
 import math
 import os
+import pathlib
 
 from absl import logging
 import numpy as np
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import files
 from air_tf import progress
 from air_tf.data import crops
 from air_tf.data import digits as digits_lib
@@ -275,6 +277,7 @@ def _load_composed(config, split, ingredients, images, labels):
   scenes = digits_lib.composer(config.digits)(images, labels, **ingredients)
   try:
     scene_files.write(path, scenes)
+    files.remove_stale(pathlib.Path(config.cache_dir))
   except (errors.UserError, errors.DiskFull) as error:
     logging.warning('Going on without a cache: %s', error)
   return scenes

@@ -11,6 +11,7 @@ from matplotlib import figure
 import numpy as np
 import tensorflow as tf
 
+from air_tf import errors
 from air_tf.plotting import canvas
 from air_tf.training import cards as cards_lib
 from air_tf.training import run_folder
@@ -44,6 +45,11 @@ class Writer(FigureFiles):
   def __init__(self, logdir: str | pathlib.Path):
     self._logdir = pathlib.Path(logdir)
     self._described = set()  # (split, tag): the first event has the text.
+    for split in _SPLITS:
+      if (self._logdir / split).is_file():
+        raise errors.UserError(
+            f'{self._logdir / split}: found a file, expected a folder; remove '
+            'it.')
     with self._writing():
       before = {*self._events()}
       self._writers = {
