@@ -99,7 +99,7 @@ def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
   # Pools change at the fifth iteration, and measuring takes no batch away.
   config = tiny.config(scenes=write(tmp_path / 'a.npz'), num_iterations=8,
                        refresh_every=5, gradient_variance_every=2,
-                       max_steps=1, counts=(0, 1))
+                       max_steps=2)
   def run(name):
     with tiny.eagerly():
       experiment.run(config, str(tmp_path / name))
