@@ -144,14 +144,12 @@ class Trainer(snt.Module):
       return
 
     def iterate(i: tf.Tensor) -> tuple[tf.Tensor]:
-      images = inputs.next_images(
-          scenes, self.config.batch_size,
-          tf.random.fold_in(self._seed(_SCENES), i))
+      seed = tf.random.fold_in(self._seed(_SCENES), i)
+      images = inputs.next_images(scenes, self.config.batch_size, seed)
       with tf.GradientTape() as tape:
         estimate = self.estimate(images, repeat=-1 - i)
-      self._auxiliary_optimizer.apply(
-          tape.gradient(estimate.auxiliary_loss, variables), variables,
-          tf.constant(0))
+      gradients = tape.gradient(estimate.auxiliary_loss, variables)
+      self._auxiliary_optimizer.apply(gradients, variables, tf.constant(0))
       self.estimator.update_statistics(estimate.metrics)
       return i + 1,
 
@@ -224,16 +222,17 @@ class Trainer(snt.Module):
       clipping and `learning_rate`. The loop ends early after an iteration with
       a value that is not finite.
     """
-    def goes_on(done: tf.Tensor, total: dict, last: dict) -> tf.Tensor:
-      return (done < tf.cast(iterations, tf.float32)) & _all_finite(last)
+    iterations = tf.cast(iterations, tf.float32)
+    first = self._draw_and_step(scenes)
 
-    def iterate(done: tf.Tensor, total: dict, last: dict) -> tuple:
+    def iterate(done: tf.Tensor, total: dict, _: dict) -> tuple:
       last = self._draw_and_step(scenes)
       return done + 1., tf.nest.map_structure(tf.add, total, last), last
 
-    first = self._draw_and_step(scenes)
     done, total, last = tf.while_loop(
-        goes_on, iterate, (tf.ones([]), first, first))
+        lambda done, _, last: (done < iterations) & tf.reduce_all(
+            tf.math.is_finite(tf.stack(tf.nest.flatten(last)))),
+        iterate, (tf.ones([]), first, first))
     return tf.nest.map_structure(lambda x: x / done, total), last
 
   def _draw_and_step(self, scenes: inputs.Input) -> dict[str, tf.Tensor]:
@@ -299,7 +298,3 @@ class Trainer(snt.Module):
     iteration = self.iteration if iteration is None else iteration
     purpose += 3 * self.config.seed
     return tf.stack([tf.cast(iteration, tf.int32), purpose])
-
-
-def _all_finite(metrics: dict[str, tf.Tensor]) -> tf.Tensor:
-  return tf.reduce_all(tf.math.is_finite(tf.stack(tf.nest.flatten(metrics))))
