@@ -97,6 +97,19 @@ def test_a_reader_falls_back_and_changes_nothing(tmp_path, caplog):
   assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize('name', ['index', 'data-00000-of-00001'])
+@pytest.mark.parametrize('make, kind', [
+    (os.mkfifo, 'FIFO'), (os.mkdir, 'folder')])
+def test_what_is_no_regular_file_is_no_checkpoint(
+    tmp_path, name, make, kind, caplog):
+  begin(tmp_path, [10, 20])
+  part = tmp_path / 'checkpoints' / f'ckpt-20.{name}'
+  part.unlink()
+  make(part)
+  assert run_folder.RunFolder(tmp_path).restore(checkpoint_of()) == 10
+  assert f'(ckpt-20.{name} is a {kind})' in caplog.text
+
+
 def test_a_writer_keeps_the_bytes_of_what_it_puts_aside(tmp_path):
   begin(tmp_path, [10, 20])
   data = tmp_path / 'checkpoints' / 'ckpt-20.data-00000-of-00001'

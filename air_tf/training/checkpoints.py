@@ -14,6 +14,7 @@ from absl import logging
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf import paths
 
 __all__ = ['Checkpoints', 'DoesNotFit']
 
@@ -148,6 +149,10 @@ class Checkpoints:
 
 def _damage(prefix: pathlib.Path) -> str | None:
   """Returns why a checkpoint cannot be read; None if all of it can."""
+  for part in prefix.parent.glob(f'{prefix.name}.*'):
+    kind = part.exists() and paths.irregular(part.stat().st_mode)
+    if kind:  # TensorFlow would wait for somebody who writes into a FIFO.
+      return f'{part.name} is {kind}'
   try:
     reader = tf.train.load_checkpoint(str(prefix))
     for name in reader.get_variable_to_shape_map():
