@@ -25,7 +25,7 @@ def test_each_model_counts_as_its_card_says(name):
   accuracy = release.check_accuracy(model, name)
   # Other processors round otherwise: a scene or two may be counted otherwise.
   assert abs(accuracy - release.card_value(name, 'check accuracy')) <= .002
-  assert release.card_value(name, 'count accuracy') >= .97
+  assert release.card_value(name, 'count accuracy') >= .95
   size = sum(path.stat().st_size for path in model.path.rglob('*')
              if path.is_file())
   assert size <= 8e6

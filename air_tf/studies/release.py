@@ -5,6 +5,7 @@ describes it. `release` adds `saved_model` and the model card `README.md`, in
 the layout of Hugging Face.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -187,8 +188,9 @@ def _confusion(matrix: list[list[int]]) -> str:
 def _about(name: str) -> str:
   """Returns the comment at the head of its flagfile."""
   lines = (_folder(name) / 'train.flags').read_text(encoding='utf-8')
-  return '\n'.join(line[1:].strip() for line in lines.splitlines()
-                   if line.startswith('#'))
+  head = itertools.takewhile(
+      lambda line: line.startswith('#'), lines.splitlines())
+  return '\n'.join(line[1:].strip() for line in head)
 
 
 def _folder(name: str) -> pathlib.Path:
