@@ -78,6 +78,17 @@ def test_half_precision_rounds_the_weights_and_nothing_else(tmp_path):
   assert all(v.dtype == tf.float32 for v in model.variables)
 
 
+def test_small_weights_may_stay_as_they_are():
+  model = model_lib.AIRModel(tiny.config())
+  largest = max(v.shape.num_elements() for v in model.variables)
+  half = half_precision.HalfPrecision(model, min_size=largest)
+  assert {v.shape.num_elements() for v in half.copies} == {largest}
+  assert len(half.copies) + len(half.kept) == len(model.variables)
+  assert {v.dtype for v in half.variables} == {tf.float16, tf.float32}
+  small = half.kept[0]
+  assert half._read(small) is small
+
+
 def test_weights_beyond_float16_are_refused():
   model = model_lib.AIRModel(tiny.config())
   model.variables[0].assign(tf.fill(model.variables[0].shape, 1e5))

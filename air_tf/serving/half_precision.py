@@ -16,24 +16,33 @@ class HalfPrecision(tf.Module):
   bits.
 
   Attributes:
-    copies: the variables, in the order of `module.variables`.
+    copies: the variables in float16, in the order of `module.variables`.
+    kept: those that stay as they are.
   """
 
-  def __init__(self, module: snt.Module):
+  def __init__(self, module: snt.Module, min_size: int = 0):
     """Copies the weights of `module`, which has all its variables.
+
+    Args:
+      module: whose weights are read.
+      min_size: variables of fewer numbers stay in float32.
 
     Raises:
       ValueError: if a weight is beyond the range of float16, +-65,504.
     """
     super().__init__(name='half_precision')
+    rounded = [v for v in module.variables
+               if v.shape.num_elements() >= min_size]
+    self.kept = [v for v in module.variables
+                 if v.shape.num_elements() < min_size]
     self.copies = [
         tf.Variable(tf.cast(v, tf.float16), trainable=False,
-                    name=v.name.partition(':')[0]) for v in module.variables]
-    for variable, copy in zip(module.variables, self.copies, strict=True):
+                    name=v.name.partition(':')[0]) for v in rounded]
+    for variable, copy in zip(rounded, self.copies, strict=True):
       if not tf.reduce_all(tf.math.is_finite(copy)):
         raise ValueError(f'{variable.name}: found weights beyond float16')
     copies = {v.ref(): copy for v, copy in zip(
-        module.variables, self.copies, strict=True)}
+        rounded, self.copies, strict=True)}
     # In a closure: attributes of a `tf.Module` would be saved too.
     self._read: Callable[[tf.Variable], tf.Tensor] = lambda v: (
         tf.cast(copies[v.ref()], tf.float32) if v.ref() in copies else v)

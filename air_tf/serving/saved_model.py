@@ -37,7 +37,7 @@ class ExportedAIR(tf.Module):
 
   def __init__(self, model: model_lib.AIRModel,
                num_steps_prior: prior.NumStepsDistribution | None = None,
-               half_precision: bool = False):
+               half_precision: bool = False, min_half_size: int = 0):
     """Makes the functions.
 
     Args:
@@ -45,10 +45,12 @@ class ExportedAIR(tf.Module):
       num_steps_prior: p(n) of `score`, batch shape `[]`; the one at which the
         model's configuration ends, if None.
       half_precision: whether weights are rounded to float16, and saved so.
+      min_half_size: variables of fewer numbers are not.
     """
     super().__init__(name='exported_air')
     if half_precision:
-      self._weights = half_precision_lib.HalfPrecision(model)
+      self._weights = half_precision_lib.HalfPrecision(
+          model, min_half_size)
       in_place = self._weights.in_place
     else:
       self._weights = model
@@ -112,7 +114,7 @@ class ExportedAIR(tf.Module):
 
 def save(model: model_lib.AIRModel, path: str | pathlib.Path,
          num_steps_prior: prior.NumStepsDistribution | None = None,
-         half_precision: bool = False) -> None:
+         half_precision: bool = False, min_half_size: int = 0) -> None:
   """Writes the SavedModel folder; an older one is replaced once this is whole.
 
   Args:
@@ -120,6 +122,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
     path: of the folder; its parents are made.
     num_steps_prior: as `ExportedAIR` takes it.
     half_precision: as `ExportedAIR` takes it; half the size on disk.
+    min_half_size: as `ExportedAIR` takes it.
 
   Raises:
     errors.UserError: if the folder cannot be written, or holds something
@@ -130,7 +133,8 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
   check_target(path)
   temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
                     for kind in ('new', 'old'))
-  exported = ExportedAIR(model, num_steps_prior, half_precision)
+  exported = ExportedAIR(
+      model, num_steps_prior, half_precision, min_half_size)
   try:
     with files.unwritable_as_user_error(path, (OSError, tf.errors.OpError)):
       tidy(path)

@@ -27,6 +27,12 @@ from air_tf.studies import markdown
 __all__ = ['card_value', 'check_accuracy', 'check_scenes', 'release']
 
 _CHECK_SCENES, _CHECK_SEED = 1_000, 1
+# The first that changes no count is taken.
+_PRECISIONS = {
+    'float16': dict(half_precision=True),
+    'float16 (matrices of 50,000 numbers and more) and float32': dict(
+        half_precision=True, min_half_size=50_000),
+    'float32': {}}
 _CARD = '''---
 license: apache-2.0
 library_name: air-tf
@@ -124,29 +130,28 @@ def release(name: str, logdir: str | os.PathLike, digits: str = '') -> dict:
   config = released.config_of(name, digits)
   experiment.run(config, logdir)
   run = run_lib.Run(logdir)
-  model, changed = _save(run, _folder(name) / 'saved_model')
+  model, precision = _save(run, _folder(name) / 'saved_model')
   result = report.evaluate(model.signatures, run.test, None)
   measured = {
       'accuracy': result['count_accuracy'],
       'check_accuracy': check_accuracy(model, name),
-      'precision': 'float32' if changed else 'float16'}
+      'precision': precision}
   files.write_text(_folder(name) / 'README.md', _card(
       name, config, result, measured))
   return measured
 
 
 def _save(run: run_lib.Run, path: pathlib.Path
-          ) -> tuple[run_lib.LoadedModel, int]:
-  """Writes the SavedModel; also returns how many counts float16 changes."""
+          ) -> tuple[run_lib.LoadedModel, str]:
+  """Writes the SavedModel, as small as it can be; also says how it is stored."""
   model, num_steps_prior = run.trainer.averaged_model()
   expected = predictions.collect(run.signatures, run.test.images).num_steps
-  saved_model.save(model, path, num_steps_prior, half_precision=True)
-  loaded = run_lib.LoadedModel(path)
-  changed = int((_counts(loaded, run.test) != expected).sum())
-  if changed:
-    saved_model.save(model, path, num_steps_prior)
+  for precision, options in _PRECISIONS.items():
+    saved_model.save(model, path, num_steps_prior, **options)
     loaded = run_lib.LoadedModel(path)
-  return loaded, changed
+    if (_counts(loaded, run.test) == expected).all():
+      break
+  return loaded, precision
 
 
 def _counts(model: run_lib.LoadedModel, scenes: scenes_lib.Scenes
