@@ -143,15 +143,15 @@ def release(name: str, logdir: str | os.PathLike, digits: str = '') -> dict:
 
 def _save(run: run_lib.Run, path: pathlib.Path
           ) -> tuple[run_lib.LoadedModel, str]:
-  """Writes the SavedModel, as small as it can be; also says how it is stored."""
+  """Writes the SavedModel, small if it counts alike; also says its precision."""
   model, num_steps_prior = run.trainer.averaged_model()
   expected = predictions.collect(run.signatures, run.test.images).num_steps
   for precision, options in _PRECISIONS.items():
     saved_model.save(model, path, num_steps_prior, **options)
     loaded = run_lib.LoadedModel(path)
     if (_counts(loaded, run.test) == expected).all():
-      break
-  return loaded, precision
+      return loaded, precision
+  raise AssertionError('float32 counts otherwise than the run that it is of')
 
 
 def _counts(model: run_lib.LoadedModel, scenes: scenes_lib.Scenes
