@@ -49,6 +49,9 @@ class Answers:
     self._directions = (
         samples.principal_directions(codes, _NUM_DIRECTIONS)[0]
         if len(codes) > 2 else np.zeros([0, seen.what.shape[-1]]))
+    # The first answer takes .3 s longer than others: not with a person waiting.
+    first = self._explain(self._scenes[int(np.argmax(seen.num_steps))])['steps']
+    self.decode(*([step[name] for step in first] for name in ('what', 'where')))
 
   def describe(self) -> dict:
     """Returns what the page has to know of the model."""
