@@ -70,3 +70,13 @@ def test_label_efficiency_has_a_panel_a_task():
   np.testing.assert_allclose(panels[0].get_lines()[0].get_ydata(), [50., 90.])
   assert [text.get_text() for text in panels[0].get_xticklabels()] == [
       '100', '1,000']
+
+
+def test_elbo_leaves_out_what_a_line_of_somebody_else_lacks():
+  measured = lines()
+  for name in 'log_likelihood', 'kl_what':
+    del measured[-1][name]
+  shown = {axes.get_title(): axes.get_lines()
+           for axes in curves_lib.elbo(measured).axes if axes.get_lines()}
+  assert sorted(len(line.get_xdata()) for x in shown.values() for line in x
+                ).count(1) == 2

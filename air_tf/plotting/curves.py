@@ -111,9 +111,10 @@ def elbo(lines: Sequence[Mapping]) -> figure.Figure:
 
 def _plot_term(axes: axes_lib.Axes, lines: Sequence[Mapping], name: str,
                title: str) -> None:
-  """Plots one term over training, of both splits."""
+  """Plots one term over training, of both splits, where it is known."""
   for split, style in _STYLES.items():
-    of_split = [line for line in lines if line['split'] == split]
+    of_split = [line for line in lines
+                if line['split'] == split and name in line]
     axes.plot([line['step'] for line in of_split],
               [line[name] for line in of_split], marker='.', markersize=4,
               linewidth=1.2, label=_NAMES[split], **style)
