@@ -372,6 +372,16 @@ def test_a_port_in_use_is_named():
       process.stderr.splitlines()[-1])
 
 
+def test_a_damaged_outcome_is_none(tmp_path):
+  run, file = sweep.Run(tmp_path, ()), tmp_path / 'sweep.json'
+  for content in b'[' * 100_000, b'\xff', b'5', b'{}':
+    file.write_bytes(content)
+    assert sweep.outcome(run) is None
+  file.unlink()
+  os.mkfifo(file)
+  assert sweep.outcome(run) is None
+
+
 @pytest.mark.parametrize('codes, kind', [
     ([0, 3], None), ([3, 3], errors.Diverged), ([3, 75], errors.UserError),
     ([-9], errors.UserError), ([None, 1], errors.UserError)])

@@ -22,6 +22,7 @@ from absl import logging
 
 from air_tf import errors
 from air_tf import files
+from air_tf import paths
 
 __all__ = ['OUTCOME', 'Outcome', 'Run', 'outcome', 'require_a_success',
            'run_all', 'share_of_cores']
@@ -114,10 +115,10 @@ def _run_waiting(waiting: list[tuple[Run, int]], running: list[_Process],
 def outcome(run: Run) -> Outcome | None:
   """Returns how a run ended; None if it did not, or had other arguments."""
   try:
-    saved = json.loads((run.folder / OUTCOME).read_text())
+    saved = json.loads(paths.read_regular(run.folder / OUTCOME, 2**20))
     if saved['arguments'] == list(run.arguments):
       return Outcome(int(saved['exit_code']), str(saved['error']))
-  except (OSError, ValueError, KeyError, TypeError):
+  except (OSError, ValueError, KeyError, TypeError, RecursionError):
     pass
   return None
 
