@@ -13,6 +13,7 @@ import air_tf
 from air_tf import errors
 from air_tf.data import scene_files
 from air_tf.serving import predictor as predictor_lib
+from air_tf.serving import signatures
 
 pytestmark = pytest.mark.slow
 
@@ -207,3 +208,14 @@ def test_counts_beyond_the_model_are_one_warning(folder, tmp_path, caplog):
                 if path in x.getMessage()]
     assert len(warnings) == (more > 0)
   assert 'counts are up to 5, but the model counts to T = 3' in warnings[0]
+
+
+def test_a_fingerprint_may_be_missing_but_not_damaged(folder):
+  file = folder / 'fingerprint.pb'
+  file.unlink()
+  signatures.read(folder)
+  file.write_bytes(b'\xff' * 40)
+  refused(['fingerprint.pb is damaged'], folder)
+  file.unlink()
+  os.mkfifo(file)
+  refused(['fingerprint.pb is damaged'], folder)

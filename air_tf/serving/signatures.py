@@ -10,14 +10,16 @@ import os
 import pathlib
 
 import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from air_tf import errors
+from air_tf import paths
 
 __all__ = ['check', 'is_of_others', 'read']
 
 _FLOAT, _INT = tf.float32.as_datatype_enum, tf.int32.as_datatype_enum
-_PB = 'saved_model.pb'
+_PB, _FINGERPRINT = 'saved_model.pb', 'fingerprint.pb'
 _FILES = (_PB, 'variables/variables.index',
           'variables/variables.data-00000-of-00001')
 _EXPECTED = ('expected the `saved_model` folder of a run, written by '
@@ -62,6 +64,13 @@ def read(path: str | os.PathLike) -> dict:
   except Exception as error:  # Bytes of any kind; protobuf has several errors.
     reason = getattr(error, 'strerror', None) or errors.one_line(error)
     raise _error(folder, f'{_PB} is damaged or cannot be read: {reason}'
+                 ) from error
+  try:
+    if os.path.lexists(folder / _FINGERPRINT):
+      fingerprint_pb2.FingerprintDef.FromString(
+          paths.read_regular(folder / _FINGERPRINT, 2**20))
+  except Exception as error:
+    raise _error(folder, f'{_FINGERPRINT} is damaged or cannot be read'
                  ) from error
   if not message.meta_graphs:
     raise _error(folder, f'{_PB} holds no graph')
