@@ -12,6 +12,8 @@ import tiny
 
 from air_tf import config as config_lib
 
+pytestmark = pytest.mark.slow
+
 run = scripts.run
 
 
@@ -178,7 +180,6 @@ def test_infer_refuses_what_is_no_image(saved_model, tmp_path):
                      tmp_path / 'a.png'), tmp_path, 'not a SavedModel of AIR')
 
 
-@pytest.mark.slow
 def test_make_scenes_refuses(tmp_path):
   out = f'--out={tmp_path / "scenes.npz"}'
   assert_refused(run('data/make_scenes.py'), 'out')

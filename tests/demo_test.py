@@ -74,6 +74,7 @@ def test_the_models_are_described(url):
   assert np.shape(found[0]['directions']) == (4, 50)
 
 
+@pytest.mark.slow
 def test_an_answer_is_what_the_model_says(url):
   model = air_tf.load('multi_mnist')
   images = released.scenes('multi_mnist', 200, seed=0).images

@@ -15,11 +15,12 @@ from air_tf import run as run_lib
 from air_tf.training import run_folder
 from air_tf.training import trainer as trainer_lib
 
+pytestmark = pytest.mark.slow
+
 RUNS = pathlib.Path(__file__).with_name('old_runs')
 
 
 @pytest.mark.parametrize('name', ['air_rebar', 'dair'])
-@pytest.mark.slow
 def test_an_old_run_loads_to_the_bit_and_trains_on(name):
   expected = json.loads((RUNS / name / 'expected.json').read_text())
   trainer = run_lib.Run(RUNS / name).trainer

@@ -15,6 +15,8 @@ from air_tf.serving import half_precision
 from air_tf.serving import released
 from air_tf.serving import saved_model
 
+pytestmark = pytest.mark.slow
+
 NAMES = released.names()
 
 
@@ -51,7 +53,6 @@ def test_what_exists_comes_before_a_name(tmp_path, monkeypatch):
     air_tf.load('multi_mnists')
 
 
-@pytest.mark.slow
 def test_half_precision_rounds_the_weights_and_nothing_else(tmp_path):
   model = model_lib.AIRModel(tiny.config())
   images = tiny.images()
@@ -96,7 +97,6 @@ def test_weights_beyond_float16_are_refused():
     half_precision.HalfPrecision(model)
 
 
-@pytest.mark.slow
 def test_a_release_is_a_model_and_its_card(finished, tmp_path, monkeypatch):
   from air_tf.studies import release
   run, _ = finished

@@ -512,7 +512,6 @@ def test_arguments_that_are_not_utf8(argument):
   assert len(process.stderr.splitlines()) == 1, process.stderr
 
 
-@pytest.mark.slow
 def test_a_run_whose_name_has_colons_and_commas(tmp_path):
   folder = tmp_path / 'a:b,c d=é'
   train = scripts.result('train.py', *tiny.run_flags(
@@ -535,7 +534,6 @@ def test_fewer_iterations_than_a_run_has_done(finished, tmp_path):
   assert (tmp_path / 'run' / 'metrics.jsonl').read_text() == before
 
 
-@pytest.mark.slow
 def test_results_that_find_no_room(finished, tmp_path):
   if not os.path.exists('/dev/full'):
     pytest.skip('This system has no /dev/full.')
@@ -566,6 +564,8 @@ def test_downstream_needs_digits_that_have_an_order(
 _INTERRUPTED = '''
 import atexit, os, signal
 from air_tf import cli
+
+pytestmark = pytest.mark.slow
 signal.signal(signal.SIGINT, signal.default_int_handler)
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 cli.run(lambda arguments: {'done': 1})

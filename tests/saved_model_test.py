@@ -162,6 +162,7 @@ def test_tensorflow_lite_agrees(changes, tmp_path):
           answer[name], value[:size], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_samples_differ_from_call_to_call(saved):
   sample = tf.saved_model.load(str(saved)).signatures['sample']
   draw = lambda: sample(num_steps=tf.constant([3]))['images'].numpy()

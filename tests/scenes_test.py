@@ -312,6 +312,7 @@ def test_of_coloured_pixels_the_brighter_one_is_seen():
     assert (image == expected).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('changes, fragments', [
     (dict(canvas_size=19), ['--canvas_size=19', 'at least 20', 'digit_scale']),
     (dict(canvas_size=24, digit_scale=(1., 1.5)),
