@@ -28,6 +28,8 @@ from air_tf import paths
 from air_tf import sweep_flags
 from air_tf.studies import sweep
 
+pytestmark = pytest.mark.slow
+
 
 def refusal(function, *arguments, **options):
   """Returns the text, one line, with which a call is refused."""
@@ -565,7 +567,6 @@ _INTERRUPTED = '''
 import atexit, os, signal
 from air_tf import cli
 
-pytestmark = pytest.mark.slow
 signal.signal(signal.SIGINT, signal.default_int_handler)
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 cli.run(lambda arguments: {'done': 1})
