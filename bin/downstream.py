@@ -32,11 +32,12 @@ def main(arguments: list[str]) -> dict:
   if _OUT.value:
     paths.check_folder('--out', _OUT.value)
   labels = _LABELS.value
-  if not labels or not all(text.isdecimal() and int(text) >= 50
-                           for text in labels):
+  if (not labels or not all(text.isdecimal() and int(text) >= 50
+                            for text in labels)
+      or len(set(map(int, labels))) < len(labels)):
     raise errors.UserError(
-        f"--labels={','.join(labels)}: expected whole numbers of at least 50, "
-        'with commas between them.')
+        f"--labels={','.join(labels)}: expected different whole numbers of at "
+        'least 50, with commas between them.')
   cli.import_tensorflow()
   from air_tf.studies import downstream
   return downstream.run(_LOGDIR.value, sorted(map(int, labels)),
