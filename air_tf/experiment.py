@@ -82,10 +82,10 @@ def run(config: config_lib.Config, logdir: str,
         progress.status(line)
     config = object_size.resolve(config, train_scenes.images)
     fingerprint.check_held_out(config)
-    prints = fingerprint.of(train=train_scenes, test=test_scenes)
-    folder.check(config, prints)
+    scene_digests = fingerprint.of(train=train_scenes, test=test_scenes)
+    folder.check(config, scene_digests)
     experiment = Experiment(
-        config, devices, folder, pools, test_scenes, started, prints)
+        config, devices, folder, pools, test_scenes, started, scene_digests)
     saved_model.tidy(folder.path / 'saved_model')
     result = experiment.train()
     if devices.is_chief:
@@ -109,7 +109,7 @@ class Experiment:
   def __init__(self, config: config_lib.Config,
                devices: strategy.OneDevice, folder: run_folder.Writer,
                pools: datasets.SceneSource, test_scenes: scenes_lib.Scenes,
-               started: float, prints: dict):
+               started: float, scene_digests: dict):
     """Builds the trainer and brings it to where the folder's run got."""
     self._config = config
     self._devices = devices
@@ -125,7 +125,7 @@ class Experiment:
           f'--num_iterations={config.num_iterations}: the run in {folder.path} '
           f'has done {self._iteration:,}; expected at least as many. Give '
           'another --logdir to train for fewer.')
-    folder.begin(config, prints)  # Nothing is written before it is sure.
+    folder.begin(config, scene_digests)  # Nothing is written before it is sure.
     folder.truncate_metrics(self._iteration)
     history = folder.metrics()
     # Seconds of earlier sessions count; those since their last line are lost.

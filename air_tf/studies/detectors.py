@@ -69,7 +69,7 @@ def grey(image: np.ndarray) -> np.ndarray:
 def components(image: np.ndarray, level: float, size: float) -> np.ndarray:
   """Connected components above a level; see `Detect`."""
   from skimage import measure
-  parts = measure.label(_above(image, level))
+  parts = measure.label(_smoothed(image) > level)
   return _centroids(parts, size)
 
 
@@ -81,7 +81,7 @@ def watershed(image: np.ndarray, level: float, size: float) -> np.ndarray:
   from scipy import ndimage
   from skimage import feature
   from skimage import segmentation
-  mask = _above(image, level)
+  mask = _smoothed(image) > level
   distance = ndimage.gaussian_filter(
       ndimage.distance_transform_edt(mask), _SMOOTHING)
   peaks = feature.peak_local_max(
@@ -145,16 +145,8 @@ def responses(name: str, image: np.ndarray, size: float) -> np.ndarray:
     Float `[M]`: the smoothed pixels; of `log`, the positive local maxima of
     its responses over place and scale.
   """
-  from scipy import ndimage
-  from skimage import feature
-  if name != 'log':
-    return ndimage.gaussian_filter(image, _SMOOTHING).ravel()
-  scales = _scales(size)
-  cube = np.stack([-s**2 * ndimage.gaussian_laplace(image, s)
-                   for s in np.linspace(*scales.values())])
-  peaks = feature.peak_local_max(cube, min_distance=1, exclude_border=False)
-  values = cube[tuple(peaks.T)]
-  return values[values > 0.]
+  return (_log_maxima(image, size) if name == 'log'
+          else _smoothed(image).ravel())
 
 
 def choose(found: np.ndarray, counts: np.ndarray) -> int:
@@ -178,9 +170,19 @@ def _scales(size: float) -> dict[str, float | int]:
   return dict(min_sigma=largest / 3., max_sigma=largest, num_sigma=5)
 
 
-def _above(image: np.ndarray, level: float) -> np.ndarray:
+def _log_maxima(image: np.ndarray, size: float) -> np.ndarray:
   from scipy import ndimage
-  return ndimage.gaussian_filter(image, _SMOOTHING) > level
+  from skimage import feature
+  cube = np.stack([-s**2 * ndimage.gaussian_laplace(image, s)
+                   for s in np.linspace(*_scales(size).values())])
+  peaks = feature.peak_local_max(cube, min_distance=1, exclude_border=False)
+  values = cube[tuple(peaks.T)]
+  return values[values > 0.]
+
+
+def _smoothed(image: np.ndarray) -> np.ndarray:
+  from scipy import ndimage
+  return ndimage.gaussian_filter(image, _SMOOTHING)
 
 
 def _centroids(parts: np.ndarray, size: float) -> np.ndarray:

@@ -58,8 +58,7 @@ class Monitor:
     self._trainer = trainer
     self._tags = tags(trainer.model)
     # Not compiled by XLA: that would take longer than all measurements.
-    self._gradient = tf.function(
-        self._compute_gradient, autograph=False)
+    self._gradient = tf.function(self._compute_gradient, autograph=False)
 
   def __call__(self, scenes: inputs.Input) -> dict[str, float]:
     """Measures on the next batch.
