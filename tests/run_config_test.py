@@ -26,6 +26,15 @@ def test_how_pictures_are_read_counts_where_there_are_pictures(name):
     assert changed(composed, **{name: value}) == []
 
 
+@pytest.mark.parametrize('before', ['auto', 'dtype'])
+def test_a_run_from_before_the_range_was_measured_goes_on(before):
+  old = tiny.config(scenes='folder', range=before)
+  assert changed(old, range='0,255') == changed(old, range='dtype') == []
+  assert changed(old, range='0,120') == ['range']  # Other pixels than then.
+  measured = tiny.config(scenes='folder', range='0,255')
+  assert changed(measured, range='0,120') == ['range']
+
+
 def test_a_run_is_resumed_longer_but_not_otherwise():
   old = tiny.config()
   assert changed(old) == []

@@ -38,11 +38,17 @@ _RESUMABLE = {'num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
               'wait_seconds', 'on_error'}
 # These say how --scenes is read, and nothing without it.
 _OF_PICTURES = {'range', 'invert', 'contrast', 'crop', 'augment'}
+# Until version 0.2.0 values were read as their type says, and config.json has
+# no range, or one that was not measured.
+_BY_TYPE = {'auto', 'dtype'}
+_MEASURED_AS_TYPE = {'0,1', '0,255', '0,65535'}
 
 
 def changed(old: config_lib.Config, new: config_lib.Config) -> list[str]:
   """Returns the fields that differ and make another run of it."""
   ignored = _RESUMABLE if new.scenes else _RESUMABLE | _OF_PICTURES
+  if old.range in _BY_TYPE and new.range in _BY_TYPE | _MEASURED_AS_TYPE:
+    ignored = ignored | {'range'}
   return [field.name for field in dataclasses.fields(new)
           if field.name not in ignored
           and getattr(old, field.name) != getattr(new, field.name)]
