@@ -3,6 +3,8 @@
     python bin/compare_detectors.py --logdir=runs/mine
     python bin/compare_detectors.py --logdir=runs/mine --tile \
         --scenes=pictures.npz
+    python bin/compare_detectors.py --logdir=runs/mine --tile \
+        --scenes=cells.tif --truth=points.csv
 
 The classical ones are those of scikit-image: connected components above a
 threshold, the same split by a watershed, and blobs by the Laplacian of
@@ -11,11 +13,11 @@ these have counts, the one that counts best (AIR is not told counts); elsewhere
 Li's minimum cross-entropy threshold.
 
 Compared are the held-out scenes of the run, or --scenes; with --tile, whole
-pictures. Where boxes are known, each method is compared with them; everywhere,
-the methods with each other. Two places are one object if they are at most half
-an object apart, matched one to one. A table for reading, `detectors.json`,
-`.md` and `.png` in --out, then, as the last line on standard output, the result
-as JSON.
+pictures. Where boxes or --truth are known, each method is compared with them;
+everywhere, the methods with each other. Two places are one object if they are
+at most half an object apart, matched one to one. A table for reading,
+`detectors.json`, `.md` and `.png` in --out, then, as the last line on standard
+output, the result as JSON.
 """
 
 import math
@@ -35,6 +37,10 @@ _SCENES = cli.define_path(
     'out.')
 _TILE = flags.DEFINE_bool(
     'tile', False, 'Compare on whole pictures, which AIR explains by windows.')
+_TRUTH = cli.define_path(
+    'truth', None, 'With --tile and --scenes: where the objects are. A table '
+    '(.csv) of points in one picture, or label images: a picture, a folder of '
+    'them or a stack, in the order of the pictures.')
 _WINDOW_OVERLAP = flags.DEFINE_integer(
     'window_overlap', None, 'With --tile: as in bin/infer.py.', lower_bound=0)
 _OBJECT_SIZE = cli.define_finite_float(
@@ -71,6 +77,10 @@ def _check_flags() -> None:
   if _WINDOW_OVERLAP.value is not None and not _TILE.value:
     raise errors.UserError(
         f'--window_overlap={_WINDOW_OVERLAP.value}: expected --tile beside it.')
+  if _TRUTH.value is not None and not (_TILE.value and _SCENES.value):
+    raise errors.UserError(
+        f'--truth={_TRUTH.value}: expected --tile and --scenes=PICTURES beside '
+        'it.')
   if _OUT.value:
     paths.check_folder('--out', _OUT.value, [_LOGDIR.value])
 
@@ -85,6 +95,7 @@ def _in_scenes(run, fitted):
 
 def _in_pictures(run, fitted):
   from air_tf.data import large_pictures
+  from air_tf.data import true_places
   from air_tf.studies import detector_comparison
   if _SCENES.value is not None:
     pictures = large_pictures.read(_SCENES.value, run.value_range)
@@ -96,9 +107,12 @@ def _in_pictures(run, fitted):
         'pictures; expected --scenes=PICTURES beside it.')
   channels = math.prod(run.image_shape[2:])
   pictures = large_pictures.recoloured(pictures, channels)
-  return detector_comparison.in_pictures(
+  truth = None if _TRUTH.value is None else true_places.read(
+      _TRUTH.value, [x.image.shape for x in pictures])
+  found = detector_comparison.in_pictures(
       lambda images: run.explain(images).as_dict(), run.image_shape[0], fitted,
       pictures, _WINDOW_OVERLAP.value)
+  return found if truth is None else found._replace(truth=truth)
 
 
 if __name__ == '__main__':

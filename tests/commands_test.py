@@ -185,6 +185,12 @@ def test_detectors_are_compared_on_scenes_and_on_whole_pictures(
       'compare_detectors.py', f'--logdir={folder}', '--tile',
       f'--scenes={tmp_path / "a.png"}', f'--out={tmp_path / "whole"}')
   assert result['methods']['components'] == {'found': 1}  # No truth.
+  Image.fromarray(image // 255).save(tmp_path / 'b.png')
+  result = scripts.result(
+      'compare_detectors.py', f'--logdir={folder}', '--tile',
+      f'--scenes={tmp_path / "a.png"}', f'--truth={tmp_path / "b.png"}',
+      f'--out={tmp_path / "whole"}')
+  assert result['methods']['components']['f1'] == 1.
   assert (tmp_path / 'whole' / 'detectors.png').exists()
 
 

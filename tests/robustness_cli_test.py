@@ -350,6 +350,7 @@ def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
     ('release_models', ['--models=embedded,embedded'], 'each once'),
     ('compare_detectors', ['--object_size=nan'], 'from 2 to 10000'),
     ('compare_detectors', ['--window_overlap=3'], '--tile'),
+    ('compare_detectors', ['--truth=a.csv', '--tile'], '--scenes'),
     ('compare_detectors', [f'--out={__file__}'], 'found a file'),
     ('inspect_images', ['--scenes={0}', '--crop=8', '--object_size=4',
                         f'--num_train_scenes={10**12}'], 'GiB')])
