@@ -9,13 +9,15 @@ import functools
 from air_tf import digit_sources
 from air_tf import options
 
-__all__ = ['BACKDROPS', 'CONTRASTS', 'ON_ERROR', 'RANGES',
+__all__ = ['BACKDROPS', 'CONTRASTS', 'ON_ERROR', 'MEASURED_RANGES',
+           'RANGES',
            'SceneOptions']
 
 BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
 CONTRASTS = ('none', 'stretch', 'local')
 ON_ERROR = ('stop', 'skip')
-RANGES = ('auto', 'dtype')
+MEASURED_RANGES = ('auto', 'objects')
+RANGES = (*MEASURED_RANGES, 'dtype')
 _LARGEST = 1e30  # As of all numbers in options.
 
 _option = options.option
@@ -50,7 +52,7 @@ class SceneOptions:
       'takes the number from the scenes.', lower=1, upper=3, before=1)
   counts: tuple[int, ...] = _option(
       (0, 1, 2), 'Numbers of digits that a scene may hold, equally likely '
-      '(blog and paper: 0,1,2).', lower=0, upper=64)
+      '(blog and paper: 0,1,2).', lower=0, upper=10_000)
   digit_scale: tuple[float, ...] = _option(
       (1., 1.), 'Smallest and largest size of a digit, as a fraction of the '
       '28-pixel MNIST frame.', lower=.1, upper=4.)
@@ -81,8 +83,10 @@ class SceneOptions:
   range: str = _option(
       'auto', "Values in --scenes that become black and white: 'LOW,HIGH'; "
       "'dtype', all that the type of the files can hold; 'auto', measured over "
-      'all images, for 16-bit files and floats use little of their range. A '
-      'run keeps what was measured, and reads other pictures alike.',
+      "all images, for 16-bit files and floats use little of their range; "
+      "'objects', so that typical objects are a fifth as bright as white, for "
+      'a few may be far brighter than the others. A run keeps what was '
+      'measured, and reads other pictures alike.',
       before='dtype')
   invert: bool = _option(
       False, 'Whether objects are darker than the ground: black and white '

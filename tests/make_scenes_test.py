@@ -91,6 +91,14 @@ def test_flags_of_the_backdrop_arrive(tmp_path):
   assert other.images.max() == 102  # .4 * 255, by default.
 
 
+def test_more_objects_than_any_model_counts(tmp_path):
+  """For --crop."""
+  result, scenes = make_scenes(
+      tmp_path / 'mosaic.npz', '--digits=embedded', '--counts=70',
+      '--canvas_size=400', '--num_scenes=1')
+  assert result['counts'] == {'70': 1} and scenes.boxes.shape == (1, 70, 4)
+
+
 def test_more_objects_than_the_default_model_counts(tmp_path):
   result, _ = make_scenes(tmp_path / 'five.npz', '--counts=5',
                           '--num_scenes=3', '--canvas_size=100')

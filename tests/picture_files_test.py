@@ -354,6 +354,23 @@ def test_a_range_is_kept_in_numbers_and_says_the_same_again(tmp_path):
                                 datasets.load(settled)[1].images)
 
 
+@pytest.mark.parametrize('invert', [False, True])
+def test_objects_are_seen_beside_a_few_that_are_far_brighter(tmp_path, invert):
+  """Ten objects 20 above a ground of 30, and one 200 above it."""
+  image = np.full([100, 100], 30, np.uint8)
+  for i in range(10):
+    image[10 * i:10 * i + 5, 10:20] = 50
+  image[50:58, 60:68] = 230
+  if invert:
+    image = 255 - image
+  Image.fromarray(image).save(tmp_path / 'a.png')
+  pixels, = as_trained(tmp_path / 'a.png', range='objects', invert=invert)
+  assert pixels[2, 15] == pytest.approx(255 * 20 / 100, abs=1)
+  assert pixels[9, 9] == 0 and pixels[54, 64] == 255
+  dim, = as_trained(tmp_path / 'a.png', invert=invert)
+  assert dim[2, 15] == 50  # By --range=auto the file's own values.
+
+
 @pytest.mark.parametrize('text', ['1', '2,1', 'a,b', 'nan,1', '1,1', '1,2,3'])
 def test_a_range_is_two_numbers_in_order(text):
   data_util.assert_user_error(

@@ -18,6 +18,7 @@ from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import files
 from air_tf import progress
+from air_tf import scene_options
 from air_tf.data import crops
 from air_tf.data import digits as digits_lib
 from air_tf.data import images as images_lib
@@ -46,8 +47,8 @@ def settled(config: config_lib.Config,
             report: picture_files.Report | None = None) -> config_lib.Config:
   """Returns a configuration whose range of values is in numbers.
 
-  With --range=auto and --scenes it is measured, over all training images, and
-  what was seen of them is said; otherwise nothing happens.
+  With --scenes, --range=auto and --range=objects are measured, over all
+  training images, and what was seen of them is said; otherwise nothing happens.
 
   Args:
     config: of a run.
@@ -57,7 +58,8 @@ def settled(config: config_lib.Config,
   Raises:
     errors.UserError: if the images cannot be used.
   """
-  if not config.scenes or config.range != 'auto':
+  if not config.scenes or (
+      config.range not in scene_options.MEASURED_RANGES):
     return config
   value_range, survey = images_lib.settled_range(
       config, images_lib.open_source(config.scenes, config.invert),

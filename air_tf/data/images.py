@@ -19,6 +19,7 @@ from PIL import Image
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf import scene_options
 from air_tf.data import colours
 from air_tf.data import folders
 from air_tf.data import picture_files
@@ -179,8 +180,9 @@ def settled_range(config: config_lib.Config, source: Source,
         f'{untrusted.printable(source.path)}: no image in it could be read; '
         'expected at least one.')
   settled = value_range_lib.of_config(config)
-  if config.range == 'auto':
-    low, high = survey.limits()
+  if config.range in scene_options.MEASURED_RANGES:
+    low, high = (survey.limits() if config.range == 'auto'
+                 else survey.object_limits())
     settled = settled._replace(low=low, high=high)
   return settled, survey
 

@@ -21,6 +21,9 @@ _EXTREMES = .1  # Per cent of all values, likewise.
 # Scales that values are likely to be on, if their ink reaches half of it:
 # what is stored so was meant so.
 _SCALES = (1., 255.)
+# Brightness of white over that of a typical object, and the least part of what
+# ink reaches that white is: other parts of a set may be brighter.
+_HEADROOM, _LEAST_WHITE = 5., .25
 _NEGLIGIBLE = .01  # A darkest value of this part of the brightest is 0.
 
 
@@ -80,12 +83,9 @@ class Survey:
     """
     sample = self.sample
     ground = float(np.median(sample))
-    noise = 1.4826 * float(np.median(np.abs(sample - ground)))
+    # Not the extremes: a single hot pixel must not hide all others.
     dark, bright = np.percentile(sample, (_EXTREMES, 100. - _EXTREMES))
-    # Not of the extremes: a single hot pixel must not hide all others.
-    reach = max(_DEVIATIONS * noise, .02 * (bright - dark))
-    above, below = sample[sample > ground + reach], sample[
-        sample < ground - reach]
+    above, below = self._ink(ground, dark, bright)
     if above.size:
       bright = max(bright, np.percentile(above, 100. - _OUTLIERS))
     if below.size:
@@ -117,12 +117,44 @@ class Survey:
     dark, bright = (float(f'{x:.4g}') for x in (dark, bright))
     return (dark, bright) if dark < bright else (low, high)
 
+  def object_limits(self) -> tuple[float, float]:
+    """Returns the values for black and white if a few objects are very bright.
+
+    White is five times as far from the ground as the median of the ink, which
+    is a typical object's brightness; what is brighter saturates. Likewise for
+    black, if there is ink below the ground.
+
+    Raises:
+      errors.UserError: as `limits`.
+    """
+    self._check_kinds()
+    if self.minimum >= self.maximum:
+      return self.limits()
+    dark, ground, bright = self.ground_and_ink()
+    above, below = self._ink(ground, dark, bright)
+    least = _LEAST_WHITE * (bright - dark)
+    if above.size:
+      typical = float(np.median(above)) - ground
+      bright = min(bright, max(ground + _HEADROOM * typical, dark + least))
+    if below.size:
+      typical = ground - float(np.median(below))
+      dark = max(dark, min(ground - _HEADROOM * typical, bright - least))
+    return float(f'{dark:.4g}'), float(f'{bright:.4g}')
+
   def __str__(self) -> str:
     """Such as `300 images of 512 x 512 pixels, uint16 from 98 to 3012`."""
     sizes = [' x '.join(map(str, size)) for size in self._sizes]
     return (f'{self.num_images:,} image{"s" * (self.num_images > 1)} of '
             f'{" to ".join(dict.fromkeys(sizes))} pixels, '
             f'{_names(self.kinds)} from {self.minimum:g} to {self.maximum:g}')
+
+  def _ink(self, ground: float, dark: float, bright: float
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values clearly above the ground, and those below."""
+    sample = self.sample
+    noise = 1.4826 * float(np.median(np.abs(sample - ground)))
+    reach = max(_DEVIATIONS * noise, .02 * (bright - dark))
+    return sample[sample > ground + reach], sample[sample < ground - reach]
 
   @property
   def sample(self) -> np.ndarray:
