@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> dict:
                      'images.npy')
   # Likewise: any size, and more objects than any model counts, for --crop.
   config = cli.config_from_flags(object_size=1., scenes='-')
-  memory.require_for_scenes(_NUM_SCENES.value, config, '--num_scenes')
+  memory.require_for_scenes(
+      _NUM_SCENES.value, config, '--num_scenes', bytes_per_pixel=2.)
   cli.import_tensorflow()  # Which the streams of large scene files need.
   from air_tf.data import datasets
   from air_tf.data import digits as digits_lib
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> dict:
   progress.status(f'Composing {_NUM_SCENES.value:,} scenes.')
   scenes = digits_lib.composer(config.digits)(
       images, labels, **datasets.composition_options(
-          config, _NUM_SCENES.value, config.seed))
+          config, _NUM_SCENES.value, config.seed), masks=True)
   scene_files.write(_OUT.value, scenes)
   counts, frequencies = np.unique(scenes.counts, return_counts=True)
   return dict(

@@ -35,7 +35,7 @@ PICTURE = crops.Picture(
 def test_boxes_and_labels_follow_the_pixels(augment):
   scenes = crops.sample([PICTURE], 300, 12, augment, seed=3)
   assert scenes.images.shape == (300, 12, 12) and scenes.counts.max() == 2
-  for image, count, boxes, labels in zip(*scenes):
+  for image, count, boxes, labels in zip(*scenes[:4]):
     expected = set()
     for k in range(3):
       rows, columns = np.nonzero(image == k + 1)

@@ -62,7 +62,7 @@ def some_scenes(num_scenes=20, max_count=2):
   return scenes_lib.compose(
       digits.train_images, digits.train_labels, num_scenes=num_scenes,
       canvas_size=40, counts=range(1, max_count + 1), digit_scale=(.5, .5),
-      seed=0)
+      masks=True, seed=0)
 
 
 def hashes(images):

@@ -144,7 +144,8 @@ def test_reprs_are_short(run, loaded, folder):
       'objects)')
   assert repr(run.scenes) == "Splits('embedded': .train, .test)"
   assert repr(tiny.scenes(5)) == (
-      'Scenes(images=[5, 16, 16], counts=[5], boxes=None, labels=None)')
+      'Scenes(images=[5, 16, 16], counts=[5], boxes=None, labels=None, '
+      'masks=None)')
 
 
 def test_a_run_and_its_saved_model_explain_alike_as_the_model_does(

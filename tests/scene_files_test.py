@@ -17,6 +17,7 @@ def _path(tmp_path):
 
 
 @pytest.mark.parametrize('known', [
+    ('images', 'counts', 'boxes', 'labels', 'masks'), ('images', 'masks'),
     ('images', 'counts', 'boxes', 'labels'), ('images', 'counts'), ('images',)])
 def test_scene_file_round_trip(tmp_path, known):
   scenes = data_util.some_scenes()._replace(**{
@@ -65,8 +66,30 @@ def test_other_integers_are_taken_and_unknown_keys_ignored(path):
   scenes = data_util.some_scenes()
   np.savez(path, images=scenes.images, counts=scenes.counts.astype(np.uint8),
            boxes=scenes.boxes.astype(np.float64),
-           labels=scenes.labels.astype(np.int8), comment='mine')
+           labels=scenes.labels.astype(np.int8), masks=scenes.masks,
+           comment='mine')
   data_util.assert_same(scene_files.read(path), scenes)
+
+
+@pytest.mark.parametrize('known, refused', [
+    (('boxes', 'labels', 'counts'), True), (('labels',), True),
+    (('counts',), True), ((), False)])
+def test_masks_are_held_against_what_is_known(path, known, refused):
+  scene = int(np.flatnonzero(FULL.counts == 1)[0])
+  arrays = {key: getattr(FULL, key) for key in ('images', *known)}
+  np.savez(path, **arrays, masks=at(FULL.masks, (scene, 0, 0), 2))
+  if refused:
+    data_util.assert_user_error(
+        [f'masks: found 2 in scene {scene}'], scene_files.read, path)
+  else:
+    assert scene_files.read(path).masks[scene, 0, 0] == 2
+
+
+def test_masks_of_other_integers_are_taken(path):
+  np.savez(path, images=FULL.images, masks=FULL.masks.astype(np.int64))
+  found = scene_files.read(path).masks
+  assert found.dtype == np.uint8
+  np.testing.assert_array_equal(found, FULL.masks)
 
 
 def test_black_images_are_taken(path):
@@ -120,6 +143,13 @@ BAD_ARRAYS = {
     'labels_rank': ('labels', FULL.labels[:, 0], ['[20]', '[20, 2]']),
     'labels_slots': ('labels', FULL.labels[:, :1], ['[20, 1]', '[20, 2]']),
     'labels_float': ('labels', FULL.labels * 1., ['float64', 'int32']),
+    'masks_rank': ('masks', FULL.masks[0], ['[40, 40]', 'uint8 [20, 40, 40]']),
+    'masks_size': ('masks', FULL.masks[:, 1:], ['[20, 39, 40]']),
+    'masks_float': ('masks', FULL.masks / 1., ['float64', 'uint8']),
+    'masks_huge': ('masks', FULL.masks.astype(int) + 300, ['302', '0 ... 255']),
+    'masks_negative': ('masks', FULL.masks.astype(int) - 1, ['from -1']),
+    'masks_objects': ('masks', at(FULL.masks, (7, 0, 0), 3),
+                      ['3 in scene 7', 'no such object', 'row k - 1']),
     'labels_padding': ('labels', np.zeros([20, 2], int), ['2 objects', '-1']),
 }
 

@@ -243,7 +243,7 @@ def test_scenes_never_change(options, expected):
   made = scenes.compose(*ragged(), **{**dict(
       num_scenes=200, canvas_size=50, counts=(0, 1, 2), seed=(1, 3)),
       **options})
-  digest = hashlib.sha256(b''.join(field.tobytes() for field in made))
+  digest = hashlib.sha256(b''.join(field.tobytes() for field in made[:4]))
   assert digest.hexdigest()[:16] == expected
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from air_tf import errors
+from air_tf.data import masks as masks_lib
 from air_tf.data import scenes as scenes_lib
 
 __all__ = ['Picture', 'frame', 'grid', 'hold_out', 'sample']
@@ -27,6 +28,8 @@ class Picture(NamedTuple):
   image: np.ndarray  # uint8 [H, W] or [H, W, 3].
   boxes: np.ndarray | None = None  # float [K, 4]; None if nobody knows.
   labels: np.ndarray | None = None  # int [K].
+  # uint8 [H, W], k on the object `boxes[k - 1]`; only with boxes.
+  mask: np.ndarray | None = None
 
 
 def hold_out(pictures: Sequence[Picture], size: int, path: str
@@ -81,7 +84,8 @@ def sample(pictures: Sequence[Picture], number: int, size: int, augment: bool,
   Returns:
     The crops. Objects of which at least a quarter of the box is inside are
     those of a crop, their boxes cut at its edges; without boxes in all
-    pictures, nothing is known of them.
+    pictures, nothing is known of them. Masks are cut likewise, and lesser parts
+    of objects are ground.
   """
   rng = np.random.default_rng(seed)
   places = np.array([_places(x.image.shape, size) for x in pictures])  # [P, 2]
@@ -139,12 +143,18 @@ def _framed(picture: Picture, size: int) -> Picture:
   image, before = frame(picture.image, size)
   if picture.boxes is None:
     return Picture(image)
-  return picture._replace(image=image, boxes=picture.boxes + [*before, 0, 0])
+  mask = picture.mask
+  if mask is not None:
+    after = np.array(image.shape[:2]) - mask.shape - before
+    mask = np.pad(mask, np.stack([before, after], axis=1))
+  return picture._replace(
+      image=image, boxes=picture.boxes + [*before, 0, 0], mask=mask)
 
 
 def _region(picture: Picture, axis: int, start: int, end: int) -> Picture:
   """Returns a part of a picture along an axis, with the objects in it."""
-  image = picture.image[(slice(None),) * axis + (slice(start, end),)]
+  part = (slice(None),) * axis + (slice(start, end),)
+  image = picture.image[part]
   if picture.boxes is None:
     return Picture(image)
   corner = np.zeros(2)
@@ -152,8 +162,10 @@ def _region(picture: Picture, axis: int, start: int, end: int) -> Picture:
   # All that reach into it: what of them is visible depends on the crop.
   _, kept = _clipped(picture.boxes, corner, image.shape[:2], 0.)
   moved = picture.boxes[kept] - [*corner, 0., 0.]
-  return Picture(image, moved, None if picture.labels is None
-                 else picture.labels[kept])
+  return Picture(
+      image, moved, None if picture.labels is None else picture.labels[kept],
+      None if picture.mask is None
+      else masks_lib.relabel(picture.mask[part], kept))
 
 
 def _places(shape: Sequence[int], size: int) -> tuple[int, int]:
@@ -166,6 +178,9 @@ def _cut(pictures, which, corners, turns, size: int) -> scenes_lib.Scenes:
   images = np.empty(
       [len(which), size, size, *pictures[0].image.shape[2:]], np.uint8)
   framed = [_framed(x, size) for x in pictures]
+  masks = None
+  if all(x.mask is not None for x in pictures):
+    masks = np.empty(images.shape[:3], np.uint8)
   objects = []
   for n, (i, (y, x), turn) in enumerate(
       zip(which, corners, turns, strict=True)):
@@ -173,11 +188,14 @@ def _cut(pictures, which, corners, turns, size: int) -> scenes_lib.Scenes:
     images[n] = _turned(picture.image[y:y + size, x:x + size], turn)
     if picture.boxes is not None:
       boxes, kept = _clipped(picture.boxes, (y, x), (size, size), _VISIBLE)
+      if masks is not None:
+        masks[n] = _turned(masks_lib.relabel(
+            picture.mask[y:y + size, x:x + size], kept), turn)
       objects.append((_turned_boxes(boxes, turn, size),
                       None if picture.labels is None else picture.labels[kept]))
   if len(objects) < len(which):  # Nothing is known of some.
     return scenes_lib.Scenes(images, None, None, None)
-  return _padded(images, objects)
+  return _padded(images, objects)._replace(masks=masks)
 
 
 def _padded(images: np.ndarray, objects: list) -> scenes_lib.Scenes:

@@ -100,10 +100,11 @@ def load(config: config_lib.Config, report: picture_files.Report | None = None
     train, test = _load_files(config, report)
     return lambda pool: train, test
   digits = digits_lib.load(config.digits)
+  # Masks are for evaluation: those of training scenes would only take time.
   test = _load_composed(
       config, 'test',
-      composition_options(config, config.num_test_scenes, _TEST_SEED),
-      digits.test_images, digits.test_labels)
+      composition_options(config, config.num_test_scenes, _TEST_SEED)
+      | {'masks': True}, digits.test_images, digits.test_labels)
   if config.refresh_every:
     compose = digits_lib.composer(config.digits)
     return _FreshPools(lambda pool: compose(
@@ -160,6 +161,7 @@ def _load_crops(config: config_lib.Config, report: picture_files.Report
   held_out = crops.grid(test, config.crop, config.num_test_scenes)
   _check_size(config.scenes, config.crop, config, 'set another --crop')
   large_pictures.describe(train, test, len(held_out.images))
+  train = [x._replace(mask=None) for x in train]  # For evaluation only.
   make = lambda pool: crops.sample(
       train, config.num_train_scenes, config.crop, config.augment,
       (_TRAIN_SEED, pool))
@@ -256,15 +258,17 @@ def _hold_out(path: str, scenes: scenes_lib.Scenes):
   order = np.random.RandomState(0).permutation(num_scenes)
   test, train = np.split(order, [max(1, num_scenes // 10)])
   test = _rows(scenes, test)
-  return _rows(scenes, train), test._replace(images=np.asarray(test.images))
+  return _rows(scenes, train), scenes_lib.Scenes(*(
+      None if x is None else np.asarray(x) for x in test))
 
 
 def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
   """Returns some of the scenes; images that are mapped stay on disk."""
   if not isinstance(scenes.images, np.memmap):
     return scenes.select(rows)
-  images = streams.MappedImages(scenes.images, rows)
-  return scenes._replace(images=None).select(rows)._replace(images=images)
+  return scenes_lib.Scenes(*(
+      streams.MappedImages(x, rows) if isinstance(x, np.memmap)
+      else None if x is None else x[rows] for x in scenes))
 
 
 def _load_composed(config, split, ingredients, images, labels):

@@ -13,6 +13,7 @@ from air_tf import progress
 from air_tf.data import colours
 from air_tf.data import crops
 from air_tf.data import images as images_lib
+from air_tf.data import masks as masks_lib
 from air_tf.data import picture_files
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
@@ -29,7 +30,7 @@ def read(path: str,
 
   Args:
     path: of a picture, a folder of them, a stack (.npy), or a scene file
-      (.npz), whose boxes and labels are kept.
+      (.npz), whose boxes, labels and masks are kept.
     value_range: which of its values become black and white.
     report: called with the error about a picture that cannot be read, which is
       then left out, unless it raises.
@@ -57,12 +58,15 @@ def from_scenes(scenes: scenes_lib.Scenes) -> list[crops.Picture]:
   """Returns scenes as pictures."""
   pictures = []
   for n, image in enumerate(scenes.images):
-    boxes = labels = None
+    boxes = labels = mask = None
     if scenes.boxes is not None:
       present = ~np.isnan(scenes.boxes[n, :, 0])
       boxes = scenes.boxes[n, present].astype(np.float64)
       labels = None if scenes.labels is None else scenes.labels[n, present]
-    pictures.append(crops.Picture(image, boxes, labels))
+      if scenes.masks is not None:
+        mask = masks_lib.relabel(
+            scenes.masks[n], np.flatnonzero(present))
+    pictures.append(crops.Picture(image, boxes, labels, mask))
   return pictures
 
 

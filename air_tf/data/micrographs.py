@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from air_tf import errors
+from air_tf.data import masks as masks_lib
 from air_tf.data import scenes as scenes_lib
 
 __all__ = ['compose']
@@ -31,7 +32,8 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
             canvas_size: int, counts: Sequence[int],
             digit_scale: tuple[float, float] = (1., 1.), overlap: bool = False,
             backdrop: str = 'black', backdrop_level: float = .4,
-            seed: int | Sequence[int]) -> scenes_lib.Scenes:
+            masks: bool = False, seed: int | Sequence[int]
+            ) -> scenes_lib.Scenes:
   """Returns scenes of objects of light; equal seeds, equal scenes.
 
   Counts, objects and scales are independent and uniform. An object belongs to a
@@ -50,11 +52,14 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
     overlap: whether objects may overlap.
     backdrop: 'black'; the ground is always there.
     backdrop_level: brightest value that the ground can have, 1 is white.
+    masks: whether to make masks too: where objects overlap, a pixel is of the
+      one with most light there, before it is blurred.
     seed: one or several numbers, none negative.
 
   Returns:
-    `Scenes` with every field. In each scene the objects' rows come first and
-    the padding last; boxes are tight around the parts of objects inside.
+    `Scenes` with every field, `masks` if asked for. In each scene the objects'
+    rows come first and the padding last; boxes are tight around the parts of
+    objects inside.
 
   Raises:
     errors.UserError: if there is another backdrop, an object is blank, or the
@@ -71,6 +76,7 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
       rng, digits, int(present.sum()), digit_scale)
   ends = np.cumsum(scene_counts)
   images = np.zeros([num_scenes, canvas_size, canvas_size], np.uint8)
+  owners = masks_lib.empty(images, present.shape[1]) if masks else None
   corners = np.zeros([len(patches), 2], np.int64)
   for start in range(0, num_scenes, _CHUNK):
     part = images[start:start + _CHUNK]
@@ -82,10 +88,12 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
       for patch, corner in zip(
           patches[objects], corners[objects], strict=True):
         _add(canvas, patch, corner)
+      if owners is not None:
+        _own(owners[i], patches[objects], corners[objects])
     part[:] = _photograph(rng, light, backdrop_level)
   return scenes_lib.Scenes(
       images, scene_counts, _boxes(present, corners, patches, canvas_size),
-      scenes_lib.pad_labels(present, np.asarray(labels)[chosen]))
+      scenes_lib.pad_labels(present, np.asarray(labels)[chosen]), owners)
 
 
 def _arrange(rng, patches: Sequence[np.ndarray], canvas_size: int,
@@ -138,12 +146,29 @@ def _places(rng, corners, patches, canvas_size):
 
 def _add(canvas: np.ndarray, patch: np.ndarray, corner: np.ndarray) -> None:
   """Adds the light of a patch to a canvas with margins, in place."""
-  start = corner + _MARGIN
+  place, inside = _inside(canvas, patch, corner + _MARGIN)
+  canvas[place] += patch[inside] / np.float32(255.)
+
+
+def _own(mask: np.ndarray, patches: Sequence[np.ndarray],
+         corners: np.ndarray) -> None:
+  """Draws the mask [H, W] of a scene, in place."""
+  most = np.zeros_like(mask)  # Light of the object that a pixel is of.
+  for row, (patch, corner) in enumerate(zip(patches, corners, strict=True)):
+    place, inside = _inside(mask, patch, corner)
+    # Ink is a share of the whole object, also where it is cut.
+    ink = np.where(masks_lib.is_ink(patch), patch, 0)[inside]
+    masks_lib.claim(mask[place], row, ink, most[place])
+    most[place] = np.maximum(most[place], ink)
+
+
+def _inside(canvas: np.ndarray, patch: np.ndarray, start: np.ndarray):
+  """Returns slices of a canvas and of a patch at `start`, where they meet."""
   end = start + patch.shape
   low, high = np.maximum(start, 0), np.minimum(end, canvas.shape)
   (y0, x0), (y1, x1) = low, high
   (top, left), (bottom, right) = low - start, high - start
-  canvas[y0:y1, x0:x1] += patch[top:bottom, left:right] / np.float32(255.)
+  return np.s_[y0:y1, x0:x1], np.s_[top:bottom, left:right]
 
 
 def _photograph(rng, light: np.ndarray, backdrop_level: float) -> np.ndarray:

@@ -9,6 +9,7 @@ each.
 import numpy as np
 
 from air_tf import files
+from air_tf.data import masks as masks_lib
 from air_tf.data import npz
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import stacks
@@ -37,10 +38,10 @@ def read(path: str, value_range: value_range_lib.ValueRange
     errors.UserError: if the file is missing, damaged, or not a scene file; the
       text names the file, the key, what was found and what is expected.
   """
-  optional = ('counts', 'boxes', 'labels')
+  optional = ('counts', 'boxes', 'labels', 'masks')
   arrays = npz.read_npz(path, required=('images',), optional=optional)
   images = _checked_images(path, arrays['images'], value_range)
-  counts, boxes, labels = (arrays.get(key) for key in optional)
+  counts, boxes, labels, masks = (arrays.get(key) for key in optional)
   if counts is not None:
     counts = _checked_counts(path, counts, images)
   if boxes is not None:
@@ -48,7 +49,10 @@ def read(path: str, value_range: value_range_lib.ValueRange
     _check_padding(path, 'boxes', ~np.isnan(boxes[..., 0]), counts, 'NaN')
   if labels is not None:
     labels = _checked_labels(path, labels, boxes, counts, len(images))
-  return scenes_lib.Scenes(images, counts, boxes, labels)
+  scenes = scenes_lib.Scenes(images, counts, boxes, labels)
+  if masks is not None:
+    scenes = scenes._replace(masks=_checked_masks(path, masks, scenes))
+  return scenes
 
 
 def write(path: str, scenes: scenes_lib.Scenes) -> None:
@@ -144,6 +148,40 @@ def _checked_labels(path, labels, boxes, counts, num_scenes) -> np.ndarray:
                   'labels in the order of `boxes`, and -1 just where these are '
                   'NaN')
   return labels
+
+
+def _checked_masks(path, masks: np.ndarray,
+                   scenes: scenes_lib.Scenes) -> np.ndarray:
+  """Returns uint8 [N, H, W], or raises."""
+  shape = scenes.images.shape[:3]
+  npz.require(np.issubdtype(masks.dtype, np.integer) and masks.shape == shape,
+              path, 'masks', npz.describe(masks), f'uint8 {list(shape)}')
+  npz.require(masks.min() >= 0 and masks.max() <= masks_lib.MOST, path, 'masks',
+              f'numbers out of range, from {masks.min()} to {masks.max()}',
+              f'0 ... {masks_lib.MOST}')
+  masks = masks.astype(np.uint8, copy=False)
+  for scene, mask in enumerate(masks):
+    allowed = np.zeros(masks_lib.MOST + 1, bool)
+    allowed[0] = True
+    allowed[1:][_rows_of_objects(scenes, scene)] = True
+    wrong = mask[~allowed[mask]]
+    npz.require(not wrong.size, path, 'masks',
+                f'{wrong[:1].sum()} in scene {scene}, which has no such object',
+                '0 on the ground, and k on the object of row k - 1 in `boxes` '
+                'and `labels`, at most `counts`')
+  return masks
+
+
+def _rows_of_objects(scenes: scenes_lib.Scenes, scene: int) -> np.ndarray:
+  """Returns the rows below 255 where a scene can have objects."""
+  rows = np.arange(masks_lib.MOST)
+  if scenes.boxes is not None:
+    rows = np.flatnonzero(~np.isnan(scenes.boxes[scene, :, 0]))
+  elif scenes.labels is not None:
+    rows = np.flatnonzero(scenes.labels[scene] >= 0)
+  elif scenes.counts is not None:
+    rows = rows[:scenes.counts[scene]]
+  return rows[rows < masks_lib.MOST]
 
 
 def _checked_integers(path, key, array, shape, lower: int) -> np.ndarray:

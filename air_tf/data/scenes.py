@@ -15,6 +15,7 @@ from PIL import Image
 from air_tf import errors
 from air_tf.data import arrangement
 from air_tf.data import backdrops
+from air_tf.data import masks as masks_lib
 
 __all__ = ['Scenes', 'compose', 'pad_labels', 'sample_patches']
 
@@ -25,6 +26,8 @@ class Scenes(NamedTuple):
   counts: np.ndarray | None  # [N] int32, how many objects a scene holds.
   boxes: np.ndarray | None   # [N, M, 4] float32, (y, x, height, width), or NaN.
   labels: np.ndarray | None  # [N, M] int32, which digit, or -1.
+  # [N, H, W] uint8, whose each pixel is: 0 of the ground, k of `boxes[k - 1]`.
+  masks: np.ndarray | None = None
 
   def select(self, which: slice | np.ndarray) -> 'Scenes':
     """Returns some of the scenes, by a slice or an array of indices."""
@@ -41,7 +44,7 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
             canvas_size: int, counts: Sequence[int],
             digit_scale: tuple[float, float] = (1., 1.), overlap: bool = False,
             backdrop: str = 'black', backdrop_level: float = 1.,
-            seed: int | Sequence[int]) -> Scenes:
+            masks: bool = False, seed: int | Sequence[int]) -> Scenes:
   """Returns scenes of digits at random positions; equal seeds, equal scenes.
 
   Counts, digits, scales and positions are independent and uniform. A digit is
@@ -62,12 +65,13 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
     overlap: whether the bounding boxes of objects may overlap.
     backdrop: what is behind the objects, see `backdrops.KINDS`.
     backdrop_level: brightest value that its pixels can have, 1 is white.
+    masks: whether to make masks too, which takes time; see `masks.claim`.
     seed: one or several numbers, none negative.
 
   Returns:
-    `Scenes` with every field. In each scene the objects' rows come first and
-    the padding last; boxes are tight around the objects as resized, whether
-    or not something brighter hides a part.
+    `Scenes` with every field, `masks` if asked for. In each scene the objects'
+    rows come first and the padding last; boxes are tight around the objects as
+    resized, whether or not something brighter hides a part.
 
   Raises:
     errors.UserError: if a digit is blank, or larger than the canvas, or if the
@@ -94,9 +98,11 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   # The last use of `rng`, so that objects are the same before any backdrop.
   backdrops.KINDS[backdrop](rng, images, backdrop_level, digits)
   scene_of_object, _ = np.nonzero(present)  # [K], in the order of `patches`.
-  _paste(images, scene_of_object, corners[present], patches)
+  owners = masks_lib.empty(images, present.shape[1]) if masks else None
+  _paste(images, scene_of_object, corners[present], patches, owners,
+         np.nonzero(present)[1])
   return Scenes(images, scene_counts, _boxes(present, corners, sizes),
-                pad_labels(present, np.asarray(labels)[chosen]))
+                pad_labels(present, np.asarray(labels)[chosen]), owners)
 
 
 def sample_patches(
@@ -214,12 +220,19 @@ def _check_pairs(bounds: np.ndarray, digit_scale: tuple[float, float],
 
 
 def _paste(images: np.ndarray, scene_of_object: np.ndarray,
-           corners: np.ndarray, patches: Sequence[np.ndarray]) -> None:
-  """Draws K patches at `corners` [K, 2] into N `images`, in place."""
-  for scene, (y, x), patch in zip(
-      scene_of_object, corners.tolist(), patches, strict=True):
+           corners: np.ndarray, patches: Sequence[np.ndarray],
+           masks: np.ndarray | None, rows: np.ndarray) -> None:
+  """Draws K patches at `corners` [K, 2] into N `images`, in place.
+
+  And into their `masks`, unless these are None, as the objects `rows` [K].
+  """
+  for scene, (y, x), patch, row in zip(
+      scene_of_object, corners.tolist(), patches, rows, strict=True):
     height, width = patch.shape[:2]
     view = images[scene, y:y + height, x:x + width]
+    if masks is not None:
+      masks_lib.claim(
+          masks[scene, y:y + height, x:x + width], row, patch, view)
     if patch.ndim == 2:
       np.maximum(view, patch, out=view)
     else:
