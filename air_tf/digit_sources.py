@@ -26,6 +26,13 @@ BY_NAME = {
     'blobs': DigitSource(
         'blobs.load', 'spots of light as under a microscope',
         composer='micrographs.compose'),
+    'dsprites_like': DigitSource(
+        'dsprites_like.load', 'squares, ellipses and hearts in colour, one in '
+        'front of the other with --overlap; like Multi-dSprites',
+        composer='dsprites_like.compose'),
+    'tetrominoes_like': DigitSource(
+        'tetrominoes_like.load', 'four squares side by side, in six colours; '
+        'like Tetrominoes', composer='tetrominoes_like.compose'),
 }
 # Called with the path; the first whose patterns match is taken.
 BY_PATH = (

@@ -13,7 +13,8 @@ __all__ = ['BACKDROPS', 'CONTRASTS', 'ON_ERROR', 'MEASURED_RANGES',
            'RANGES',
            'SceneOptions']
 
-BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter')
+BACKDROPS = ('black', 'noise', 'grid', 'texture', 'clutter', 'grey',
+             'colour')
 CONTRASTS = ('none', 'stretch', 'local')
 ON_ERROR = ('stop', 'skip')
 MEASURED_RANGES = ('auto', 'objects')
@@ -60,7 +61,8 @@ class SceneOptions:
       False, 'Whether digits may overlap; if not, their boxes are disjoint.')
   backdrop: str = _option(
       'black', 'What is behind the digits: nothing, noise in each pixel, a '
-      'grid of lines, a cloudy texture, or a clutter of pieces of digits.',
+      'grid of lines, a cloudy texture, a clutter of pieces of digits; one '
+      'grey, or one colour, for each scene.',
       choices=BACKDROPS, before='black')
   backdrop_level: float = _option(
       .4, 'Largest value of a backdrop pixel, where 1 is white. The default is '

@@ -7,7 +7,8 @@ from scipy import stats
 from air_tf import scene_options
 from air_tf.data import backdrops
 
-GREY = [kind for kind in backdrops.KINDS if kind != 'clutter']
+GREY = [kind for kind in backdrops.KINDS if kind not in ('clutter', 'colour')]
+PLAIN = 'grey', 'colour'
 
 
 def some_digits(num_digits=5, colour=False):
@@ -37,7 +38,9 @@ def test_every_kind_is_offered():
 @pytest.mark.parametrize('kind', backdrops.KINDS)
 @pytest.mark.parametrize('level', [0., .4, 1.])
 def test_level_is_the_brightest_value(kind, level, colour):
-  brightest = draw(kind, level=level, colour=colour).max()
+  # Enough scenes that one of 256 values surely occurs.
+  brightest = draw(kind, 3_000 if kind in PLAIN else 300, level=level, size=10,
+                   colour=colour).max()
   assert brightest == (0 if kind == 'black' else round(255 * level))
 
 
@@ -47,13 +50,30 @@ def test_backdrops_are_grey_in_coloured_scenes(kind):
   np.testing.assert_array_equal(coloured, np.stack([grey] * 3, axis=-1))
 
 
-@pytest.mark.parametrize('kind', [k for k in backdrops.KINDS if k != 'black'])
+@pytest.mark.parametrize(
+    'kind', [k for k in backdrops.KINDS if k not in ('black', *PLAIN)])
 def test_scenes_and_seeds_differ(kind):
   # Grids have few parameters, and may be equal once in a while.
   first, other = draw(kind, 1_100), draw(kind, 1_100, seed=1)
   assert len(np.unique(first, axis=0)) > 1_080
   assert (first != other).any((1, 2)).sum() > 1_080
   np.testing.assert_array_equal(first, draw(kind, 1_100))
+
+
+@pytest.mark.parametrize('kind, colour, channels', [
+    ('grey', False, 1), ('grey', True, 1), ('colour', False, 1),
+    ('colour', True, 3)])
+def test_plain_grounds_are_one_uniform_colour_a_scene(kind, colour, channels):
+  images = draw(kind, 2_000, level=1., size=8, colour=colour)
+  images = images.reshape(2_000, 64, -1)
+  assert (images == images[:, :1]).all()
+  shades = images[:, 0]
+  assert len(np.unique(shades, axis=0)) > (250 if channels == 1 else 1_990)
+  for channel in shades.T:
+    # Correct code fails once in 10^6.
+    assert stats.kstest((channel + .5) / 256., 'uniform').pvalue > 1e-6
+  correlation = np.corrcoef(shades.T) if colour else None
+  assert not colour or (abs(correlation[0, 1]) < .15) == (channels == 3)
 
 
 def test_noise_is_uniform_and_independent():

@@ -82,6 +82,25 @@ def test_scenes_of_a_flagfile(tmp_path, name, size, most, heights):
   assert empty.any() == (name in ('noise', 'grid', 'blobs'))
 
 
+@pytest.mark.parametrize('name, side, counts', [
+    ('dsprites_like', 64, {2, 3, 4, 5}), ('tetrominoes_like', 35, {3})])
+def test_scenes_like_the_published_ones(tmp_path, name, side, counts):
+  _, scenes = make_scenes(
+      tmp_path / 'scenes.npz', flagfile(name), '--num_scenes=60')
+  assert scenes.images.shape == (60, side, side, 3)
+  assert set(scenes.counts) == counts
+  for count, mask in zip(scenes.counts, scenes.masks):
+    assert set(np.unique(mask)) == set(range(count + 1))
+  grounds = {tuple(image[mask == 0][0])
+             for image, mask in zip(scenes.images, scenes.masks)}
+  assert len(grounds) == (1 if name == 'tetrominoes_like' else len(grounds))
+  assert (len(grounds) > 40) == (name == 'dsprites_like')
+  hidden = [(mask == k + 1).sum() < height * width / 4 for mask, boxes in zip(
+      scenes.masks, scenes.boxes) for k, (_, _, height, width) in enumerate(
+          boxes)]
+  assert any(hidden) == (name == 'dsprites_like')
+
+
 def test_flags_of_the_backdrop_arrive(tmp_path):
   _, dim = make_scenes(tmp_path / 'dim.npz', '--backdrop=noise', '--counts=0',
                        '--num_scenes=5', '--backdrop_level=.2')

@@ -268,7 +268,8 @@ def test_objects_are_the_same_before_any_backdrop(kind):
 
 @pytest.mark.parametrize('options', [
     dict(), dict(overlap=True), dict(digit_scale=(.3, 1.3)),
-    *(dict(backdrop=kind, backdrop_level=.7) for kind in backdrops.KINDS)])
+    *(dict(backdrop=kind, backdrop_level=.7) for kind in backdrops.KINDS
+      if kind != 'colour')])
 def test_grey_objects_in_colour_make_grey_scenes_in_colour(options):
   digits, labels = ragged()
   options = dict(num_scenes=100, canvas_size=60, counts=(0, 2, 3), seed=0

@@ -1,7 +1,7 @@
-"""Backdrops, behind the objects of a scene: noise, lines, clouds, clutter.
+"""Backdrops, behind the objects of a scene: lines, clouds, clutter, colours.
 
 Shapes: N scenes of H x W pixels, grey, or coloured with a last axis of size 3;
-D digit images. Grey backdrops are grey in coloured scenes too.
+D digit images. All but `colour` are grey in coloured scenes too.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,23 @@ Draw = Callable[[np.random.Generator, np.ndarray, float, np.ndarray], None]
 
 def _black(rng, images, level, digits):
   """Leaves the scenes black."""
+
+
+def _grey(rng, images, level, digits):
+  """One grey for each scene, uniform from 0 to `level`."""
+  del digits
+  shade = rng.integers(
+      round(255 * level), size=[len(images), 1, 1], dtype=np.uint8,
+      endpoint=True)
+  images[:] = _in_colour(shade, images)
+
+
+def _colour(rng, images, level, digits):
+  """One colour for each scene, its channels uniform from 0 to `level`."""
+  del digits
+  images[:] = rng.integers(
+      round(255 * level), size=[len(images), 1, 1, *images.shape[3:]],
+      dtype=np.uint8, endpoint=True)
 
 
 def _noise(rng, images, level, digits):
@@ -122,4 +139,4 @@ def _in_colour(grey: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 KINDS: dict[str, Draw] = {
     'black': _black, 'noise': _noise, 'grid': _grid, 'texture': _texture,
-    'clutter': _clutter}
+    'clutter': _clutter, 'grey': _grey, 'colour': _colour}

@@ -33,6 +33,7 @@ __all__ = ['latents', 'run', 'targets']
 
 _TASKS = {'sum': 'sum of the two digits',
           'ascending': 'digits ascend from left to right'}
+_WITHOUT_ORDER = 'sprites', 'blobs', 'dsprites_like', 'tetrominoes_like'
 _BYTES_PER_PIXEL = 5  # As composed, and as floats.
 _TRAIN_SEED, _TEST_SEED = 3, 4  # Not the scenes that the model has seen.
 
@@ -89,7 +90,7 @@ def _digits(config: config_lib.Config, logdir: str) -> digits_lib.Digits:
   refusal = errors.UserError(
       f'--logdir={logdir}: was trained on {source}; expected a run on digits '
       'from 0 to 9, whose sum and order can be asked for.')
-  if config.scenes or config.digits in ('sprites', 'blobs'):
+  if config.scenes or config.digits in _WITHOUT_ORDER:
     raise refusal
   digits = digits_lib.load(config.digits)
   if max(digits.train_labels.max(), digits.test_labels.max()) > 9:
