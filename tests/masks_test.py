@@ -129,6 +129,13 @@ def test_light_that_counts_most_claims_a_pixel():
       [1, 2, 2, 2, 2, 0], [0, 2, 2, 2, 2, 0], [0] * 6])
 
 
+def test_a_fringe_is_one_of_the_whole_object_where_it_is_cut():
+  patch = np.array([[40, 200]], np.uint8)  # The brighter part is outside.
+  mask = np.zeros([1, 4], np.uint8)
+  micrographs._own(mask, [patch], np.array([[0, 3]]))
+  assert not mask.any()
+
+
 def test_relabel_drops_and_renumbers():
   mask = np.array([0, 1, 2, 3, 255], np.uint8)
   np.testing.assert_array_equal(
