@@ -41,6 +41,8 @@ def _check_scenes(config) -> None:
   _ = config.range_limits  # Raises, if it is no range.
   require('crop', config.scenes or not config.crop,
           'to stand beside --scenes, whose pictures are cropped')
+  require('max_objects', config.scenes or not config.max_objects,
+          'to stand beside --scenes, a published set')
   require('augment', config.crop or not config.augment,
           'to stand beside --crop, whose crops are turned')
   require('ground', not (config.ground and config.background),

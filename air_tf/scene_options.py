@@ -32,11 +32,12 @@ class SceneOptions:
       'embedded', f'Where digits come from: {digit_sources.help_text()}.',
       path=True)
   scenes: str = _option(
-      '', 'A scene file (.npz; see data/README.md) or a folder of pictures to '
-      'train on instead of scenes composed from digits. Pictures are fitted '
-      'into --canvas_size.', path=True)
+      '', 'A scene file (.npz; see data/README.md), a published set '
+      '(.tfrecords, .h5) or a folder of pictures to train on instead of scenes '
+      'composed from digits. Pictures are fitted into '
+      '--canvas_size.', path=True)
   test_scenes: str = _option(
-      '', 'A scene file (.npz) or a folder to evaluate on. Without it, a tenth '
+      '', 'A scene file or a folder to evaluate on. Without it, a tenth '
       'of --scenes is held out.', path=True)
   crop: int = _option(
       0, 'Side in pixels of random crops of the pictures in --scenes, which '
@@ -45,6 +46,10 @@ class SceneOptions:
   augment: bool = _option(
       False, 'With --crop: mirror crops and turn them by quarters at random, '
       'for pictures without an upright.', before=False)
+  max_objects: int = _option(
+      0, 'Of a published set in --scenes (TFRecords or HDF5), scenes of more '
+      'objects are left out (CLEVR6: 6); 0 keeps all.', lower=0, upper=255,
+      before=0)
   canvas_size: int = _option(
       50, 'Side of the square images in pixels (blog: 50). A scene file has '
       'its own size.', lower=8, upper=1024)

@@ -10,7 +10,7 @@ from air_tf import errors
 from air_tf.training import run_config
 
 PICTURES = dict(range='0,9', invert=True, contrast='local', crop=16,
-                augment=True)
+                augment=True, max_objects=6)
 
 
 def changed(old, **changes):
@@ -22,7 +22,8 @@ def test_how_pictures_are_read_counts_where_there_are_pictures(name):
   composed, given = tiny.config(), tiny.config(scenes='folder', crop=16)
   value = {'crop': 20}.get(name, PICTURES[name])
   assert changed(given, **{name: value}) == [name]
-  if name not in ('crop', 'augment'):  # Refused without --scenes.
+  # These are refused without --scenes.
+  if name not in ('crop', 'augment', 'max_objects'):
     assert changed(composed, **{name: value}) == []
 
 

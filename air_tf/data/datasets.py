@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -21,16 +20,14 @@ from air_tf import progress
 from air_tf import scene_options
 from air_tf.data import crops
 from air_tf.data import digits as digits_lib
+from air_tf.data import given
 from air_tf.data import images as images_lib
 from air_tf.data import large_pictures
-from air_tf.data import npz
 from air_tf.data import picture_files
-from air_tf.data import plausibility
+from air_tf.data import published
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
-from air_tf.data import streams
 from air_tf.data import untrusted
-from air_tf.data import value_range as value_range_lib
 
 __all__ = ['SceneSource', 'composition_options', 'load', 'settled',
            'with_image_shape']
@@ -58,8 +55,8 @@ def settled(config: config_lib.Config,
   Raises:
     errors.UserError: if the images cannot be used.
   """
-  if not config.scenes or (
-      config.range not in scene_options.MEASURED_RANGES):
+  if (not config.scenes or config.range not in scene_options.MEASURED_RANGES
+      or published.knows(config.scenes)):  # These are 8 bits, all used.
     return config
   value_range, survey = images_lib.settled_range(
       config, images_lib.open_source(config.scenes, config.invert),
@@ -97,7 +94,7 @@ def load(config: config_lib.Config, report: picture_files.Report | None = None
     config = settled(config, report)
     if config.crop:
       return _load_crops(config, report)
-    train, test = _load_files(config, report)
+    train, test = given.load(config, report)
     return lambda pool: train, test
   digits = digits_lib.load(config.digits)
   # Masks are for evaluation: those of training scenes would only take time.
@@ -159,7 +156,7 @@ def _load_crops(config: config_lib.Config, report: picture_files.Report
   """Returns random crops of pictures, and all of what is held out."""
   train, test = large_pictures.split(config, report)
   held_out = crops.grid(test, config.crop, config.num_test_scenes)
-  _check_size(config.scenes, config.crop, config, 'set another --crop')
+  given.check_size(config.scenes, config.crop, config, 'set another --crop')
   large_pictures.describe(train, test, len(held_out.images))
   train = [x._replace(mask=None) for x in train]  # For evaluation only.
   make = lambda pool: crops.sample(
@@ -169,106 +166,6 @@ def _load_crops(config: config_lib.Config, report: picture_files.Report
     return _FreshPools(make), held_out
   fixed = make(0)
   return lambda pool: fixed, held_out
-
-
-def _load_files(config: config_lib.Config, report: picture_files.Report):
-  """Returns (train, test) from `config.scenes` and `config.test_scenes`."""
-  train = _read(config.scenes, config, report)
-  if config.test_scenes:
-    test = _read(config.test_scenes, config, report)
-    expected, found = train.images.shape[1:], test.images.shape[1:]
-    npz.require(found == expected, config.test_scenes, 'images',
-                npz.describe_image(found), f'{npz.describe_image(expected)}, '
-                f'as in --scenes={config.scenes}')
-    if isinstance(train.images, np.memmap):
-      train = _rows(train, np.arange(len(train.images)))
-  else:
-    train, test = _hold_out(config.scenes, train)
-  _warn_of_copies(config, train, test)
-  return train, test
-
-
-def _warn_of_copies(config, train, test) -> None:
-  share = plausibility.share_of_copies(test.images, train.images)
-  if share:
-    plausibility.warn(config.test_scenes or config.scenes, [
-        f'{share:.0%} of the test images are training images too, so that '
-        'evaluation does not show what is learnt for new ones; expected '
-        'others'])
-
-
-def _read(path: str, config: config_lib.Config, report: picture_files.Report
-          ) -> scenes_lib.Scenes:
-  """Returns the scenes of a file or a folder, if they suit the model."""
-  value_range = value_range_lib.of_config(config)
-  if path.lower().endswith('.npz'):
-    scenes = scene_files.read(path, value_range)
-    hint = 'pad or resize the images'
-  else:
-    scenes = scenes_lib.Scenes(
-        _fitted(path, config, value_range, report), None, None, None)
-    hint = f'--canvas_size={config.canvas_size}'
-  _check_size(path, scenes.images.shape[1], config, hint)
-  plausibility.warn(path, plausibility.scene_suspicions(scenes))
-  if scenes.counts is not None:
-    most, steps = scenes.counts.max(), config.max_steps
-    npz.require(most <= steps, path, 'counts', f'up to {most} objects',
-                f'no more than --max_steps={steps}, the most objects the '
-                'model may write; raise --max_steps')
-  return scenes
-
-
-def _fitted(path: str, config: config_lib.Config,
-            value_range: value_range_lib.ValueRange,
-            report: picture_files.Report) -> np.ndarray:
-  """Returns the images under a path, each fitted into the canvas.
-
-  A stack of square images keeps their size, as a scene file does.
-  """
-  source = images_lib.open_source(path, config.invert)
-  images = (x for _, x in source.read_pixels(value_range, report))
-  first = next(images, None)
-  npz.require(first is not None, path, 'images', 'none that can be read',
-              'at least one')
-  side = config.canvas_size
-  if images_lib.is_array(path) and first.shape[0] == first.shape[1]:
-    side = len(first)
-  return images_lib.fit_all(itertools.chain([first], images), side)
-
-
-def _check_size(path: str, side: int, config: config_lib.Config,
-                hint: str) -> None:
-  """Raises `UserError` if no model, or not this one, is for images so large."""
-  field = next(x for x in dataclasses.fields(config)
-               if x.name == 'canvas_size')
-  lower, upper = field.metadata['lower'], field.metadata['upper']
-  found = f'{side} x {side} pixels'
-  npz.require(lower <= side <= upper, path, 'images', found,
-              f'from {lower} to {upper} a side; {hint}')
-  npz.require(config.object_size < side, path, 'images', found,
-              f'more than --object_size={config.object_size:g}, the size of '
-              'the largest objects; lower --object_size')
-
-
-def _hold_out(path: str, scenes: scenes_lib.Scenes):
-  """Returns (the rest, a tenth), always the same tenth of a file."""
-  num_scenes = len(scenes.images)
-  npz.require(num_scenes >= 2, path, 'images', 'one image',
-              'at least 2, to hold a tenth out; or give --test_scenes')
-  order = np.random.RandomState(0).permutation(num_scenes)
-  test, train = np.split(order, [max(1, num_scenes // 10)])
-  test = _rows(scenes, test)
-  return _rows(scenes, train), scenes_lib.Scenes(*(
-      None if x is None else np.asarray(x) for x in test))
-
-
-def _rows(scenes: scenes_lib.Scenes, rows: np.ndarray) -> scenes_lib.Scenes:
-  """Returns some of the scenes; images that are mapped stay on disk."""
-  if not isinstance(scenes.images, np.memmap):
-    return scenes.select(rows)
-  return scenes_lib.Scenes(*(
-      streams.MappedImages(x, rows) if isinstance(x, np.memmap)
-      else None if x is None else x[rows] for x in scenes))
 
 
 def _load_composed(config, split, ingredients, images, labels):

@@ -19,6 +19,7 @@ from air_tf.data import value_range as value_range_lib
 __all__ = ['read', 'write']
 
 _BOX = '(y, x, height, width) in pixels'
+_PUBLISHED = '.tfrecord', '.tfrecords', '.h5', '.hdf5'
 _LARGEST = 10  # A box may reach beyond the image, by so many of its sides.
 
 
@@ -27,8 +28,9 @@ def read(path: str, value_range: value_range_lib.ValueRange
   """Returns the scenes in the scene file `path`, checked.
 
   What cannot be is refused; what is only unlikely is for `plausibility`.
-  Images may be of any layout and type that `stacks` knows; they come back as
-  uint8, and perhaps as a `np.memmap`; see `npz.read_npz`.
+  Of published sets (TFRecords, HDF5) these are the first scenes, see
+  `published.read`. Images may be of any layout and type that `stacks` knows;
+  they come back as uint8, and perhaps as a `np.memmap`; see `npz.read_npz`.
 
   Args:
     path: of the file.
@@ -38,6 +40,9 @@ def read(path: str, value_range: value_range_lib.ValueRange
     errors.UserError: if the file is missing, damaged, or not a scene file; the
       text names the file, the key, what was found and what is expected.
   """
+  if path.lower().endswith(_PUBLISHED):
+    from air_tf.data import published  # It takes TensorFlow.
+    return published.read(path)
   optional = ('counts', 'boxes', 'labels', 'masks')
   arrays = npz.read_npz(path, required=('images',), optional=optional)
   images = _checked_images(path, arrays['images'], value_range)

@@ -37,7 +37,8 @@ _RESUMABLE = {'num_iterations', 'log_every', 'eval_every', 'checkpoint_every',
               'cache_dir', 'gradient_variance_every', 'distribution_strategy',
               'wait_seconds', 'on_error'}
 # These say how --scenes is read, and nothing without it.
-_OF_PICTURES = {'range', 'invert', 'contrast', 'crop', 'augment'}
+_OF_PICTURES = {'range', 'invert', 'contrast', 'crop', 'augment',
+                'max_objects'}
 # Until version 0.2.0 values were read as their type says, and config.json has
 # no range, or one that was not measured.
 _BY_TYPE = {'auto', 'dtype'}
