@@ -23,9 +23,9 @@ _LONGEST_NAME = 255  # Bytes, of nearly every file system.
 _LONGEST_PATH = 4_095  # PATH_MAX of Linux without the final zero.
 # What people keep in files of these endings is never a table or a picture that
 # a script writes.
-_OTHERS = ('.bmp', '.gif', '.h5', '.ipynb', '.jpeg', '.jpg', '.json', '.jsonl',
-           '.npy', '.npz', '.pb', '.pdf', '.png', '.py', '.tif', '.tiff',
-           '.webp', '.zip')
+_OTHERS = ('.bmp', '.gif', '.h5', '.hdf5', '.ipynb', '.jpeg', '.jpg', '.json',
+           '.jsonl', '.npy', '.npz', '.pb', '.pdf', '.png', '.py',
+           '.tfrecord', '.tfrecords', '.tif', '.tiff', '.webp', '.zip')
 
 
 def given(name: str, text: str, utf8: bool = True) -> str:
