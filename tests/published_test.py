@@ -169,20 +169,22 @@ def config(path, **options):
       scenes=path, max_steps=4, object_size=10.) | options)
 
 
-def test_a_run_holds_the_first_320_out(tmp_path):
-  images, owners = scenes_of(4_000, 35, 4)
+def test_a_run_holds_the_first_ones_out(tmp_path, monkeypatch):
+  assert published.EVALUATED == 320
+  monkeypatch.setattr(published, 'EVALUATED', 32)
+  images, owners = scenes_of(400, 35, 4)
   path = write_hdf5(tmp_path / 'tetrominoes-full.hdf5', images, owners)
   pools, test = datasets.load(config(path))
-  check(test, images[:320], owners[:320])
+  check(test, images[:32], owners[:32])
   train = pools(0)
   assert train.masks is None
-  np.testing.assert_array_equal(train.images, images[320:])
+  np.testing.assert_array_equal(train.images, images[32:])
   pools, test = datasets.load(config(path, num_train_scenes=100))
-  assert len(test.images) == 42 and len(pools(0).images) == 420 - 42
+  assert len(test.images) == 13 and len(pools(0).images) == 132 - 13
   other = write_hdf5(tmp_path / 'other.hdf5', images[::-1], owners[::-1])
   pools, test = datasets.load(config(path, test_scenes=other))
   np.testing.assert_array_equal(pools(0).images, images)
-  check(test, images[::-1][:320], owners[::-1][:320])
+  check(test, images[::-1][:32], owners[::-1][:32])
   one = write_hdf5(tmp_path / 'one.hdf5', images[:1], owners[:1])
   data_util.assert_user_error(['one image', 'at least 2'], datasets.load,
                               config(one))

@@ -45,11 +45,12 @@ def stream(path: str) -> tfrecords.Stream:
         'mask', npz.describe(mask), f'uint8 {[*image.shape[:3], 1]}')
   name = os.path.basename(path)
   dataset = tf.data.Dataset.from_generator(
-      lambda: _scenes(path), output_signature=(
-          tf.TensorSpec(shape, tf.uint8), tf.TensorSpec(shape[:2], tf.uint8)))
+      lambda: _chunks(path), output_signature=(
+          tf.TensorSpec([None, *shape], tf.uint8),
+          tf.TensorSpec([None, *shape[:2]], tf.uint8)))
   return tfrecords.Stream(
       shape, next((n for part, n in _GROUNDS.items() if part in name), 1),
-      dataset.prefetch(_CHUNK))
+      dataset.prefetch(1).unbatch())
 
 
 def _array(path: str, file: h5py.File, key: str) -> h5py.Dataset:
@@ -65,10 +66,9 @@ def _array(path: str, file: h5py.File, key: str) -> h5py.Dataset:
   return array
 
 
-def _scenes(path: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _chunks(path: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   with h5py.File(path, 'r') as file:
     for start in range(0, len(file['image']), _CHUNK):
       part = slice(start, start + _CHUNK)
-      yield from zip(file['image'][part],
-                     file['mask'][part, ..., 0].clip(0, 255).astype(np.uint8),
-                     strict=True)
+      mask = file['mask'][part, ..., 0].clip(0, 255)
+      yield file['image'][part], mask.astype(np.uint8)
