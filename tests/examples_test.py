@@ -27,7 +27,7 @@ def bytes_of(text):
 # three bytes that looks like an entry of one byte.
 LISTS = {'image': bytes_of(bytes(range(256)) * 3), 'mask': [b'ab', b'', b'c'],
          'long': [b'x' * 300, b'y'], 'tricky': [b'\x0a\x01\x05'],
-         'z' * 200: [b'\x0a', b'\x01']}
+         'other': [b'x\x0azz'], 'z' * 200: [b'\x0a', b'\x01']}
 
 
 def test_lists_of_bytes_are_joined():
@@ -52,7 +52,7 @@ def test_an_example_without_features_has_none():
 
 
 @pytest.mark.parametrize('data', [
-    b'\x0a', b'\x0a\x05abc', b'\x80' * 11, b'\x0f', b'\x0b\x00',
+    b'\x0a', b'\x0a\x05abc', b'\x0a\x01', b'\x80' * 11, b'\x0f', b'\x0b\x00',
     b'\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f', b'\x09\x00'])
 def test_what_is_no_message_is_an_error(data):
   with pytest.raises(ValueError):
