@@ -9,7 +9,6 @@ import pytest
 from air_tf.data import digits as digits_lib
 from air_tf.data import dsprites_like
 from air_tf.data import layers
-from air_tf.data import masks as masks_lib
 from air_tf.data import tetrominoes_like
 
 RED, GREEN = [200, 0, 0], [0, 100, 50]
@@ -220,5 +219,7 @@ def test_tetrominoes_do_not_overlap_and_some_touch():
   assert len(np.unique(made.images.reshape(-1, 3), axis=0)) == 7
 
 
-def test_masks_of_256_objects_are_not_made():
-  assert masks_lib.empty(np.zeros([1, 2, 2]), masks_lib.MOST + 1) is None
+def test_scenes_of_more_objects_than_a_mask_tells_apart():
+  made = compose(blocks(1), counts=(300,), canvas_size=40, overlap=False,
+                 num_scenes=2)
+  assert made.masks is None and made.images.any(axis=-1).sum() == 600

@@ -73,15 +73,14 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   _check_largest(sizes, canvas_size)
   inks = [_ink(patch) for patch in patches]
   corners = np.zeros_like(sizes)
-  owners = masks_lib.empty(
-      np.empty([num_scenes if masks else 0, *[canvas_size] * 2]), 1)
   images = np.zeros([num_scenes, *[canvas_size] * 2, 3], np.uint8)
+  owners = masks_lib.empty(images, present.shape[1]) if masks else None
   ends = np.cumsum(scene_counts)
   for i, (end, count) in enumerate(zip(ends, scene_counts, strict=True)):
     objects = slice(end - count, end)
     corners[objects], mask = _arrange(
         rng, inks[objects], sizes[objects], canvas_size, overlap)
-    if masks:
+    if owners is not None:
       owners[i] = mask
   # The last use of `rng`, so that objects are the same before any backdrop.
   backdrops.KINDS[backdrop](
@@ -92,7 +91,7 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   return scenes_lib.Scenes(
       images, scene_counts, boxes,
       scenes_lib.pad_labels(present, np.asarray(labels)[chosen]),
-      owners if masks else None)
+      owners)
 
 
 def _ink(patch: np.ndarray) -> np.ndarray:
@@ -127,7 +126,7 @@ def _arrange(rng: np.random.Generator, inks: Sequence[np.ndarray],
 
 def _arrange_once(rng, inks, sizes, canvas_size, overlap):
   """Returns the same, or None if an object found no room."""
-  mask = np.zeros([canvas_size, canvas_size], np.uint8)
+  mask = np.zeros([canvas_size, canvas_size], np.uint16)
   corners = np.zeros([len(inks), 2], np.int64)
   places = (rng.random([len(inks), 1 if overlap else _TRIES, 2])
             * (canvas_size + 1 - sizes)[:, np.newaxis]).astype(np.int64)
