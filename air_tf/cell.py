@@ -10,6 +10,7 @@ from typing import NamedTuple
 import sonnet as snt
 import tensorflow as tf
 
+from air_tf import compositing
 from air_tf import config as config_lib
 from air_tf import encoders
 from air_tf import glimpses as glimpses_lib
@@ -54,6 +55,10 @@ class AIRCell(snt.Module):
 
   The cell is a deterministic function of its noise, which is drawn outside:
   zero noise gives posterior means, and one call draws the noise of all steps.
+
+  Attributes:
+    occludes: whether objects cover each other, so that what is decoded and
+      written has a last axis of colour and opacity (see `compositing`).
   """
 
   def __init__(self, config: config_lib.Config, name: str = 'air_cell'):
@@ -74,9 +79,13 @@ class AIRCell(snt.Module):
     self._make_locator(config)
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
+    self.occludes = config.compositing == 'over'
+    shape, bias = config.glimpse_shape, config.decoder_bias
+    if self.occludes:
+      shape = compositing.painted_shape(shape)
+      bias = compositing.start_logits(shape, bias)
     self._decoder = modules.Decoder(
-        config.glimpse_shape, hidden, config.decoder_bias,
-        config.decoder_init_scale, name='glimpse_decoder')
+        shape, hidden, bias, config.decoder_init_scale, name='glimpse_decoder')
 
   def _make_locator(self, config: config_lib.Config) -> None:
     searches = config.image_encoder == 'search'
@@ -139,6 +148,8 @@ class AIRCell(snt.Module):
       The glimpses `[B, h, w]`, and the canvases y `[B, H, W]`.
     """
     glimpses = self._decoder(what)
+    if self.occludes:
+      glimpses = compositing.premultiply(glimpses)
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
 
   def __call__(self, images: tf.Tensor, encoded: EncodedImage, state: State,
@@ -150,6 +161,7 @@ class AIRCell(snt.Module):
 
     Args:
       images: `[B, H, W]`, minus the background; glimpses are read from them.
+        Further axes are channels.
       encoded: `encode` of the images (AIR), or of the residual and the partial
         reconstruction (DAIR). Separate, because AIR encodes an image only once.
       state: of the step before; its batch may be 1, for all examples.

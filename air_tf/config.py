@@ -17,9 +17,11 @@ from air_tf import consistency
 from air_tf import options
 from air_tf import scene_options
 
-__all__ = ['Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
-           'EstimatorSpec', 'IMAGE_ENCODERS', 'OPTIMIZERS']
+__all__ = ['COMPOSITINGS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
+           'EstimatorSpec', 'GROUND_KINDS', 'IMAGE_ENCODERS', 'OPTIMIZERS']
 
+COMPOSITINGS = ('add', 'over')
+GROUND_KINDS = ('sloping', 'level')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
 
 
@@ -29,6 +31,8 @@ class EstimatorSpec(NamedTuple):
   has_bound: bool = False  # Whether it takes several particles.
   fewest_particles: int = 1
   usual_particles: int = 1
+  # Whether it takes the likelihood for a quadratic function of presences.
+  is_quadratic: bool = False
 
 
 ESTIMATORS = {
@@ -39,9 +43,9 @@ ESTIMATORS = {
     'nvil_per_step': EstimatorSpec(
         'score_function.NVILPerStep', has_bound=True),
     'vimco': EstimatorSpec('score_function.VIMCO', True, 2, 5),
-    'concrete': EstimatorSpec('relaxed.Concrete'),
+    'concrete': EstimatorSpec('relaxed.Concrete', is_quadratic=True),
     'mvd': EstimatorSpec('measure_valued.MVD'),
-    'rebar': EstimatorSpec('relaxed.Rebar'),
+    'rebar': EstimatorSpec('relaxed.Rebar', is_quadratic=True),
     'rws': EstimatorSpec(
         'reweighted_wake_sleep.ReweightedWakeSleep', True, 2, 5),
 }
@@ -84,6 +88,16 @@ class Config(scene_options.SceneOptions):
       False, 'Estimate in each image the ground that objects lie on, level or '
       'gently sloping, and leave the rest to the steps: for photographs, whose '
       'black is not exactly 0.', before=False)
+  ground_kind: str = _option(
+      'sloping', "With --ground: 'sloping', darker than the objects and "
+      "perhaps lit unevenly; 'level', one colour, the most frequent one of the "
+      'image, than which objects may be darker.', choices=GROUND_KINDS,
+      before='sloping')
+  compositing: str = _option(
+      'add', "How objects become an image: 'add', their light adds up (AIR); "
+      "'over', they have an opacity too and cover each other and the "
+      'background, which scenes in colour need.', choices=COMPOSITINGS,
+      before='add')
   what_size: int = _option(
       50, 'Z, size of an appearance code (blog and paper: 50).', lower=1)
   glimpse_size: int = _option(

@@ -22,6 +22,7 @@ def check(config: Any, estimators: Mapping[str, Any]) -> None:
     errors.UserError: if two do not; the text names the flag to change.
   """
   _check_scenes(config)
+  _check_compositing(config, estimators)
   _check_particles(config, estimators)
 
 
@@ -56,6 +57,17 @@ def _check_scenes(config) -> None:
           config.scenes or config.object_size < config.canvas_size,
           f'fewer pixels than --canvas_size={config.canvas_size}, the side of '
           'the images')
+
+
+def _check_compositing(config, estimators) -> None:
+  others = [name for name, x in estimators.items() if not x.is_quadratic]
+  _require(config, 'compositing', config.compositing == 'add'
+           or not estimators[config.estimator].is_quadratic,
+           f'add, because --estimator={config.estimator} needs objects that '
+           f"add up; those that do not are {', '.join(others)}")
+  _require(config, 'ground_kind', config.ground
+           or config.ground_kind == 'sloping',
+           'to stand beside --ground, whose shape it is')
 
 
 def _check_particles(config, estimators) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf import prior
+from air_tf import segment
 
 __all__ = ['Explanation', 'Reconstruction', 'explain', 'reconstruct']
 
@@ -41,6 +42,12 @@ class Explanation(NamedTuple):
   # [N, H, W], included in canvases and reconstruction; None without a model of
   # the background.
   background: tf.Tensor | None = None
+  # [N, T, h, w], opacity of the glimpses, whose colours are premultiplied by
+  # it; None where objects add up.
+  alphas: tf.Tensor | None = None
+  # uint8 [N, H, W], whose each pixel is: 0 of the ground, t of step t; None
+  # unless asked for.
+  masks: tf.Tensor | None = None
 
   def as_dict(self) -> dict[str, tf.Tensor]:
     """Returns the fields by name, those that are None left out."""
@@ -48,7 +55,8 @@ class Explanation(NamedTuple):
             if value is not None}
 
 
-def explain(model: model_lib.AIRModel, images: tf.Tensor) -> Explanation:
+def explain(model: model_lib.AIRModel, images: tf.Tensor,
+            masks: bool = False) -> Explanation:
   """Counts, locates and reconstructs the objects of images.
 
   Deterministic: `where` and `what` are posterior means, the count is a mode.
@@ -56,12 +64,13 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor) -> Explanation:
   Args:
     model: a trained model.
     images: float `[N, H, W]`, pixels in 0 ... 1.
+    masks: whether to say whose each pixel is, see `segment`.
   """
   inference = model.infer(images)
   posterior = inference.num_steps_posterior
   counts, pmf = posterior.mode(), tf.exp(posterior.log_pmf())
   drawn = reconstruct(inference, counts)
-  mask = lambda x: prior.mask_absent(drawn.presence, x)
+  mask = lambda x: None if x is None else prior.mask_absent(drawn.presence, x)
   background = inference.background
   return Explanation(
       num_steps=counts, num_steps_probs=pmf, step_probs=prior.step_probs(pmf),
@@ -69,7 +78,10 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor) -> Explanation:
       boxes=mask(glimpses_lib.boxes(inference.where, *images.shape[1:3])),
       what=mask(inference.what), glimpses=mask(inference.glimpses),
       canvases=drawn.canvases, reconstruction=drawn.image,
-      background=None if background is None else background.image)
+      alphas=mask(inference.alphas),
+      background=None if background is None else background.image,
+      masks=segment.masks(inference.canvases, inference.visible,
+                          drawn.presence) if masks else None)
 
 
 def reconstruct(inference: model_lib.Inference,

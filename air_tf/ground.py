@@ -11,7 +11,9 @@ terms of the polynomial.
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['estimate']
+from air_tf import level_ground
+
+__all__ = ['KINDS', 'estimate']
 
 _ORDER = 2
 _CELLS = 25  # About as many a side: averaged noise, and far fewer equations.
@@ -130,3 +132,7 @@ def _terms(y: np.ndarray, x: np.ndarray) -> np.ndarray:
   return np.stack([
       np.outer(y[:, i], x[:, j]).ravel() for i in range(_ORDER + 1)
       for j in range(_ORDER + 1 - i)], axis=1).astype(np.float32)
+
+
+# By the values of --ground_kind.
+KINDS = {'sloping': estimate, 'level': level_ground.estimate}

@@ -7,7 +7,6 @@ axis of 3 channels.
 
 import copy
 import dataclasses
-from typing import NamedTuple
 
 import sonnet as snt
 import tensorflow as tf
@@ -15,9 +14,11 @@ import tensorflow_probability as tfp
 
 from air_tf import background as background_lib
 from air_tf import cell as cell_lib
+from air_tf import compositing
 from air_tf import config as config_lib
 from air_tf import elbo as elbo_lib
 from air_tf import ground as ground_lib
+from air_tf import inference as inference_lib
 from air_tf import modules
 from air_tf import noise as noise_lib
 from air_tf import prior
@@ -28,23 +29,7 @@ __all__ = ['AIRModel', 'Inference']
 tfd = tfp.distributions
 
 
-class Inference(NamedTuple):
-  """One pass of T steps over a batch, every step taken.
-
-  Nothing before a step depends on whether the model stops there, so this one
-  pass holds an explanation by n objects for every n at once.
-  """
-  num_steps_posterior: prior.NumStepsDistribution  # q(n | x), batch shape [B].
-  where_posterior: modules.DiagonalGaussian  # Over [B, T, 3], unsquashed.
-  where_logits: tf.Tensor  # [B, T, 3], sampled, before squashing.
-  where: tf.Tensor      # [B, T, 3], (scale, shift_x, shift_y).
-  what_posterior: modules.DiagonalGaussian   # Over [B, T, Z].
-  what: tf.Tensor       # [B, T, Z]
-  glimpses: tf.Tensor   # [B, T, h, w], decoded.
-  # [B, T + 1, H, W]: the background (black without a model of it) and the
-  # first 0 ... T objects, summed.
-  canvases: tf.Tensor
-  background: background_lib.Background | None = None  # If it is modelled.
+Inference = inference_lib.Inference  # What `infer` returns.
 
 
 class AIRModel(snt.Module):
@@ -105,12 +90,14 @@ class AIRModel(snt.Module):
       background = self._background(images, background_noise, reparameterise)
       canvas = background.image
     elif self.config.ground:
-      canvas = ground_lib.estimate(images)
+      canvas = ground_lib.KINDS[self.config.ground_kind](images)
       background = background_lib.Background(canvas)
-    unroll = (unroll_lib.unroll_differences if self.config.difference
-              else unroll_lib.unroll)
-    steps, glimpses, written = unroll(
-        self._cell, images - canvas, step_noise, reparameterise)
+    steps, glimpses, written = unroll_lib.explain(
+        self._cell, images, canvas, step_noise, reparameterise,
+        self.config.difference)
+    alphas, occludes = None, self._cell.occludes
+    if occludes:
+      glimpses, alphas = compositing.split(glimpses, images.shape[3:])
     step_logits = tf.reshape(
         self._cell.step_logits(snt.merge_leading_dims(steps.hidden, 2)),
         [-1, self.config.max_steps])
@@ -119,8 +106,8 @@ class AIRModel(snt.Module):
         where_posterior=steps.where_posterior,
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
-        glimpses=glimpses, canvases=unroll_lib.add_up(canvas, written),
-        background=background)
+        glimpses=glimpses, background=background, alphas=alphas,
+        **compositing.compose(canvas, written, occludes)._asdict())
 
   @property
   def pixel_stddev(self) -> float | tf.Tensor:
@@ -147,7 +134,8 @@ class AIRModel(snt.Module):
         log p(x | n) = sum over pixels of log N(x; b + y_1 + ... + y_n, s^2)
 
     where b is the background, black without a model of it, s is
-    `--pixel_stddev`, and each channel of a pixel counts as one.
+    `--pixel_stddev`, and each channel of a pixel counts as one. The mean is the
+    canvas of `compositing`, where objects cover each other.
 
     Args:
       images: float `[B, H, W]`, from which `inference` was made.
@@ -228,12 +216,22 @@ class AIRModel(snt.Module):
       width: `W`.
 
     Returns:
-      `[B, H, W]`, 0 ... T: where objects overlap their pixels add up.
+      `[B, H, W]`, 0 ... T: where objects overlap their pixels add up; or the
+      first is in front.
     """
+    black = tf.zeros([tf.shape(what)[0], height, width,
+                      *self.config.image_shape[2:]])
+    return self._decode_onto(black, what, where, presence)
+
+  def _decode_onto(self, canvas, what, where, presence) -> tf.Tensor:
     # Absent objects may have any `where`, even a scale of 0: use a valid one.
     where = tf.where(presence[..., tf.newaxis] > 0., where, .5)
-    _, written = unroll_lib.write(self._cell, what, where, height, width)
-    return tf.reduce_sum(prior.mask_absent(presence, written), axis=1)
+    _, written = unroll_lib.write(
+        self._cell, what, where, *canvas.shape[1:3])
+    written = prior.mask_absent(presence, written)
+    if self._cell.occludes:
+      return compositing.compose(canvas, written, True).canvases[:, -1]
+    return tf.reduce_sum(written, axis=1) + canvas
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,
                    width: int) -> tf.Tensor:
@@ -255,11 +253,12 @@ class AIRModel(snt.Module):
     what = self.what_prior().sample(shape, seed=seeds[0])
     where = cell_lib.to_where(self.where_prior().sample(shape, seed=seeds[1]))
     presence = prior.presence_mask(counts, max_steps)
-    images = self.decode(what, where, presence, height, width)
     if self._background is None:
-      return images
-    return images + self._background.decode(
-        background_lib.prior().sample(shape[:1], seed=seeds[2]))
+      return self.decode(what, where, presence, height, width)
+    return self._decode_onto(
+        self._background.decode(
+            background_lib.prior().sample(shape[:1], seed=seeds[2])),
+        what, where, presence)
 
   def variable_groups(self) -> dict[str, list[tf.Variable]]:
     """Returns the trainable variables, grouped by function.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import math
 from typing import NamedTuple
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -170,14 +171,15 @@ class Decoder(snt.Module):
   """MLP from an appearance code to the pixels of a glimpse, each in 0 ... 1."""
 
   def __init__(self, glimpse_shape: Sequence[int], hidden_size: int,
-               bias: float, output_scale: float = 1.,
+               bias: float | np.ndarray, output_scale: float = 1.,
                name: str | None = None):
     """Makes the decoder.
 
     Args:
       glimpse_shape: `[h, w, ...]`.
       hidden_size: units of each of the two hidden layers.
-      bias: initial logit of every pixel, added to the output layer's.
+      bias: initial logit of every pixel, or of each, flat; added to the output
+        layer's.
       output_scale: factor on the initial weights of the output layer.
       name: name of the module.
     """

@@ -10,15 +10,46 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from air_tf import cell as cell_lib
+from air_tf import compositing
 
-__all__ = ['Unrolled', 'add_up', 'unroll', 'unroll_differences', 'write']
+__all__ = ['Unrolled', 'explain', 'unroll', 'unroll_differences',
+           'unroll_occluding', 'write']
 
 
 class Unrolled(NamedTuple):
   """All T steps."""
   steps: cell_lib.Step  # Its tensors are [B, T, ...].
   glimpses: tf.Tensor   # [B, T, h, w], decoded.
-  written: tf.Tensor    # [B, T, H, W], each glimpse on a canvas of its own.
+  # [B, T, H, W], each glimpse on a canvas of its own. Both have a last axis of
+  # colour and opacity where objects cover each other.
+  written: tf.Tensor
+
+
+def explain(cell: cell_lib.AIRCell, images: tf.Tensor, background: tf.Tensor,
+            noise: Sequence[tf.Tensor], reparameterise: bool,
+            difference: bool) -> Unrolled:
+  """All steps, by the loop that belongs to the model.
+
+  Where objects cover each other the steps also see the images as they are,
+  because the decoder gives colours and not differences from the background.
+
+  Args:
+    cell: the cell, whose objects add up or cover each other.
+    images: `[B, H, W]`.
+    background: `[B, H, W]`.
+    noise: T tensors `[B, 3 + Z]`, see the cell.
+    reparameterise: whether gradients flow through the samples.
+    difference: whether it is DAIR.
+  """
+  difference_image = images - background
+  if cell.occludes and difference:
+    return unroll_occluding(
+        cell, images, difference_image, noise, reparameterise)
+  if cell.occludes:
+    return unroll(cell, tf.stack([images, difference_image], axis=-1), noise,
+                  reparameterise)
+  return (unroll_differences if difference else unroll)(
+      cell, difference_image, noise, reparameterise)
 
 
 def unroll(cell: cell_lib.AIRCell, images: tf.Tensor,
@@ -62,6 +93,36 @@ def unroll_differences(cell: cell_lib.AIRCell, images: tf.Tensor,
   return Unrolled(_stack(steps), *_stack(drawn))
 
 
+def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
+                     difference: tf.Tensor, noise: Sequence[tf.Tensor],
+                     reparameterise: bool) -> Unrolled:
+  """DAIR, where objects cover each other: a step sees what is not covered yet.
+
+  What step n can change of the canvas is (1 - A_{n-1}) (y_n - b), so what is
+  left to explain is (1 - A_{n-1}) (x - b). Unlike a residual it has no edges of
+  objects that were not reconstructed exactly.
+
+  Args:
+    cell: the cell.
+    images: `[B, H, W]`, x.
+    difference: `[B, H, W]`, x - b, minus the background.
+    noise: T tensors `[B, 3 + Z]`, see the cell.
+    reparameterise: whether gradients flow through the samples.
+  """
+  state, left = cell.initial_state(), difference
+  steps, drawn = [], []
+  for step_noise in noise:
+    encoded = cell.encode(tf.stack([left, difference - left], axis=-1))
+    step, state = cell(tf.stack([images, left], axis=-1), encoded, state,
+                       step_noise, reparameterise)
+    glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
+    alpha = painted[..., -1:] if images.shape.rank == 4 else painted[..., -1]
+    left = compositing.uncovered(left, alpha)
+    steps.append(step)
+    drawn.append((glimpse, painted))
+  return Unrolled(_stack(steps), *_stack(drawn))
+
+
 def write(cell: cell_lib.AIRCell, what: tf.Tensor, where: tf.Tensor,
           height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
   """`AIRCell.write` of all steps at once, in larger products.
@@ -81,17 +142,6 @@ def write(cell: cell_lib.AIRCell, what: tf.Tensor, where: tf.Tensor,
       x, tf.concat([tf.shape(what)[:2], x.shape[1:]], axis=0))
   glimpses, written = cell.write(merge(what), merge(where), height, width)
   return split(glimpses), split(written)
-
-
-def add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
-  """Canvases `[B, T + 1, H, W]`: `[B, H, W]` and the first n of `[B, T, ...]`.
-
-  Unrolled: XLA lowers cumsum to a product with a triangular matrix.
-  """
-  canvases = [canvas]
-  for y in tf.unstack(written, axis=1):
-    canvases.append(canvases[-1] + y)
-  return tf.stack(canvases, axis=1)
 
 
 def _stack(steps: list):

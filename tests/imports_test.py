@@ -20,6 +20,7 @@ LAYERS = (
     ('cli', 'sweep_flags'),
     ('plotting',),
     ('data', 'prior', 'modules', 'glimpses', 'search', 'background', 'cell',
+     'compositing', 'inference', 'level_ground', 'segment',
      'elbo', 'encoders', 'ground', 'initialisation', 'model', 'noise',
      'unroll'),
     ('estimators', 'explain', 'likelihood', 'object_size'),

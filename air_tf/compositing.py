@@ -1,0 +1,108 @@
+"""How objects become an image: they add up, or cover each other.
+
+    add    c_n = c_{n-1} + y_n                                  (AIR)
+    over   c_n = c_{n-1} + (1 - A_{n-1}) a_n (y_n - b)
+           A_n = A_{n-1} + (1 - A_{n-1}) a_n
+
+with y_n the n-th object, a_n its opacity, b = c_0 the background and A_n how
+much of it the first n objects hide. Of `over`, the first object is in front and
+what the objects do not hide of the background shines through, so that one pass
+still gives the canvas of the first n objects for every n.
+
+Letters: `B` batch, `T` most steps, `[H, W]` image. Images in colour have a last
+axis of 3 channels. What is *painted* has a further axis under `over`: colour,
+premultiplied by opacity, and opacity.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ['Composition', 'add_up', 'compose', 'painted_shape', 'premultiply',
+           'split', 'start_logits', 'uncovered']
+
+
+class Composition(NamedTuple):
+  """Canvases, and whose their pixels are."""
+  canvases: tf.Tensor  # [B, T + 1, H, W], of the first 0 ... T objects.
+  # [B, T, H, W], (1 - A_{t-1}) a_t, the share of a pixel in which object t is
+  # seen; None where objects add up.
+  visible: tf.Tensor | None = None
+
+
+def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> Composition:
+  """Puts T objects on a canvas, one after the other.
+
+  Args:
+    canvas: `[B, H, W]`, the background.
+    painted: `[B, T, H, W]`, each object on a canvas of its own; under `over`
+      with a last axis of colour and opacity.
+    over: whether they cover each other; else they add up.
+  """
+  if not over:
+    return Composition(add_up(canvas, painted))
+  colours, alphas = split(painted, canvas.shape[3:])
+  canvases, visible = [canvas], []
+  left = tf.ones_like(alphas[:, 0])  # 1 - A
+  for colour, alpha in zip(tf.unstack(colours, axis=1),
+                           tf.unstack(alphas, axis=1), strict=True):
+    change = colour - _channelled(alpha, canvas) * canvas
+    canvases.append(canvases[-1] + _channelled(left, canvas) * change)
+    visible.append(left * alpha)
+    left = uncovered(left, alpha)
+  return Composition(tf.stack(canvases, axis=1), tf.stack(visible, axis=1))
+
+
+def add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
+  """Canvases `[B, T + 1, H, W]`: `[B, H, W]` and the first n of `[B, T, ...]`.
+
+  Unrolled: XLA lowers cumsum to a product with a triangular matrix.
+  """
+  canvases = [canvas]
+  for y in tf.unstack(written, axis=1):
+    canvases.append(canvases[-1] + y)
+  return tf.stack(canvases, axis=1)
+
+
+def uncovered(left: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+  """1 - A after an object of opacity `alpha`, from `left`, 1 - A before it."""
+  return left * (1. - alpha)
+
+
+def painted_shape(glimpse_shape: tuple[int, ...]) -> tuple[int, ...]:
+  """Returns `[h, w, C + 1]`, of colour and opacity of a glimpse."""
+  return *glimpse_shape[:2], (glimpse_shape[2:] or (1,))[0] + 1
+
+
+def start_logits(painted: tuple[int, ...], bias: float) -> np.ndarray:
+  """Returns initial logits, flat: colours half bright, opacities of `bias`."""
+  height, width, channels = painted
+  return np.tile(np.float32([0.] * (channels - 1) + [bias]), height * width)
+
+
+def premultiply(painted: tf.Tensor) -> tf.Tensor:
+  """Multiplies colours `[..., C + 1]` by their opacity, the last channel.
+
+  Only so are they interpolated rightly, where an opaque pixel meets one that is
+  not and whose colour means nothing.
+  """
+  alpha = painted[..., -1:]
+  return tf.concat([painted[..., :-1] * alpha, alpha], axis=-1)
+
+
+def split(painted: tf.Tensor, channels: tuple[int, ...]
+          ) -> tuple[tf.Tensor, tf.Tensor]:
+  """Splits `[..., C + 1]` into colour and opacity.
+
+  Args:
+    painted: colours, then opacity.
+    channels: `[C]` in colour; `[]` for grey colours without a last axis.
+  """
+  colour = painted[..., :-1] if len(channels) else painted[..., 0]
+  return colour, painted[..., -1]
+
+
+def _channelled(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+  """`[B, H, W]` with a last axis of size 1, where `like` has channels."""
+  return x if like.shape.rank == x.shape.rank else x[..., tf.newaxis]

@@ -1,0 +1,73 @@
+"""Tests of segment.py: whose each pixel is."""
+
+import numpy as np
+import tensorflow as tf
+import tiny
+
+from air_tf import explain as explain_lib
+from air_tf import model as model_lib
+from air_tf import segment
+
+
+def canvases(*lights):
+  """Canvases `[1, T + 1, 1, W]` of objects with these rows of light."""
+  steps = np.concatenate([np.zeros([1, len(lights[0])]), lights])
+  return tf.constant(np.cumsum(steps, axis=0)[np.newaxis, :, np.newaxis])
+
+
+def test_ink_goes_to_the_brighter_object():
+  made = canvases([.8, .8, .3, .19, 0.], [.5, .9, .4, .1, .3])
+  found = segment.masks(made, None, tf.constant([[1., 1.]], tf.float64))
+  # The fourth is less than a quarter of .8, and of .9.
+  np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 0, 2])
+  assert found.dtype == tf.uint8
+
+
+def test_a_bright_ground_changes_nothing_where_objects_add_up():
+  made = canvases([.8, .8, .3, .19, 0.], [.5, .9, .4, .1, .3])
+  found = segment.masks(made + .7, None, tf.constant([[1., 1.]], tf.float64))
+  np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 0, 2])
+
+
+def test_the_largest_share_wins_also_that_of_the_ground():
+  visible = tf.constant([[[[.4, .3, .2, .34]], [[.1, .5, .3, .33]]]])
+  found = segment.masks(
+      tf.zeros([1, 3, 1, 4]), visible, tf.constant([[1., 1.]]))
+  np.testing.assert_array_equal(found[0, 0], [0, 2, 0, 1])
+
+
+def test_absent_objects_have_no_pixel():
+  visible = tf.constant([[[[.9, 0.]], [[.1, .9]]]])
+  found = segment.masks(
+      tf.zeros([1, 3, 1, 2]), visible, tf.constant([[1., 0.]]))
+  np.testing.assert_array_equal(found[0, 0], [1, 0])
+
+
+def test_in_colour_the_brightest_channel_counts():
+  light = tf.constant([[[.9, 0., 0.], [.1, .1, .2]]])  # [1, W, C]
+  made = tf.stack([tf.zeros_like(light), light])[tf.newaxis]
+  np.testing.assert_array_equal(
+      segment.masks(made, None, tf.constant([[1.]]))[0, 0], [1, 0])
+
+
+def test_masks_are_there_if_asked_for():
+  model = model_lib.AIRModel(tiny.config(steps_bias=9.))
+  tiny.fill(model.trainable_variables)
+  images = tiny.images()
+  without = explain_lib.explain(model, images)
+  found = explain_lib.explain(model, images, masks=True)
+  assert without.masks is None and 'masks' not in without.as_dict()
+  assert found.masks.shape == [3, 16, 16]
+  counts = found.num_steps.numpy()
+  assert counts.max() and found.masks.numpy().max()
+  assert np.all(found.masks.numpy().max(axis=(1, 2)) <= counts)
+
+
+def test_masks_of_an_older_saved_model_are_the_same():
+  model = model_lib.AIRModel(tiny.config(background=True, steps_bias=9.))
+  tiny.fill(model.trainable_variables)
+  images = tiny.images()
+  outputs = explain_lib.explain(model, images).as_dict()
+  np.testing.assert_array_equal(
+      segment.with_masks(outputs)['masks'],
+      explain_lib.explain(model, images, masks=True).masks)
