@@ -67,24 +67,14 @@ def load(path: str | os.PathLike) -> 'Run | LoadedModel':
 class LoadedModel(predictor_lib.Predictor):
   """A SavedModel of AIR; see `Predictor` for its attributes."""
 
-  def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
+  def explain(self, images: npt.ArrayLike,
+              masks: bool = False) -> explain_lib.Explanation:
     """Counts, locates and reconstructs the objects of images.
 
-    Args:
-      images: `[N, H, W]`, uint8, or floats in 0 ... 1, as the model takes them
-        (`value_range.apply_all` makes such); or others, of 16 bits for
-        instance, to which the range of the training is applied. One image is
-        `image[np.newaxis]`.
-
-    Returns:
-      Numpy arrays, each with first axis N; equal images give equal results.
-
-    Raises:
-      errors.UserError: if `images` have another shape, type or range.
+    See `Run.explain` for arguments, result and errors.
     """
     return batched.explain(
-        self.signatures['serving_default'], images, self.image_shape,
-        self.value_range)
+        self.serve_with(masks), images, self.image_shape, self.value_range)
 
   def evaluate(self, scenes: str, num_samples: int = 0,
                progress: bool = False) -> dict:
@@ -209,6 +199,10 @@ class Run:
   def _serve(self) -> batched.Serve:
     return self.signatures['serving_default'].get_concrete_function()
 
+  @functools.cached_property
+  def _segment(self) -> batched.Serve:
+    return self.signatures['segment'].get_concrete_function()
+
   def signatures_with(self, max_steps: int | None) -> (
       predictions_lib.Signatures):
     """Returns the functions for up to another number of objects.
@@ -219,7 +213,8 @@ class Run:
     return saved_model.ExportedAIR(
         *self.trainer.averaged_model(max_steps)).endpoints
 
-  def explain(self, images: npt.ArrayLike) -> explain_lib.Explanation:
+  def explain(self, images: npt.ArrayLike,
+              masks: bool = False) -> explain_lib.Explanation:
     """Counts, locates and reconstructs the objects of images.
 
     Args:
@@ -227,6 +222,7 @@ class Run:
         (`value_range.apply_all` makes such); or others, of 16 bits for
         instance, to which the range of the training is applied. One image is
         `image[np.newaxis]`.
+      masks: whether to say whose each pixel is, in the field `masks`.
 
     Returns:
       Numpy arrays, each with first axis N; equal images give equal results.
@@ -235,7 +231,8 @@ class Run:
       errors.UserError: if `images` have another shape, type or range.
     """
     return batched.explain(
-        self._serve, images, self.image_shape, self.value_range)
+        self._segment if masks else self._serve, images, self.image_shape,
+        self.value_range)
 
   def evaluate(self, scenes: str | None = None, num_samples: int = 0,
                progress: bool = False, max_steps: int | None = None) -> dict:

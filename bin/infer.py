@@ -51,8 +51,9 @@ _TABLES = cli.define_path(
     'tables', None, 'With --tile: folder for two CSV tables of each picture, '
     'its points (for ImageJ and napari) and its boxes (for napari).')
 _MASKS = cli.define_path(
-    'masks', None, 'With --tile: folder for label images (TIFF), where pixels '
-    'of the first object are 1, of the second 2, and so on.')
+    'masks', None, 'Folder for label images (PNG; with --tile, TIFF), where '
+    'pixels of the first object are 1, of the second 2, and so on; without '
+    '--tile also for coco.json, which has all of them as COCO does.')
 _OVERLAY = cli.define_path(
     'overlay', None, 'Folder for pictures of the images with their boxes.')
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -113,6 +114,7 @@ def _write_predictions(sources: list[images_lib.Source], predictor,
   """Writes all predictions; returns the number of images and of objects."""
   import tqdm
 
+  from air_tf.serving import mask_files
   from air_tf.serving import predictor as predictor_lib
   from air_tf.serving import writers
   named = (image for source in sources
@@ -123,9 +125,14 @@ def _write_predictions(sources: list[images_lib.Source], predictor,
     bar = opened.enter_context(tqdm.tqdm(
         total=sum(source.num_images for source in sources), unit='image',
         disable=not sys.stderr.isatty() or sys.stdout.isatty()))
+    masks = (opened.enter_context(mask_files.MaskWriter(_MASKS.value))
+             if _MASKS.value else None)
     for prediction in predictor_lib.predict(
-        predictor, named, _BATCH_SIZE.value, _RESIZE.value, skipped):
+        predictor, named, _BATCH_SIZE.value, _RESIZE.value, skipped,
+        masks is not None):
       print(writers.json_line(prediction))
+      if masks is not None:
+        masks.write(prediction)
       if table is not None:
         table.write(prediction)
       if _OVERLAY.value:
@@ -182,7 +189,7 @@ def _check_targets(inputs: list[str]) -> None:
     raise errors.UserError(
         '--resize and --tile: expected one of them; with --tile pictures may '
         'have any size as they are.')
-  for flag, value in (('--tables', _TABLES.value), ('--masks', _MASKS.value),
+  for flag, value in (('--tables', _TABLES.value),
                       ('--window_overlap', _WINDOW_OVERLAP.value)):
     if value is not None and not _TILE.value:
       raise errors.UserError(f'{flag}={value}: expected --tile beside it.')

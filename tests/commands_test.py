@@ -111,7 +111,8 @@ def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
   output = scripts.succeed(
       'infer.py', f'--saved_model={folder}/saved_model', '--resize',
       f'--overlay={tmp_path / "overlay"}', f'--csv={tmp_path / "table.csv"}',
-      '--batch_size=2', tmp_path / 'some.npz', tmp_path / 'stack.npy',
+      f'--masks={tmp_path / "masks"}', '--batch_size=2',
+      tmp_path / 'some.npz', tmp_path / 'stack.npy',
       tmp_path / 'folder', tmp_path / 'two.png').stdout.splitlines()
   lines = [json.loads(line) for line in output]
   assert lines[-1]['images'] == 8 and len(lines) == 9
@@ -125,6 +126,11 @@ def test_infer_reads_all_kinds_and_draws(finished, tmp_path):
   assert len(pictures) == 8
   assert tf.io.decode_png(pictures[0].read_bytes()).shape[0] > 100
   assert len((tmp_path / 'table.csv').read_text().splitlines()) == 9
+  masks = sorted((tmp_path / 'masks').iterdir())
+  assert len(masks) == 9 and masks[-1].name == 'coco.json'
+  with Image.open(masks[-2]) as mask:  # As large as the picture.
+    assert mask.size == (48, 32)
+    assert np.asarray(mask).max() <= lines[-2]['count']
 
 
 def test_infer_explains_large_pictures_by_windows(finished, tmp_path):
@@ -159,7 +165,7 @@ def test_infer_explains_large_pictures_by_windows(finished, tmp_path):
 
 @pytest.mark.parametrize('flags,text', [
     (['--tile', '--resize'], '--resize and --tile'),
-    (['--masks=x'], '--masks=x: expected --tile'),
+    (['--tables=x'], '--tables=x: expected --tile'),
     (['--tile', '--window_overlap=16'], '--window_overlap=16: expected')])
 def test_infer_refuses_flags_that_do_not_fit(finished, flags, text, tmp_path):
   Image.fromarray(tiny.scenes(1).images[0]).save(tmp_path / 'picture.png')

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import streams
@@ -90,3 +91,20 @@ def test_interval_holds_rates_within_two_standard_errors(right, total):
         rtol=1e-5, atol=1e-15)
   assert low < right / total or right == 0
   assert high > right / total or right == total
+
+
+def test_masks_are_scored_if_scenes_have_them():
+  model, scenes = make(7)
+  counts = model.infer(
+      streams.to_pixels(scenes.images)).num_steps_posterior.mode().numpy()
+  found = explain_lib.explain(
+      model, streams.to_pixels(scenes.images), masks=True).masks.numpy()
+  evaluate = lambda masks: counting.Evaluator(
+      model, scenes._replace(masks=masks))(num_steps_prior())
+  assert 'ari' not in evaluate(None)
+  perfect = evaluate(found)
+  assert counts.any() == ('fg_ari' in perfect)
+  assert perfect['ari'] == perfect.get('miou', 1.) == 1.
+  other = found.copy()
+  other[:, :8, :8] = 1 + np.indices([8, 8])[0] % 2
+  assert 0. <= evaluate(other)['miou'] < .9

@@ -134,6 +134,17 @@ def test_fitted_boxes_come_back_where_they_were(shape):
       box[2] / box[3], height / width, rtol=.15)
 
 
+@pytest.mark.parametrize('shape', [(40, 20), (5, 10), (33, 33), (90, 61)])
+def test_fitted_masks_come_back_where_they_were(shape):
+  mask = np.zeros(shape, np.uint8)
+  mask[shape[0] // 5:shape[0] // 2, shape[1] // 4:-1] = 200
+  fitted, place = images_lib.fit(mask, (60, 60))
+  found = place.mask(np.uint8(fitted > 100), shape) > 0
+  assert found.shape == shape
+  # But for pixels at the edge.
+  assert (found != (mask > 0)).sum() <= sum(shape) / max(1., place.scale)
+
+
 def test_an_image_of_the_right_size_is_left_alone():
   fitted, place = images_lib.fit(PIXELS[0], (6, 6))
   assert fitted is PIXELS[0] or np.array_equal(fitted, PIXELS[0])

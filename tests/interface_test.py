@@ -185,7 +185,8 @@ def test_images_are_explained_a_batch_at_a_time(run, loaded, monkeypatch):
   monkeypatch.setattr(batched, '_MAX_PIXELS', 5)
   batched.explain(Counting(), images, (16, 16))
   assert calls[3:] == [1] * 5
-  for one, other in zip(whole[:-1], parts[:-1]):
+  for one, other in zip(whole.as_dict().values(), parts.as_dict().values(),
+                        strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
   none = run.explain(images[:0])
   assert none.num_steps.shape == (0,) and none.canvases.shape == (0, 3, 16, 16)

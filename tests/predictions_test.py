@@ -52,9 +52,9 @@ def boxed_scenes(num_scenes=20):
 
 def test_batches_do_not_matter(exported, monkeypatch):
   images = tiny.scenes(11).images
-  whole = predictions_lib.collect(exported.endpoints, images)
+  whole = predictions_lib.collect(exported.endpoints, images, masks=True)
   monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
-  parts = predictions_lib.collect(exported.endpoints, images)
+  parts = predictions_lib.collect(exported.endpoints, images, masks=True)
   for name, value in whole._asdict().items():
     assert len(value) == 11
     np.testing.assert_allclose(
@@ -128,6 +128,42 @@ def test_what_scenes_do_not_tell_is_left_out(exported):
       'kl_num_steps', 'kl_background', 'expected_num_steps',
       'reconstruction_mse'}
   assert 'count' not in report.table(found)
+
+
+def test_masks_are_scored_with_intervals():
+  model = model_lib.AIRModel(tiny.config(steps_bias=9.))
+  endpoints = saved_model.ExportedAIR(model).endpoints
+  scenes = boxed_scenes()
+  masks = predictions_lib.collect(
+      endpoints, scenes.images, masks=True).masks
+  assert masks.max() > 1
+  masks[:10, :8, :8] = 1 + np.indices([8, 8])[0] % 2
+  scenes = scenes._replace(masks=masks)
+  found = report.evaluate(endpoints, scenes, None)
+  for name in ('ari', 'fg_ari', 'miou', 'mbo', 'mask_ap50'):
+    low, high = found[f'{name}_interval']
+    assert low < found[name] < high
+  assert 'FG-ARI ' in report.table(found)
+  # Equal to what training reports at each evaluation.
+  expected = counting.Evaluator(model, scenes)(
+      prior.truncated_geometric(np.log(.1), 3))
+  assert found['fg_ari'] == pytest.approx(expected['fg_ari'], abs=.01)
+
+
+def test_boxes_of_ink_are_those_of_opacity():
+  # A black object has no ink, but opacity.
+  made = saved_model.ExportedAIR(model_lib.AIRModel(tiny.config(
+      compositing='over', steps_bias=9.)))
+  outputs = {name: x.numpy() for name, x in made.endpoints['serving_default'](
+      images=tiny.images()).items()}
+  outputs['glimpses'][:] = 0.
+  outputs['alphas'][:], outputs['alphas'][..., 2:4, 1:3] = 0., 1.
+  serve = lambda images: {
+      name: tf.constant(x[:len(images)]) for name, x in outputs.items()}
+  found = predictions_lib.collect(
+      {'serving_default': serve}, tiny.scenes(3).images)
+  np.testing.assert_allclose(
+      found.ink_boxes[..., 2:], found.boxes[..., 2:] / 3., rtol=1e-5)
 
 
 def test_scenes_in_other_colours_than_the_models_are_refused(tmp_path):

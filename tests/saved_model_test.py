@@ -282,6 +282,22 @@ def test_a_model_of_the_background_returns_it(channels, tmp_path):
   assert np.all(score['kl_background'] > 0.)
 
 
+def test_masks_are_a_signature_of_their_own(tmp_path):
+  model = model_lib.AIRModel(tiny.config(
+      compositing='over', steps_bias=9., decoder_bias=1.))
+  tiny.fill(model.trainable_variables)
+  saved_model_lib.save(model, tmp_path / 'saved_model')
+  loaded = tf.saved_model.load(str(tmp_path / 'saved_model')).signatures
+  x = tiny.images()
+  plain, found = (loaded[name](images=x)
+                  for name in ('serving_default', 'segment'))
+  assert set(found) - set(plain) == {'masks'}
+  np.testing.assert_array_equal(
+      found['masks'], explain_lib.explain(model, x, masks=True).masks)
+  assert found['masks'].numpy().max() > 0
+  np.testing.assert_allclose(plain['alphas'], found['alphas'])
+
+
 def table():
   """The signatures that docs/inference.md states, with letters for sizes."""
   page = pathlib.Path(__file__).parent.parent / 'docs' / 'inference.md'
@@ -291,7 +307,8 @@ def table():
     if len(cells) == 5 and cells[1] in ('in', 'out'):
       signature = cells[0] or signature
       found[signature, cells[1], cells[2]] = cells[3:]
-  return found
+  return found | {('segment', *key[1:]): value for key, value in found.items()
+                  if key[:2] == ('serving_default', 'out')}
 
 
 @pytest.mark.parametrize('channels', [1, 3])
@@ -310,6 +327,8 @@ def test_signature_defs_are_those_of_the_page(channels, saved, tmp_path):
       key: (kind, sum((sizes.get(x) or [int(x)]
                        for x in shape[1:-1].split(', ') if x), []))
       for key, (kind, shape) in table().items()}
+  # Whose a pixel is has no colour.
+  expected['segment', 'out', 'masks'] = 'uint8', [-1, 16, 16]
   message = saved_model_pb2.SavedModel.FromString(
       (saved / 'saved_model.pb').read_bytes())
   found = {}

@@ -49,7 +49,8 @@ with open(folder / 'metrics.jsonl', 'w') as file:
     for split in 'train', 'test':
       print(json.dumps({'step': 100 * (i + 1), 'split': split,
                         'seconds': 10. + 3. * i + int(seed), 'elbo': 600. + i,
-                        'count_accuracy': accuracy}), file=file)
+                        'count_accuracy': accuracy, 'miou': .5,
+                        'fg_ari': .9 + int(seed) / 100.}), file=file)
 (folder / 'cores').write_text(','.join(map(str, os.sched_getaffinity(0))))
 '''
 
@@ -148,6 +149,11 @@ def test_report_by_hand(report):
   assert poor['reached']['0.98']['iterations'] == []
   assert good['milliseconds_per_iteration'] == 30.  # 6 s, 200 iterations.
   assert good['elbo'] == 602.
+  assert good['over_seeds']['fg_ari'] == pytest.approx(  # .90, .92, .96.
+      {'mean': (.9 + .92 + .96) / 3., 'stdev': np.std([0, 2, 6], ddof=1) / 100.,
+       'runs': 3})
+  assert set(good['over_seeds']) == {'count_accuracy', 'fg_ari', 'miou'}
+  assert poor['over_seeds']['miou'] == {'mean': .5, 'stdev': 0., 'runs': 2}
   assert poor['runs'][1]['error'] == 'elbo is nan'
 
 
@@ -158,8 +164,18 @@ def test_report_is_written_as_json_table_and_picture(report, tmp_path):
   assert table[2].startswith('| good | 3 of 3 | 99.00 % |')
   assert '| 300 | 18 |' in table[2]
   assert '| 200 (2) |' in table[3] and '| – | – |' in table[3]
-  assert {line.count('|') for line in table} == {13}
+  assert {line.count('|') for line in table[:4]} == {13}
+  assert table[4] == '' and table[5].startswith('| recipe | OCA | FG-ARI | ARI')
+  assert table[7] == ('| good | 0.9900 ± 0.0000 | 0.9267 ± 0.0306 | – | '
+                      '0.5000 ± 0.0000 | – | – |')
   assert_shows_something(tmp_path / 'curves.png')
+
+
+def test_without_masks_there_is_one_table(report):
+  for summary in report['recipes'].values():
+    summary['over_seeds'] = {'count_accuracy': {
+        'mean': .9, 'stdev': None, 'runs': 1}}
+  assert len(sweep_report.markdown(report).splitlines()) == 4
 
 
 def assert_shows_something(path):

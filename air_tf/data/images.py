@@ -45,6 +45,16 @@ class Placement(NamedTuple):
     """Maps boxes `[..., 4]`, (y, x, height, width), back to the image."""
     return (boxes - [self.top, self.left, 0., 0.]) / self.scale
 
+  def mask(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Maps a mask of the frame back to an image of that size, `[H, W]`.
+
+    Each pixel gets the value of the nearest one of the frame.
+    """
+    axes = [((np.arange(side) + .5) * self.scale + first).astype(int)
+            for side, first in zip(size, (self.top, self.left), strict=True)]
+    return mask[np.ix_(*(np.minimum(axis, side - 1) for axis, side in zip(
+        axes, mask.shape, strict=True)))]
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

@@ -1,4 +1,4 @@
-"""Count accuracy, ELBO and its terms on a set of scenes.
+"""Count accuracy, masks, ELBO and its terms on a set of scenes.
 
 Count accuracy, the fraction of scenes whose number of objects is predicted
 exactly, is also called OCA (object counting accuracy).
@@ -11,10 +11,12 @@ import numpy as np
 from scipy import stats
 import tensorflow as tf
 
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
+from air_tf.evaluation import segmentation
 
 __all__ = ['Evaluator', 'batch_size', 'confusion', 'count_metrics',
            'wilson_interval']
@@ -56,17 +58,24 @@ class Evaluator:
 
     Returns:
       Means over the scenes: `elbo` and its terms in nats and
-      `expected_num_steps`; also `count_metrics`, if the scenes have counts.
+      `expected_num_steps`; also `count_metrics`, if the scenes have counts, and
+      `segmentation.metrics`, if they have masks.
     """
     parts = [self._score(images, num_steps_prior, start)
              for start, images in self._batches()]
-    scores = {name: np.concatenate([part[name] for part in parts])
-              for name in parts[0]}
-    counts = scores.pop('counts')
+    scores, seen = ({name: np.concatenate([part[i][name] for part in parts])
+                     for name in parts[0][i]} for i in (0, 1))
     result = {name: float(np.mean(values, dtype=np.float64))
               for name, values in scores.items()}
-    if self._scenes.counts is not None:
-      result |= count_metrics(counts, self._scenes.counts)
+    true = self._scenes
+    if true.counts is not None:
+      result |= count_metrics(seen['num_steps'], true.counts)
+    if true.masks is not None:
+      result |= segmentation.metrics(
+          segmentation.per_scene(segmentation.contingency(
+              true.masks, seen['masks'], max(1, int(true.masks.max())),
+              self._model.config.max_steps)),
+          seen['presence'], seen['step_probs'])
     return result
 
   def _batches(self):
@@ -77,11 +86,17 @@ class Evaluator:
       yield start, tf.constant(images[start:start + size])
 
   def _score_batch(self, scenes, num_steps_prior, start):
-    """Returns the terms of the ELBO of uint8 `[B, H, W]`, each `[B]`."""
+    """Returns what is known of uint8 `[B, H, W]`, each `[B, ...]`.
+
+    First the terms of the ELBO, then some of the fields of `explain`.
+    """
     images = streams.to_pixels(scenes)
     scores = self._model.score(images, num_steps_prior, tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
-    return {'counts': self._count_batch(scenes), **scores}
+    masks = self._scenes.masks is not None
+    seen = explain_lib.explain(self._model, images, masks).as_dict()
+    kept = ('num_steps', 'presence', 'step_probs', 'masks')
+    return scores, {name: seen[name] for name in kept if name in seen}
 
   def _count_batch(self, scenes):
     """Returns predicted counts, int32 `[B]`, of uint8 `[B, H, W]`."""

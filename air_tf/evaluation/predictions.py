@@ -19,6 +19,7 @@ import tqdm
 
 from air_tf import boxes as boxes_lib
 from air_tf import prior
+from air_tf import segment
 from air_tf.data import streams
 from air_tf.evaluation import counting
 
@@ -37,6 +38,8 @@ class Predictions(NamedTuple):
   boxes: np.ndarray            # [N, T, 4], of glimpses, in pixels.
   ink_boxes: np.ndarray        # [N, T, 4], tight around the ink drawn there.
   squared_error: np.ndarray    # [N], of the reconstruction, mean over pixels.
+  # uint8 [N, H, W], whose each pixel is; None unless asked for.
+  masks: np.ndarray | None = None
 
   @property
   def step_probs(self) -> np.ndarray:
@@ -44,11 +47,21 @@ class Predictions(NamedTuple):
     return prior.step_probs(self.num_steps_probs.astype(np.float64)).numpy()
 
 
-def collect(model: Signatures, images: np.ndarray) -> Predictions:
-  """Explains uint8 images `[N, H, W]`, a batch in memory at a time."""
-  serve = model['serving_default']
-  parts = [_predict(serve, batch) for _, batch in _batches(model, images)]
-  return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
+def collect(model: Signatures, images: np.ndarray,
+            masks: bool = False) -> Predictions:
+  """Explains images, a batch in memory at a time.
+
+  Args:
+    model: its signatures.
+    images: uint8 `[N, H, W]`.
+    masks: whether to say whose each pixel is.
+  """
+  serve = model['segment' if masks and 'segment' in model
+                else 'serving_default']
+  parts = [_predict(serve, batch, masks)
+           for _, batch in _batches(model, images)]
+  return Predictions(*(None if x[0] is None else np.concatenate(x)
+                       for x in zip(*parts, strict=True)))
 
 
 def scores(model: Signatures, images: np.ndarray, num_samples: int = 1,
@@ -91,15 +104,19 @@ def _batches(model: Signatures, images: np.ndarray):
     yield start, images[start:start + size]
 
 
-def _predict(serve, images: np.ndarray) -> Predictions:
+def _predict(serve, images: np.ndarray, masks: bool) -> Predictions:
   pixels = streams.to_pixels(images)
-  outputs = {name: x.numpy() for name, x in serve(images=pixels).items()}
+  outputs = serve(images=pixels)
+  if masks:
+    outputs = segment.with_masks(outputs)
+  outputs = {name: x.numpy() for name, x in outputs.items()}
   error = np.square(outputs['reconstruction'] - pixels.numpy())
   pixel_axes = tuple(range(1, error.ndim))
   kept = {name: outputs[name] for name in Predictions._fields
           if name in outputs}
+  drawn = outputs.get('alphas', outputs['glimpses'])
   return Predictions(
-      **kept, ink_boxes=_ink_boxes(outputs['glimpses'], outputs['boxes']),
+      **kept, ink_boxes=_ink_boxes(drawn, outputs['boxes']),
       squared_error=error.mean(axis=pixel_axes, dtype=np.float64))
 
 
@@ -109,7 +126,7 @@ def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
   A glimpse has a margin around its object; the true boxes of scenes are tight.
 
   Args:
-    glimpses: `[N, T, h, w]`.
+    glimpses: `[N, T, h, w]`, or their opacity.
     boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
   """
   # In colour, a pixel is as bright as its brightest channel.

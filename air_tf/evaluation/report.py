@@ -16,6 +16,7 @@ from air_tf.evaluation import counting
 from air_tf.evaluation import linear_probe as linear_probe_lib
 from air_tf.evaluation import localisation
 from air_tf.evaluation import predictions as predictions_lib
+from air_tf.evaluation import segmentation
 
 __all__ = ['evaluate', 'read_scenes', 'table']
 
@@ -42,9 +43,10 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
     `counting.count_metrics`, the 95 % `count_accuracy_interval` and `confusion`
     (rows: true counts); with boxes, `localisation` of the glimpses and of the
     ink in them; with labels too, `probe_accuracy` and `probe_objects`, how many
-    objects it was scored on.
+    objects it was scored on; with masks, `segmentation.metrics_with_intervals`.
   """
-  predictions = predictions_lib.collect(model, test.images)
+  predictions = predictions_lib.collect(
+      model, test.images, masks=test.masks is not None)
   result = {'scenes': len(test.images),
             **_elbo(model, test.images, num_samples, progress),
             'reconstruction_mse': float(predictions.squared_error.mean())}
@@ -58,6 +60,8 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
                             ('ink', predictions.ink_boxes))}
     if test.labels is not None:
       result |= _probe(model, predictions, test, train)
+  if predictions.masks is not None:
+    result |= _segmentation(predictions, test.masks)
   return result
 
 
@@ -70,6 +74,7 @@ def table(result: dict) -> str:
                  f'(95 %: {_percent(low)} to {_percent(high)})')
     lines += _confusion_lines(result)
   lines += _localisation_lines(result)
+  lines += _segmentation_lines(result)
   if 'probe_accuracy' in result:
     lines.append(f"digit from `what`    {_percent(result['probe_accuracy'])}   "
                  f"(linear, {result['probe_objects']:,} objects)")
@@ -97,6 +102,14 @@ def _localisation_lines(result: dict) -> list[str]:
           f"IoU {metrics['mean_iou']:.3f}, average precision at .5 "
           f"{metrics['average_precision']:.3f}"
           for name, metrics in result.get('localisation', {}).items()]
+
+
+def _segmentation_lines(result: dict) -> list[str]:
+  titles = {'fg_ari': 'FG-ARI', 'ari': 'ARI', 'miou': 'mIoU', 'mbo': 'mBO',
+            'mask_ap50': 'masks, AP at .5'}
+  return [f'{title:<20} {result[name]:.4f}   (95 %: '
+          + ' to '.join(f'{x:.4f}' for x in result[f'{name}_interval']) + ')'
+          for name, title in titles.items() if name in result]
 
 
 def read_scenes(path: str, image_shape: tuple[int, ...],
@@ -153,6 +166,15 @@ def _counting(predictions: predictions_lib.Predictions,
       'count_accuracy_interval': counting.wilson_interval(right, len(counts)),
       'confusion': counting.confusion(
           predictions.num_steps, counts, max_steps).tolist()}
+
+
+def _segmentation(predictions: predictions_lib.Predictions,
+                  masks: np.ndarray) -> dict:
+  scores = segmentation.per_scene(segmentation.contingency(
+      masks, predictions.masks, max(1, int(masks.max())),
+      predictions.presence.shape[1]))
+  return segmentation.metrics_with_intervals(
+      scores, predictions.presence, predictions.step_probs)
 
 
 def _probe(model: predictions_lib.Signatures,

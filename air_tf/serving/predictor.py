@@ -4,6 +4,7 @@ Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image
 (`[H, W, 3]` in colour).
 """
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import itertools
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import errors
+from air_tf import segment
 from air_tf.data import colours
 from air_tf.data import images as images_lib
 from air_tf.data import picture_files
@@ -31,6 +33,9 @@ class Prediction(NamedTuple):
   image: np.ndarray          # uint8 [H, W], in its size, the model's colours.
   probabilities: np.ndarray  # [T + 1], of each count.
   boxes: np.ndarray          # [K, 4], (y, x, height, width), in its pixels.
+  # uint8 [H, W], 0 of the ground, k of object k; None unless asked for.
+  mask: np.ndarray | None = None
+  scores: np.ndarray | None = None  # [K], P(n >= k).
 
 
 class Predictor:
@@ -75,16 +80,36 @@ class Predictor:
     self.max_steps = outputs['presence'].shape[1]
     self.value_range = _value_range(self.signatures)
 
-  def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+  def serve_with(self, masks: bool) -> Callable[..., dict[str, tf.Tensor]]:
+    """Returns the signature that explains images, with their masks or without.
+
+    Raises:
+      errors.UserError: if the SavedModel is of a version that has no masks.
+    """
+    if not masks:
+      return self._serve
+    if 'segment' not in self.signatures:
+      raise errors.UserError(
+          f'{self.path}: found a SavedModel of an earlier version, without '
+          'masks; expected a signature `segment`. Write it again by '
+          'bin/export.py.')
+    return self.signatures['segment']
+
+  def __call__(self, images: np.ndarray,
+               masks: bool = False) -> dict[str, np.ndarray]:
     """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""
-    answer = self._serve(images=tf.constant(images, tf.float32) / 255.)
+    serve = self.signatures.get('segment', self._serve) if masks else (
+        self._serve)
+    answer = serve(images=tf.constant(images, tf.float32) / 255.)
+    if masks:
+      answer = segment.with_masks(answer)
     return {name: value.numpy() for name, value in answer.items()}
 
 
 def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
             batch_size: int, resize: bool = False,
-            report: picture_files.Report = picture_files.stop
-            ) -> Iterator[Prediction]:
+            report: picture_files.Report = picture_files.stop,
+            masks: bool = False) -> Iterator[Prediction]:
   """Explains images as they come, a batch in memory at a time.
 
   Args:
@@ -96,6 +121,7 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
       (`images.fit`); boxes are then in pixels of the image as given.
     report: called with the error about an image of another size, which is then
       left out, unless it raises.
+    masks: whether to say whose each pixel is.
 
   Yields:
     A prediction for each image, in their order.
@@ -110,12 +136,14 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
            if resize or _has_size(name, image, size, report))
   while batch := list(itertools.islice(named, batch_size)):
     fitted = [images_lib.fit(image, size) for _, image in batch]
-    answer = predictor(np.stack([image for image, _ in fitted]))
+    answer = predictor(np.stack([image for image, _ in fitted]), masks)
     for i, ((name, image), (_, place)) in enumerate(
         zip(batch, fitted, strict=True)):
-      boxes = answer['boxes'][i, :answer['num_steps'][i]]
-      yield Prediction(name, image, answer['num_steps_probs'][i],
-                       place.boxes(boxes))
+      count, probs = answer['num_steps'][i], answer['num_steps_probs'][i]
+      yield Prediction(
+          name, image, probs, place.boxes(answer['boxes'][i, :count]),
+          place.mask(answer['masks'][i], image.shape[:2]) if masks else None,
+          np.cumsum(probs[::-1])[::-1][1:count + 1])
 
 
 def _value_range(signatures) -> value_range_lib.ValueRange:

@@ -77,6 +77,10 @@ class ExportedAIR(tf.Module):
     def serve(images):
       return explain_lib.explain(model, images).as_dict()
 
+    @function([images_spec])
+    def segment(images):
+      return explain_lib.explain(model, images, masks=True).as_dict()
+
     @function([
         spec([None, steps, config.what_size], 'what'),
         spec([None, steps, 3], 'where'), spec([None, steps], 'presence')])
@@ -107,8 +111,8 @@ class ExportedAIR(tf.Module):
 
     # Loaded, the SavedModel is callable: `tf.saved_model.load(path)(images)`.
     self.__call__ = serve
-    self.endpoints = {'serving_default': serve, 'decode': decode,
-                      'sample': sample, 'score': score,
+    self.endpoints = {'serving_default': serve, 'segment': segment,
+                      'decode': decode, 'sample': sample, 'score': score,
                       'value_range': value_range}
 
 

@@ -113,10 +113,10 @@ def _concatenate(parts: list[tiling.Objects]) -> tiling.Objects:
 
 
 def _lights(outputs: dict[str, np.ndarray]) -> np.ndarray:
-  """Returns what each step adds to the canvas, uint8 `[B, T, S, S]`."""
+  """Returns what each step changes of the canvas, uint8 `[B, T, S, S]`."""
   canvases = outputs['canvases']
   first = outputs.get('background', np.zeros_like(canvases[:, 0]))
-  added = np.diff(canvases, axis=1, prepend=first[:, np.newaxis])
+  added = np.abs(np.diff(canvases, axis=1, prepend=first[:, np.newaxis]))
   if added.ndim == 5:  # In colour, as bright as the brightest channel.
     added = added.max(axis=-1)
   return np.round(255. * np.clip(added, 0., 1.)).astype(np.uint8)

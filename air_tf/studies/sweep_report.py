@@ -15,6 +15,9 @@ from air_tf.training import run_folder
 __all__ = ['LEVELS', 'markdown', 'save', 'summarise']
 
 LEVELS = (.95, .98)  # Count accuracies whose first occurrence is reported.
+# What is reported as mean and standard deviation over seeds, with its title.
+_OVER_SEEDS = {'count_accuracy': 'OCA', 'fg_ari': 'FG-ARI', 'ari': 'ARI',
+               'miou': 'mIoU', 'mbo': 'mBO', 'mask_ap50': 'AP at .5'}
 
 
 def summarise(runs: dict[str, Sequence[sweep.Run]], threshold: float) -> dict:
@@ -39,7 +42,8 @@ def markdown(report: dict) -> str:
   """Returns the report as a table with one row per recipe.
 
   Iterations and seconds are medians over the runs that reached the level, with
-  their number in parentheses if not all did.
+  their number in parentheses if not all did. If scenes have masks, a second
+  table has their metrics, mean ± standard deviation over seeds.
   """
   heads = ['recipe', f"success (≥ {100 * report['threshold']:g} %)", 'best',
            'mean', 'worst']
@@ -58,7 +62,25 @@ def markdown(report: dict) -> str:
     cells += [_number(summary['elbo']), _number(
         summary['milliseconds_per_iteration']), str(summary['failed'])]
     rows.append(cells)
-  return markdown_lib.table(heads, rows)
+  table = markdown_lib.table(heads, rows)
+  if any('fg_ari' in x['over_seeds'] for x in report['recipes'].values()):
+    table += '\n' + _seeds_table(report)
+  return table
+
+
+def _seeds_table(report: dict) -> str:
+  """Returns mean ± standard deviation over seeds, at the last evaluation."""
+  rows = []
+  for name, summary in report['recipes'].items():
+    over = [summary['over_seeds'].get(x) for x in _OVER_SEEDS]
+    rows.append([name] + ['–' if x is None else _spread(x) for x in over])
+  return markdown_lib.table(['recipe', *_OVER_SEEDS.values()], rows)
+
+
+def _spread(over: dict) -> str:
+  if over['stdev'] is None:
+    return f"{over['mean']:.4f}"
+  return f"{over['mean']:.4f} ± {over['stdev']:.4f}"
 
 
 def save(report: dict, logdir: str) -> None:
@@ -84,7 +106,9 @@ def _line(run: sweep.Run) -> dict:
       'iterations': [x['step'] for x in lines],
       'accuracies': [x['count_accuracy'] for x in lines],
       'seconds': [x['seconds'] for x in lines],
-      'elbo': lines[-1]['elbo'] if lines else None}
+      'elbo': lines[-1]['elbo'] if lines else None,
+      'final': {name: lines[-1][name] for name in _OVER_SEEDS
+                if lines and name in lines[-1]}}
 
 
 def _recipe(runs: list[dict], threshold: float) -> dict:
@@ -102,11 +126,24 @@ def _recipe(runs: list[dict], threshold: float) -> dict:
       'count_accuracy': {
           'best': max(final, default=None), 'worst': min(final, default=None),
           'mean': statistics.fmean(final) if final else None},
+      'over_seeds': _over_seeds([run['final'] for run in runs]),
       'reached': {f'{level:g}': _reached(runs, level) for level in LEVELS},
       'elbo': statistics.fmean(elbos) if elbos else None,
       'milliseconds_per_iteration':
           statistics.median(speeds) if speeds else None,
       'runs': runs}
+
+
+def _over_seeds(final: list[dict]) -> dict[str, dict]:
+  """Mean and standard deviation of each metric; None of a single seed."""
+  result = {}
+  for name in _OVER_SEEDS:
+    values = [x[name] for x in final if name in x]
+    if values:
+      result[name] = {
+          'mean': statistics.fmean(values), 'runs': len(values),
+          'stdev': statistics.stdev(values) if len(values) > 1 else None}
+  return result
 
 
 def _reached(runs: list[dict], level: float) -> dict[str, list]:

@@ -36,6 +36,23 @@ _TERMS = {
         'Expected number of objects under q(n)', 'objects per image',
         'towards the mean of the true counts'),
 }
+_SHARE = 'higher is better, at most 1'
+_MASKS = {
+    'ari': _Quantity(
+        'Adjusted Rand index of the masks over all pixels, the ground being a '
+        'group', 'index, 0 by chance', _SHARE),
+    'fg_ari': _Quantity(
+        'Adjusted Rand index of the masks over the pixels of true objects '
+        '(FG-ARI)', 'index, 0 by chance', _SHARE),
+    'miou': _Quantity(
+        'Mean IoU of the masks of true objects with those of inferred ones, '
+        'matched one to one', 'fraction', _SHARE),
+    'mbo': _Quantity(
+        'Mean best overlap: the largest IoU of each true object with an '
+        'inferred one', 'fraction', _SHARE),
+    'mask_ap50': _Quantity(
+        'Average precision of the masks at an IoU of .5', 'fraction', _SHARE),
+}
 _TRAINING = {
     'prior_log_success': _Quantity(
         "Log of the prior's probability that one more object follows; a "
@@ -105,7 +122,7 @@ def describe(tag: str, split: str) -> str | None:
   if group == 'training':
     quantity = quantity or _TRAINING.get(name)
   elif group == 'evaluation':
-    quantity = quantity or _accuracy(name)
+    quantity = quantity or _MASKS.get(name) or _accuracy(name)
   else:
     return None
   return quantity and _text(
@@ -136,7 +153,7 @@ def _accuracy(name: str) -> _Quantity | None:
     return None
   of = f' that hold {count}' if count else ''
   return _Quantity(f'Scenes{of} whose number of objects is right',
-                   'fraction', 'higher is better, at most 1')
+                   'fraction', _SHARE)
 
 
 def _text(quantity: _Quantity, split: str) -> str:
