@@ -20,7 +20,8 @@ class Stand:
   def __init__(self):
     self.batches = []
 
-  def __call__(self, images):
+  def __call__(self, images, masks=False):
+    assert not masks
     self.batches.append(len(images))
     boxes = np.zeros([len(images), 2, 4], np.float32)
     for image, box in zip(images, boxes):
