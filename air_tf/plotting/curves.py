@@ -13,7 +13,8 @@ import numpy as np
 
 from air_tf.plotting import canvas
 
-__all__ = ['accuracy', 'elbo', 'label_efficiency', 'policy', 'variance']
+__all__ = ['accuracy', 'elbo', 'label_efficiency', 'mistake_ticks', 'policy',
+           'variance']
 
 _TERMS = (('elbo', 'ELBO'), ('log_likelihood', 'log p(x | z)'),
           ('kl_what', 'KL what'), ('kl_where', 'KL where'),
@@ -74,11 +75,18 @@ def _set_mistakes_axis(axes: axes_lib.Axes, lowest: float) -> None:
   """Labels shares of mistakes, down to `lowest`, by the accuracy."""
   axes.set_yscale('log')
   axes.set_ylim(1., lowest)
-  ticks = [tick for tick in _TICKS if tick > 1.5 * lowest]
-  axes.yaxis.set_major_locator(ticker.FixedLocator([*ticks, lowest]))
+  axes.set_yticks(*mistake_ticks(lowest))
   axes.yaxis.set_minor_locator(ticker.NullLocator())
-  axes.set_yticklabels(
-      [f'{100. * (1. - tick):.4g} %' for tick in ticks] + ['100 %'])
+
+
+def mistake_ticks(lowest: float) -> tuple[list[float], list[str]]:
+  """Returns shares of mistakes, down to `lowest`, and the accuracies there.
+
+  `lowest` stands for no mistake, and is called 100 %.
+  """
+  ticks = [tick for tick in _TICKS if tick > 1.5 * lowest]
+  return [*ticks, lowest], [
+      f'{100. * (1. - tick):.4g} %' for tick in ticks] + ['100 %']
 
 
 def elbo(lines: Sequence[Mapping]) -> figure.Figure:
