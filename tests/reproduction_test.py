@@ -129,7 +129,7 @@ def test_a_path_becomes_a_name():
 @pytest.mark.slow
 @pytest.mark.parametrize('name, expected', [
     ('tiny_1', 'the run has --seed=0'), ('tiny', 'RECIPE_SEED'),
-    ('tiny_x', 'RECIPE_SEED')])
+    ('tiny_x', 'RECIPE_SEED'), ('tiny_00', 'RECIPE_SEED')])
 def test_a_run_of_another_name_is_refused(run, tmp_path, name, expected):
   run.rename(tmp_path / name)
   with pytest.raises(errors.UserError, match=expected):

@@ -32,9 +32,9 @@ from air_tf.evaluation import predictions as predictions_lib
 from air_tf.training import metrics_file
 from air_tf.training import run_config
 
-__all__ = ['Explained', 'Record', 'keep', 'read_all']
+__all__ = ['Explained', 'Record', 'explain', 'keep', 'read_all']
 
-_NAME = re.compile(r'([a-z0-9_]+)_([0-9]+)')
+_NAME = re.compile(r'([a-z0-9_]+)_(0|[1-9][0-9]*)')
 # Numbers of a line that are kept, with the decimals; accuracies besides.
 _DECIMALS = {
     'step': 0, 'elbo': 2, 'log_likelihood': 2, 'kl_what': 2, 'kl_where': 2,
@@ -83,9 +83,14 @@ def keep(logdir: str | os.PathLike, folder: str | os.PathLike) -> pathlib.Path:
     errors.UserError: if there is no such run, or it has no checkpoint, no
       counts, or another name than RECIPE_SEED.
   """
-  run = run_lib.Run(logdir)
   name = pathlib.Path(os.path.abspath(logdir)).name
-  if _parts(name, f'--keep={logdir}')[1] != run.config.seed:
+  _, seed = _parts(name, f'--keep={logdir}')
+  if not os.path.exists(os.path.join(logdir, run_config.NAME)):
+    raise errors.UserError(
+        f'--keep={logdir}: no run here; expected a folder that bin/train.py '
+        'wrote.')
+  run = run_lib.Run(logdir)
+  if seed != run.config.seed:
     raise errors.UserError(
         f'--keep={logdir}: the run has --seed={run.config.seed}; expected a '
         f'folder whose name ends in _{run.config.seed}.')
