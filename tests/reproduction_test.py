@@ -164,6 +164,22 @@ def test_a_run_is_reported_by_its_end_and_not_by_its_best(tmp_path):
       '10.0 %']
 
 
+def test_how_runs_end_is_counted_by_recipe(tmp_path):
+  zero = [[100, 0, 0, 0], [98, 2, 0, 0], [90, 10, 0, 0]]  # 96 %.
+  most = [[0, 0, 0, 100], [0, 0, 2, 98], [0, 0, 10, 90]]
+  some = [[100, 0, 0, 0], [98, 2, 0, 0], [80, 10, 0, 10]]
+  for name, accuracies, counted in (
+      ('one_0', [.99, .3], zero), ('one_1', [.3, .3], zero),
+      ('one_2', [.3, .3], most), ('one_3', [.3, .95], some),
+      ('two_0', [.3, .3], some)):
+    record_util.write(tmp_path, name, accuracies, counted=counted)
+  records = run_records.read_all(tmp_path)
+  one, two = rows(reproduction_tables.outcomes(
+      {'one': records[:4], 'two': records[4:]}, .95))
+  assert list(one.values()) == ['one', '4', '1', '2', '2', '1', '96.0 %']
+  assert list(two.values()) == ['two', '1', '0', '0', '0', '0', '3.3 %']
+
+
 def test_a_run_that_never_gets_there(tmp_path):
   record_util.write(tmp_path, 'blog_0', [.5, .9499])
   row, = rows(reproduction_tables.runs(
@@ -239,7 +255,7 @@ def test_long_runs_and_the_ladder_have_a_picture_and_a_table_each(tmp_path):
     assert f'](reports/records/{name}.png)' in text
     assert (folder / f'{name}.png').read_bytes()[:4] == b'\x89PNG'
   tables = [text.partition(f'<!-- {name} -->')[2].partition('<!--')[0]
-            .partition('\n\n')[2] for name in ('runs', 'scan', 'ladder')]
+            .rpartition('\n\n')[2] for name in ('runs', 'scan', 'ladder')]
   runs, scan, ladder = map(rows, tables)
   names = ['blog, seed 9', 'blog, seed 10', 'marginal, seed 0', 'other, seed 0']
   assert [x['run'][1:x['run'].index(']')] for x in runs] == names

@@ -59,8 +59,9 @@ def save(records: Sequence[run_records.Record],
   attended = long | dict(rungs[-1:])  # The last rung learns to count.
   made = {}
   if long:
-    made['runs'] = _curves(long), reproduction_tables.runs(
-        _every(long), LEVEL, link)
+    made['runs'] = _curves(long), '\n'.join([
+        reproduction_tables.outcomes(long, LEVEL),
+        reproduction_tables.runs(_every(long), LEVEL, link)])
   if attended:
     made['scan'] = _scan(attended), reproduction_tables.scan(_every(attended))
   if rungs:

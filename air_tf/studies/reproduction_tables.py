@@ -3,6 +3,7 @@
 Letters: `M` largest true count, `T` most steps.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import math
 
@@ -11,8 +12,9 @@ import numpy as np
 from air_tf.studies import markdown
 from air_tf.studies import run_records
 
-__all__ = ['ladder', 'reached', 'runs', 'scan']
+__all__ = ['ladder', 'outcomes', 'reached', 'runs', 'scan']
 
+_NEARLY_ALL = .95  # Of the scenes, that are given the same count.
 _ARROWS = '→↘↓↙←↖↑↗'  # From (1, 0) on, clockwise; y points down.
 
 
@@ -20,6 +22,39 @@ def reached(record: run_records.Record, level: float) -> int | None:
   """Returns the first iteration evaluated at `level` or above, or None."""
   return next((line['step'] for line in record.lines
                if line['count_accuracy'] >= level), None)
+
+
+def outcomes(by_recipe: Mapping[str, Sequence[run_records.Record]],
+             level: float) -> str:
+  """Returns a table of how runs end, one row per recipe.
+
+  A run ends at a count if it gives that one to nearly all scenes.
+
+  Args:
+    by_recipe: the runs.
+    level: accuracy in 0 ... 1 of a run that counts.
+  """
+  percent = f'{100. * level:g} %'
+  rows = []
+  for recipe, records in by_recipe.items():
+    final = [record.lines[-1]['count_accuracy'] for record in records]
+    ever = [reached(record, level) is not None for record in records]
+    shares = [_shares(record) for record in records]
+    rows.append([
+        recipe, str(len(records)), str(sum(x >= level for x in final)),
+        str(sum(ever)), str(sum(x[0] >= _NEARLY_ALL for x in shares)),
+        str(sum(x[-1] >= _NEARLY_ALL for x in shares)),
+        f'{100. * max(x[-1] for x in shares):.1f} %'])
+  return markdown.table(
+      ['recipe', 'runs', f'at {percent} at the end',
+       f'at {percent} at any time', 'end at zero', 'end at the most steps',
+       'most scenes with all steps, of any run'], rows)
+
+
+def _shares(record: run_records.Record) -> np.ndarray:
+  """Returns the share of scenes that are given each count, `[T + 1]`."""
+  counted = np.array(record.explained.counted)
+  return counted.sum(axis=0) / counted.sum()
 
 
 def runs(records: Sequence[run_records.Record], level: float,
@@ -42,7 +77,7 @@ def runs(records: Sequence[run_records.Record], level: float,
         _iterations(record), f"{100. * last['count_accuracy']:.2f} %",
         _first(reached(record, level)), f'{above} of {len(record.lines)}',
         f"{last['expected_num_steps']:.2f}", _counted_as(counted),
-        f'{100. * counted[:, -1].sum() / counted.sum():.1f} %'])
+        f'{100. * _shares(record)[-1]:.1f} %'])
   return markdown.table(
       ['run', 'iterations', 'accuracy at the end', f'first at {percent}',
        f'evaluations at {percent} or above', 'mean steps',
