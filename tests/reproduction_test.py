@@ -127,14 +127,21 @@ def test_a_path_becomes_a_name():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name, expected', [
-    ('tiny_1', 'the run has --seed=0'), ('tiny', 'RECIPE_SEED'),
-    ('tiny_x', 'RECIPE_SEED'), ('tiny_00', 'RECIPE_SEED')])
-def test_a_run_of_another_name_is_refused(run, tmp_path, name, expected):
-  run.rename(tmp_path / name)
-  with pytest.raises(errors.UserError, match=expected):
-    run_records.keep(tmp_path / name, tmp_path / 'records')
+def test_a_run_of_another_seed_than_its_name_says_is_refused(run, tmp_path):
+  run.rename(tmp_path / 'tiny_1')
+  with pytest.raises(errors.UserError, match='the run has --seed=0'):
+    run_records.keep(tmp_path / 'tiny_1', tmp_path / 'records')
   assert not (tmp_path / 'records').exists()
+
+
+@pytest.mark.parametrize('name, expected', [
+    ('tiny', 'RECIPE_SEED'), ('tiny_x', 'RECIPE_SEED'), ('_0', 'RECIPE_SEED'),
+    ('Tiny_0', 'RECIPE_SEED'), ('tiny_00', 'RECIPE_SEED'),
+    ('tiny_0', 'no run here')])
+def test_a_run_of_another_name_is_refused(tmp_path, name, expected):
+  (tmp_path / name).mkdir()
+  with pytest.raises(errors.UserError, match=f'{name}: .*{expected}'):
+    run_records.keep(tmp_path / name, tmp_path / 'records')
 
 
 def test_a_damaged_record_is_named(tmp_path):
