@@ -174,17 +174,18 @@ def test_a_run_is_reported_by_its_end_and_not_by_its_best(tmp_path):
 def test_how_runs_end_is_counted_by_recipe(tmp_path):
   zero = [[100, 0, 0, 0], [98, 2, 0, 0], [90, 10, 0, 0]]  # 96 %.
   most = [[0, 0, 0, 100], [0, 0, 2, 98], [0, 0, 10, 90]]
-  some = [[100, 0, 0, 0], [98, 2, 0, 0], [80, 10, 0, 10]]
+  some = [[100, 0, 0, 0], [98, 2, 0, 0], [80, 10, 0, 10]]  # Zero: 93 %.
+  many = [[10, 0, 0, 90], [10, 0, 0, 90], [10, 0, 0, 90]]
   for name, accuracies, counted in (
       ('one_0', [.99, .3], zero), ('one_1', [.3, .3], zero),
       ('one_2', [.3, .3], most), ('one_3', [.3, .95], some),
-      ('two_0', [.3, .3], some)):
+      ('two_0', [.3, .3], some), ('two_1', [.3, .3], many)):
     record_util.write(tmp_path, name, accuracies, counted=counted)
   records = run_records.read_all(tmp_path)
   one, two = rows(reproduction_tables.outcomes(
       {'one': records[:4], 'two': records[4:]}, .95))
   assert list(one.values()) == ['one', '4', '1', '2', '2', '1', '96.0 %']
-  assert list(two.values()) == ['two', '1', '0', '0', '0', '0', '3.3 %']
+  assert list(two.values()) == ['two', '2', '0', '0', '0', '0', '90.0 %']
 
 
 def test_a_run_that_never_gets_there(tmp_path):

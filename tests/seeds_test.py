@@ -72,6 +72,8 @@ def test_ladder_tells_who_never_got_there_and_who_did_not_stay():
 def test_scan_maps_have_a_row_a_recipe_and_the_colours_of_steps():
   counts = np.zeros([2, 5, 5], int)
   counts[0, 0, 0] = counts[1, 4, 2] = 4
+  counts[:, 1, 1] = [3, 1]
+  counts[0, 3, 3] = 1
   fig = seeds_lib.scan_maps({
       'one': {0: (counts, [.5, 0.]), 1: (counts, None)},
       'two': {3: (np.zeros([2, 5, 5], int), None)}})
@@ -83,11 +85,13 @@ def test_scan_maps_have_a_row_a_recipe_and_the_colours_of_steps():
   shown = one.images[0].get_array()
   colour = lambda t: np.array([int(canvas.step_colour(t)[i:i + 2], 16) / 255.
                                for i in (1, 3, 5)])
-  ground = shown[2, 2]
-  np.testing.assert_allclose(
-      shown[0, 0], np.clip(ground + colour(0), 0., 1.), atol=1e-6)
-  np.testing.assert_allclose(
-      shown[4, 2], np.clip(ground + colour(1), 0., 1.), atol=1e-6)
+  close = lambda found, expected: np.testing.assert_allclose(
+      found, expected, atol=1e-6)
+  close(shown[0, 0], colour(0))
+  close(shown[4, 2], colour(1))
+  close(shown[1, 1], .75 * colour(0) + .25 * colour(1))
+  close(shown[3, 3], (colour(0) + shown[2, 2]) / 2.)  # A quarter as many.
+  close(shown[2, 2], shown[2, 2, 0])  # Nothing there: grey.
   # (right, down): y points down in a map.
   arrow, = one.texts
   assert arrow.xy[0] > arrow.xyann[0] and arrow.xy[1] == arrow.xyann[1]

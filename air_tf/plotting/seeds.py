@@ -158,8 +158,8 @@ def scan_maps(maps: Mapping[str, Mapping[int, tuple[np.ndarray, Sequence[float]
               ) -> figure.Figure:
   """Where each step attends, for several seeds side by side.
 
-  The brightness of a step's colour is the number of its glimpses with their
-  centre there; an arrow shows the mean direction from the first glimpse to the
+  Brightness is the number of glimpses with their centre there, colour the share
+  of each step. An arrow shows the mean direction from the first glimpse to the
   second, the longer the more often it is the same.
 
   Args:
@@ -196,12 +196,11 @@ def _plot_map(axes: axes_lib.Axes, counts: np.ndarray,
   """Plots `[T, B, B]` counts as one picture, and the arrow."""
   colours = np.array([colors_lib.to_rgb(canvas.step_colour(t))
                       for t in range(len(counts))])
-  most = max(1, counts.max())
-  light = np.sqrt(counts / most)[..., np.newaxis]  # [T, B, B, 1]
-  shown = np.array(colors_lib.to_rgb(_GROUND)) + (
-      light * colours[:, np.newaxis, np.newaxis]).sum(axis=0)
-  axes.imshow(np.clip(shown, 0., 1.), extent=(0., 1., 1., 0.),
-              interpolation='nearest')
+  total = counts.sum(axis=0)[..., np.newaxis]  # [B, B, 1]
+  mean = np.moveaxis(counts, 0, -1) @ colours / np.maximum(1, total)
+  light = np.sqrt(total / max(1, total.max()))
+  axes.imshow(light * mean + (1. - light) * colors_lib.to_rgb(_GROUND),
+              extent=(0., 1., 1., 0.), interpolation='nearest')
   if not counts.any():
     axes.text(.5, .5, 'no glimpse', color='white', fontsize=8, ha='center',
               va='center')
