@@ -149,4 +149,4 @@ def _counted_as(counted: np.ndarray) -> str:
 def _arrow(right: float, down: float) -> str:
   """Returns the arrow nearest to a direction."""
   turn = math.atan2(down, right) / (2. * math.pi)  # In -.5 ... .5.
-  return _ARROWS[round(len(_ARROWS) * turn) % len(_ARROWS)]
+  return _ARROWS[round(len(_ARROWS) * turn)]  # Below 0, from the end.
