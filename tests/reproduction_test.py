@@ -253,8 +253,8 @@ def test_blocks_without_runs_say_so(tmp_path):
 def test_long_runs_and_the_ladder_have_a_picture_and_a_table_each(tmp_path):
   folder, page = tmp_path / 'reports' / 'records', tmp_path / 'page.md'
   page.write_text(PAGE)
-  for name in ('other_0', 'marginal_0', 'blog_10', 'blog_9', 'ladder_0_0',
-               'ladder_8_1', 'ladder_8_0'):
+  for name in ('other_0', 'marginal_0', 'nvil_per_step_2', 'blog_10', 'blog_9',
+               'ladder_0_0', 'ladder_8_1', 'ladder_8_0'):
     record_util.write(folder, name, [.5, .96])
   reproduction.save(run_records.read_all(folder), folder, page)
   text = page.read_text()
@@ -265,7 +265,8 @@ def test_long_runs_and_the_ladder_have_a_picture_and_a_table_each(tmp_path):
   tables = [text.partition(f'<!-- {name} -->')[2].partition('<!--')[0]
             .rpartition('\n\n')[2] for name in ('runs', 'scan', 'ladder')]
   runs, scan, ladder = map(rows, tables)
-  names = ['blog, seed 9', 'blog, seed 10', 'marginal, seed 0', 'other, seed 0']
+  names = ['blog, seed 9', 'blog, seed 10', 'nvil_per_step, seed 2',
+           'marginal, seed 0', 'other, seed 0']
   assert [x['run'][1:x['run'].index(']')] for x in runs] == names
   # The scan also of the last rung.
   assert [x['run'] for x in scan] == [

@@ -88,9 +88,9 @@ def fill(page: str | os.PathLike, blocks: Mapping[str, str]) -> None:
         'page like docs/reproduction.md.') from error
   for name, block in blocks.items():
     start, end = f'<!-- {name} -->\n', f'<!-- /{name} -->'
-    before, found, rest = text.partition(start)
+    before, _, rest = text.partition(start)
     _, closed, after = rest.partition(end)
-    if not (found and closed):
+    if not closed:  # Nor where there is no start: then the rest is empty.
       raise errors.UserError(
           f'--page={page}: found no block {name!r}; expected the lines '
           f'{start.strip()} and {end}.')
