@@ -75,7 +75,7 @@ def test_scan_maps_have_a_row_a_recipe_and_the_colours_of_steps():
   counts[:, 1, 1] = [3, 1]
   counts[0, 3, 3] = 1
   fig = seeds_lib.scan_maps({
-      'one': {0: (counts, [.5, 0.]), 1: (counts, None)},
+      'one': {0: (counts, [.5, .25]), 1: (counts, None)},
       'two': {3: (np.zeros([2, 5, 5], int), None)}})
   one, other, two, empty = fig.axes
   assert [x.get_title() for x in (one, other, two)] == [
@@ -94,6 +94,8 @@ def test_scan_maps_have_a_row_a_recipe_and_the_colours_of_steps():
   close(shown[2, 2], shown[2, 2, 0])  # Nothing there: grey.
   # (right, down): y points down in a map.
   arrow, = one.texts
-  assert arrow.xy[0] > arrow.xyann[0] and arrow.xy[1] == arrow.xyann[1]
+  np.testing.assert_allclose(
+      np.subtract(arrow.xy, arrow.xyann), [.4, .2], atol=1e-6)
+  assert one.get_ylim() == (1., 0.)
   assert not other.texts
   assert [x.get_text() for x in two.texts] == ['no glimpse']
