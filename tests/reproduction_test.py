@@ -215,7 +215,7 @@ def test_a_rung_is_a_row_with_its_seeds(tmp_path):
   assert row.pop('seeds').startswith('[0](here/ladder_4_0/metrics.jsonl), [1]')
   assert list(row.values()) == [
       'a change', '1 of 3', '50.00, 95.00, 20.00 %', '500; 1,000; never',
-      '1.00, 1.00, 1.00']
+      '1 of 2; 1 of 2; 0 of 2', '1.00, 1.00, 1.00']
 
 
 # --- The page -----------------------------------------------------------------

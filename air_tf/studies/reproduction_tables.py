@@ -70,12 +70,11 @@ def runs(records: Sequence[run_records.Record], level: float,
   rows = []
   for record in records:
     last, counted = record.lines[-1], np.array(record.explained.counted)
-    above = sum(line['count_accuracy'] >= level for line in record.lines)
     rows.append([
         f'[{record.recipe}, seed {record.seed}]'
         f'({link}/{record.name}/metrics.jsonl)',
         _iterations(record), f"{100. * last['count_accuracy']:.2f} %",
-        _first(reached(record, level)), f'{above} of {len(record.lines)}',
+        _first(reached(record, level)), _above(record, level),
         f"{last['expected_num_steps']:.2f}", _counted_as(counted),
         f'{100. * _shares(record)[-1]:.1f} %'])
   return markdown.table(
@@ -119,11 +118,13 @@ def ladder(rungs: Sequence[tuple[str, Sequence[run_records.Record]]],
         f'{sum(x >= level for x in final)} of {len(final)}',
         ', '.join(f'{100. * x:.2f}' for x in final) + ' %',
         '; '.join(_first(reached(record, level)) for record in records),
+        '; '.join(_above(record, level) for record in records),
         ', '.join(f"{record.lines[-1]['expected_num_steps']:.2f}"
                   for record in records)])
   return markdown.table(
       ['change', 'seeds', f'at {percent} at the end', 'accuracy at the end',
-       f'iterations to {percent}', 'mean steps'], rows)
+       f'iterations to {percent}', f'evaluations at {percent} or above',
+       'mean steps'], rows)
 
 
 def _iterations(record: run_records.Record) -> str:
@@ -133,6 +134,11 @@ def _iterations(record: run_records.Record) -> str:
 
 def _first(iteration: int | None) -> str:
   return 'never' if iteration is None else f'{iteration:,}'
+
+
+def _above(record: run_records.Record, level: float) -> str:
+  above = sum(line['count_accuracy'] >= level for line in record.lines)
+  return f'{above} of {len(record.lines)}'
 
 
 def _counted_as(counted: np.ndarray) -> str:
