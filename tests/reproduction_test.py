@@ -207,6 +207,17 @@ def test_the_direction_of_a_scan_is_an_arrow(tmp_path, scan, arrow):
       'blog, seed 0', '5 of 28', arrow, f'{np.hypot(*scan):.2f}']
 
 
+def test_a_few_scenes_with_two_glimpses_have_no_direction(tmp_path):
+  for seed, pairs in enumerate([9, 10]):
+    record_util.write(
+        tmp_path, f'blog_{seed}', [.5], scan=[0., 1.],
+        counted=[[400, 0, 0, 0], [0, 400, 0, 1],
+                 [0, 200 - pairs, pairs - 1, 0]])
+  few, enough = rows(reproduction_tables.scan(run_records.read_all(tmp_path)))
+  assert list(few.values())[1:] == ['9 of 1,000', '–', '–']
+  assert list(enough.values())[1:] == ['10 of 1,000', '↓', '1.00']
+
+
 def test_a_rung_is_a_row_with_its_seeds(tmp_path):
   for seed, accuracies in enumerate([[.96, .5], [.5, .95], [.1, .2]]):
     record_util.write(tmp_path, f'ladder_4_{seed}', accuracies)

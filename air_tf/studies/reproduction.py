@@ -125,7 +125,7 @@ def _curves(runs: Runs) -> figure.Figure:
 def _scan(runs: Runs) -> figure.Figure:
   return seeds_lib.scan_maps({
       recipe: {record.seed: (np.array(record.explained.centres),
-                             record.explained.scan) for record in records}
+                             record.explained.direction) for record in records}
       for recipe, records in runs.items()})
 
 

@@ -87,10 +87,11 @@ def scan(records: Sequence[run_records.Record]) -> str:
   """Returns a table of the directions from the first to the second glimpse."""
   rows = []
   for record in records:
-    counted = np.array(record.explained.counted)
-    cells = [f'{counted[:, 2:].sum():,} of {counted.sum():,}', '–', '–']
-    if record.explained.scan is not None:
-      right, down = record.explained.scan
+    explained = record.explained
+    cells = [f'{explained.num_pairs:,} of {np.sum(explained.counted):,}',
+             '–', '–']
+    if explained.direction is not None:
+      right, down = explained.direction
       cells[1:] = [_arrow(right, down), f'{math.hypot(right, down):.2f}']
     rows.append([f'{record.recipe}, seed {record.seed}', *cells])
   return markdown.table(

@@ -40,6 +40,7 @@ _DECIMALS = {
     'step': 0, 'elbo': 2, 'log_likelihood': 2, 'kl_what': 2, 'kl_where': 2,
     'kl_num_steps': 2, 'expected_num_steps': 4, 'seconds': 0}
 _ACCURACY_DECIMALS = 4
+_FEWEST_PAIRS = .01  # Of the scenes, for a direction of the scan.
 _CELLS = 25  # B: two pixels of an image of 50 x 50 per cell.
 _LARGEST = 2**20  # Bytes of explained.json; it has a few thousand.
 
@@ -53,6 +54,17 @@ class Explained(NamedTuple):
   # scenes with at least two; None without any. Its length is 0 if there is no
   # order, 1 if the direction is always the same.
   scan: list[float] | None
+
+  @property
+  def num_pairs(self) -> int:
+    """The number of scenes with at least two glimpses."""
+    return int(np.sum(self.counted, axis=0)[2:].sum())
+
+  @property
+  def direction(self) -> list[float] | None:
+    """`scan`; None if too few scenes have two glimpses to speak of one."""
+    enough = self.num_pairs >= _FEWEST_PAIRS * np.sum(self.counted)
+    return self.scan if enough else None
 
 
 class Record(NamedTuple):
