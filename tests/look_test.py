@@ -55,9 +55,10 @@ def test_what_is_odd_is_hinted_at(images, changes, expected):
   assert expected in hints(images, config)
 
 
-def test_a_background_explains_the_ground():
+@pytest.mark.parametrize('explained_by', ['background', 'ground'])
+def test_the_ground_may_be_explained(explained_by):
   config = config_lib.Config(
-      scenes='x', object_size=9., max_steps=4, background=True)
+      scenes='x', object_size=9., max_steps=4, **{explained_by: True})
   assert hints(blobs(ground=23, noise=.1), config) == ''
 
 

@@ -99,9 +99,9 @@ def _hints(seen: Look, config: config_lib.Config):
   if seen.ground - seen.darkest > seen.ink - seen.ground:
     yield 'darker objects on a lighter ground: --invert' + (
         '=false' if config.invert else '') + ' exchanges them.'
-  elif seen.ground > _GROUND and not config.background:
-    yield (f'ground at {seen.ground:.2f}, not at 0: --background models it, '
-           'or --range=LOW,HIGH with LOW at the ground makes it black.')
+  elif seen.ground > _GROUND and not (config.ground or config.background):
+    yield (f'ground at {seen.ground:.2f}, not at 0: --ground takes it away '
+           'if it is smooth, --background models it if it has a pattern.')
   size = seen.object_size
   given = config.object_size  # 0: it is measured.
   if size is not None and given and not .5 < size / given < 2.:
