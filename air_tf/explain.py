@@ -80,7 +80,7 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
       canvases=drawn.canvases, reconstruction=drawn.image,
       alphas=mask(inference.alphas),
       background=None if background is None else background.image,
-      masks=segment.masks(inference.canvases, inference.visible,
+      masks=segment.masks(images, inference.canvases, inference.visible,
                           drawn.presence) if masks else None)
 
 

@@ -13,18 +13,22 @@ from air_tf import prior
 __all__ = ['masks', 'with_masks']
 
 
-def masks(canvases: tf.Tensor, visible: tf.Tensor | None,
+def masks(images: tf.Tensor, canvases: tf.Tensor, visible: tf.Tensor | None,
           presence: tf.Tensor) -> tf.Tensor:
   """Gives each pixel to the object that contributes most to it, or to none.
 
   Where objects cover each other, contributions are the shares in which they are
   seen, and the ground has its own, 1 - A: the shares sum to 1, and the largest
-  wins. Where objects add up, contributions are light, and the ground has none;
-  so a pixel may go to an object if it is ink of it, that is at least a quarter
-  as bright as its brightest pixel (as for the boxes of the ink), and goes to
-  the brightest of these. Of equal contributions the first wins.
+  wins.
+
+  Where objects add up, contributions are light, and the ground has none. Whose
+  a pixel would be is said by the model alone; whether it is ink is seen in the
+  image, which has the outlines that the model smooths: it is an object's if it
+  is at least a quarter as bright above the ground as the object's brightest
+  pixel (as for the boxes of the ink). Of equal contributions the first wins.
 
   Args:
+    images: `[N, H, W]`.
     canvases: `[N, T + 1, H, W]`, the ground and the first 0 ... T objects.
     visible: `[N, T, H, W]`, of `compositing.Composition`; None, if objects add
       up.
@@ -34,21 +38,21 @@ def masks(canvases: tf.Tensor, visible: tf.Tensor | None,
     uint8 `[N, H, W]`, 0 of the ground, t of step t.
   """
   if visible is None:
-    shares = prior.mask_absent(presence, _ink(canvases))
-    ground = tf.zeros_like(shares[:, 0])
-  else:
-    shares = prior.mask_absent(presence, visible)
-    ground = 1. - tf.reduce_sum(shares, axis=1)
+    return _of_light(images, canvases, presence)
+  shares = prior.mask_absent(presence, visible)
+  ground = 1. - tf.reduce_sum(shares, axis=1)
   return tf.cast(tf.argmax(tf.concat(
       [ground[:, tf.newaxis], shares], axis=1), axis=1), tf.uint8)
 
 
-def with_masks(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def with_masks(images: tf.Tensor,
+               outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   """Adds `masks` to what a SavedModel explains, if they are not there.
 
   Those of an earlier version have no signature for them; their objects add up.
 
   Args:
+    images: `[N, H, W]`.
     outputs: fields of `explain.Explanation` by name.
   """
   if 'masks' in outputs:
@@ -56,14 +60,21 @@ def with_masks(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   canvases = outputs['canvases']
   ground = outputs.get('background', tf.zeros_like(canvases[:, 0]))
   return outputs | {'masks': masks(
-      tf.concat([ground[:, tf.newaxis], canvases], axis=1), None,
+      images, tf.concat([ground[:, tf.newaxis], canvases], axis=1), None,
       outputs['presence'])}
 
 
-def _ink(canvases: tf.Tensor) -> tf.Tensor:
-  """Light `[N, T, H, W]` of each object's ink; 0 where it has none."""
+def _of_light(images, canvases, presence) -> tf.Tensor:
+  """`masks` where objects add up."""
   light = canvases[:, 1:] - canvases[:, :-1]
-  if light.shape.rank == 5:  # In colour, as bright as the brightest channel.
-    light = tf.reduce_max(light, axis=-1)
-  brightest = tf.reduce_max(light, axis=[2, 3], keepdims=True)
-  return tf.where(light >= boxes_lib.INK_THRESHOLD * brightest, light, 0.)
+  seen = tf.cast(images, canvases.dtype) - canvases[:, 0]
+  if canvases.shape.rank == 5:  # In colour, as bright as the brightest channel.
+    light, seen = tf.reduce_max(light, axis=-1), tf.reduce_max(seen, axis=-1)
+  light = prior.mask_absent(presence, light)
+  owner = tf.argmax(light, axis=1)  # [N, H, W]
+  brightest = tf.gather(tf.reduce_max(light, axis=[2, 3]),
+                        tf.reshape(owner, [tf.shape(owner)[0], -1]),
+                        batch_dims=1)
+  least = boxes_lib.INK_THRESHOLD * tf.reshape(brightest, tf.shape(owner))
+  is_ink = (tf.reduce_max(light, axis=1) > 0.) & (seen >= least)
+  return tf.cast(tf.where(is_ink, owner + 1, 0), tf.uint8)

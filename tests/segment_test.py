@@ -17,29 +17,42 @@ def canvases(*lights):
 
 def test_ink_goes_to_the_brighter_object():
   made = canvases([.8, .8, .3, .19, 0.], [.5, .9, .4, .1, .3])
-  found = segment.masks(made, None, tf.constant([[1., 1.]], tf.float64))
-  # The fourth is less than a quarter of .8, and of .9.
-  np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 0, 2])
+  both = tf.constant([[1., 1.]], tf.float64)
+  found = segment.masks(made[:, -1], made, None, both)
+  # Of the fourth, .29 is seen, more than a quarter of the brightest, .8.
+  np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 1, 2])
   assert found.dtype == tf.uint8
 
 
+def test_the_image_says_what_is_ink_and_the_model_whose():
+  made = canvases([.8, .7, .1, .1, .01, 0.], [0., 0., .2, .2, 0., 0.])
+  image = [1., .19, .06, .04, .9, .9]
+  both = tf.constant([[1., 1.]], tf.float64)
+  found = segment.masks(tf.constant([[image]]), made, None, both)
+  # Least brightness: .2 of the first object, .05 of the second.
+  np.testing.assert_array_equal(found[0, 0], [1, 0, 2, 0, 1, 0])
+
+
 def test_a_bright_ground_changes_nothing_where_objects_add_up():
-  made = canvases([.8, .8, .3, .19, 0.], [.5, .9, .4, .1, .3])
-  found = segment.masks(made + .7, None, tf.constant([[1., 1.]], tf.float64))
+  made = canvases([.8, .8, .3, .15, 0.], [.5, .9, .4, .01, .3]) + .7
+  found = segment.masks(
+      made[:, -1], made, None, tf.constant([[1., 1.]], tf.float64))
   np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 0, 2])
 
 
 def test_the_largest_share_wins_also_that_of_the_ground():
   visible = tf.constant([[[[.4, .3, .2, .34]], [[.1, .5, .3, .33]]]])
   found = segment.masks(
-      tf.zeros([1, 3, 1, 4]), visible, tf.constant([[1., 1.]]))
+      tf.zeros([1, 1, 4]), tf.zeros([1, 3, 1, 4]), visible,
+      tf.constant([[1., 1.]]))
   np.testing.assert_array_equal(found[0, 0], [0, 2, 0, 1])
 
 
 def test_absent_objects_have_no_pixel():
   visible = tf.constant([[[[.9, 0.]], [[.1, .9]]]])
   found = segment.masks(
-      tf.zeros([1, 3, 1, 2]), visible, tf.constant([[1., 0.]]))
+      tf.zeros([1, 1, 2]), tf.zeros([1, 3, 1, 2]), visible,
+      tf.constant([[1., 0.]]))
   np.testing.assert_array_equal(found[0, 0], [1, 0])
 
 
@@ -47,7 +60,8 @@ def test_in_colour_the_brightest_channel_counts():
   light = tf.constant([[[.9, 0., 0.], [.1, .1, .2]]])  # [1, W, C]
   made = tf.stack([tf.zeros_like(light), light])[tf.newaxis]
   np.testing.assert_array_equal(
-      segment.masks(made, None, tf.constant([[1.]]))[0, 0], [1, 0])
+      segment.masks(made[:, -1], made, None, tf.constant([[1.]]))[0, 0],
+      [1, 0])
 
 
 def test_masks_are_there_if_asked_for():
@@ -69,5 +83,5 @@ def test_masks_of_an_older_saved_model_are_the_same():
   images = tiny.images()
   outputs = explain_lib.explain(model, images).as_dict()
   np.testing.assert_array_equal(
-      segment.with_masks(outputs)['masks'],
+      segment.with_masks(images, outputs)['masks'],
       explain_lib.explain(model, images, masks=True).masks)

@@ -108,7 +108,7 @@ def _predict(serve, images: np.ndarray, masks: bool) -> Predictions:
   pixels = streams.to_pixels(images)
   outputs = serve(images=pixels)
   if masks:
-    outputs = segment.with_masks(outputs)
+    outputs = segment.with_masks(pixels, outputs)
   outputs = {name: x.numpy() for name, x in outputs.items()}
   error = np.square(outputs['reconstruction'] - pixels.numpy())
   pixel_axes = tuple(range(1, error.ndim))

@@ -100,9 +100,10 @@ class Predictor:
     """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""
     serve = self.signatures.get('segment', self._serve) if masks else (
         self._serve)
-    answer = serve(images=tf.constant(images, tf.float32) / 255.)
+    pixels = tf.constant(images, tf.float32) / 255.
+    answer = serve(images=pixels)
     if masks:
-      answer = segment.with_masks(answer)
+      answer = segment.with_masks(pixels, answer)
     return {name: value.numpy() for name, value in answer.items()}
 
 
