@@ -2,10 +2,11 @@
 
     python bin/downstream.py --logdir=runs/multi_mnist
 
-On new scenes of two digits, the same small classifier learns the digits' sum,
-and whether they ascend from left to right, from few labels and from many. A
-figure is left in `figures` in the run folder and in TensorBoard, or in --out.
-The last line on standard output is the result, as JSON.
+On new scenes of two digits, classifiers learn the digits' sum, and whether they
+ascend from left to right, from few labels and from many: one of AIR's objects,
+and one of whole scenes, from AIR's latents or from pixels. A figure is left in
+`figures` in the run folder and in TensorBoard, or in --out. The last line on
+standard output is the result, as JSON.
 """
 
 from absl import flags

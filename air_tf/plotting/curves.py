@@ -231,7 +231,7 @@ def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
         axes.axhline(100. * values, color='grey', linestyle=':', label=name)
       else:
         axes.plot(num_labels, 100. * np.array(values), marker='o', label=name,
-                  color=('black', '#D55E00')[i % 2])
+                  color=canvas.step_colour(i))
     axes.set_xscale('log')
     axes.set_xticks(num_labels, [f'{n:,}' for n in num_labels], fontsize=8)
     axes.minorticks_off()

@@ -1,8 +1,10 @@
 """How useful AIR's latents are: arithmetic on scenes of two digits.
 
 Two tasks of the paper (Eslami et al. 2016, section 3.1): the sum of the two
-digits, and whether they ascend from left to right. The same small classifier
-is trained on the latents and on the pixels, with few labels and with many.
+digits, and whether they ascend from left to right, with few labels and with
+many. From AIR's latents they are learnt in two ways: by one classifier for all
+objects, from whose answers those for the scene follow (`object_classifier`),
+and by the same small classifier of whole scenes that is trained on pixels.
 
 Letters: `N` scenes, `T` maximum number of steps, `Z` size of `what`, `F` size
 of a classifier's input.
@@ -26,6 +28,7 @@ from air_tf.data import digits as digits_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.plotting import curves
+from air_tf.studies import object_classifier
 from air_tf.training import run_folder
 from air_tf.training import summaries
 
@@ -52,8 +55,9 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
     out: folder for the figure; `figures` in the run's, if None.
 
   Returns:
-    `step`; `num_labels`; by task, `latents` and `pixels`, accuracies at each
-    number of labels, and `chance`, that of the most common answer; `figure`.
+    `step`; `num_labels`; by task, `objects`, `latents` and `pixels`, accuracies
+    at each number of labels, and `chance`, that of the most common answer;
+    `figure`.
 
   Raises:
     errors.UserError: if there is no such run, or its scenes come from a file.
@@ -66,16 +70,17 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
   opened = run_lib.Run(logdir)
   train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
   test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
+  found = [predictions_lib.collect(opened.signatures, scenes.images)
+           for scenes in (train, test)]
   inputs = {
-      'latents': [
-          latents(predictions_lib.collect(opened.signatures, scenes.images))
-          for scenes in (train, test)],
+      'objects': [object_classifier.from_predictions(x) for x in found],
+      'latents': [latents(x) for x in found],
       'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
   result = {'step': opened.step, 'num_labels': list(num_labels)}
   for task in _TASKS:
     y, y_test = targets(train)[task], targets(test)[task]
     result[task] = {
-        name: [_accuracy(x[:n], y[:n], x_test, y_test)
+        name: [_accuracy(task, x, y, n, x_test, y_test)
                for n in progress.track(num_labels, f'{task} from {name}')]
         for name, (x, x_test) in inputs.items()}
     result[task]['chance'] = float(np.bincount(y_test).max() / len(y_test))
@@ -139,8 +144,20 @@ def _pixels(images: np.ndarray) -> np.ndarray:
   return images.reshape([len(images), -1]) / np.float32(255.)
 
 
-def _accuracy(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
+def _accuracy(task: str, x: np.ndarray | object_classifier.Objects,
+              y: np.ndarray, num_labels: int,
+              x_test: np.ndarray | object_classifier.Objects,
               y_test: np.ndarray) -> float:
+  """Returns the accuracy after the first scenes, by objects or by scenes."""
+  first = slice(num_labels)
+  if isinstance(x, object_classifier.Objects):
+    return object_classifier.accuracy(
+        task, x.select(first), y[first], x_test, y_test)
+  return _of_scenes(x[first], y[first], x_test, y_test)
+
+
+def _of_scenes(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
+               y_test: np.ndarray) -> float:
   """Returns the accuracy of an MLP with two layers of 256 units.
 
   Inputs are not standardised: that would amplify the entries of `what` that the
@@ -162,7 +179,8 @@ def _accuracy(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
 def _draw(result: dict, logdir: str, out: str | None) -> str:
   fig = curves.label_efficiency(
       result['num_labels'],
-      {title: {"AIR's latents": result[task]['latents'],
+      {title: {"AIR's objects": result[task]['objects'],
+               "AIR's latents": result[task]['latents'],
                'pixels': result[task]['pixels'],
                'chance': result[task]['chance']}
        for task, title in _TASKS.items()})
