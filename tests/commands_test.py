@@ -39,7 +39,7 @@ def test_evaluate_agrees_with_the_last_line(finished):
 def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
   folder = shutil.copytree(finished[0], tmp_path / 'run')
   names = {'progress', 'policy', 'film_strip', 'samples', 'traversals',
-           'errors', 'accuracy', 'elbo'}
+           'errors', 'accuracy', 'elbo', 'masks'}
   films = {'film', 'training'}
   result = scripts.result(
       'figures.py', f'--logdir={folder}')

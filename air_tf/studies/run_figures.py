@@ -26,6 +26,7 @@ from air_tf.plotting import explanations
 from air_tf.plotting import films
 from air_tf.plotting import samples
 from air_tf.plotting import scene_cards
+from air_tf.plotting import segments
 from air_tf.studies import training_film
 from air_tf.training import projector
 from air_tf.training import summaries
@@ -111,6 +112,8 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
   worst = explain(_worst(predictions, scenes.counts))
   yield ('errors', explanations.worst_errors(*worst),
          scene_cards.scene_cards(*worst))
+  if scenes.masks is not None:
+    yield 'masks', _masks(signatures, scenes), None
   counted = [line for line in lines if line['split'] == 'test'
              and 'count_accuracy' in line]
   if counted:
@@ -179,6 +182,15 @@ def _film(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
   images, answer, _ = _explain(signatures, scenes, chosen)
   return list(films.explained(
       images, _read_glimpses(model, images, answer), answer))
+
+
+def _masks(signatures: predictions_lib.Signatures,
+           scenes: scenes_lib.Scenes) -> figure.Figure:
+  """Masks of scenes of all counts, true and by the model."""
+  chosen = scenes.select(explanations.balanced_selection(
+      scenes.counts, len(scenes.images), _NUM_EXAMPLES))
+  found = signatures['segment'](images=streams.to_pixels(chosen.images))
+  return segments.masks(chosen.images, chosen.masks, found['masks'].numpy())
 
 
 def _samples(model: model_lib.AIRModel) -> figure.Figure:

@@ -1,0 +1,32 @@
+"""Tests of plotting/segments.py: masks beside images."""
+
+import numpy as np
+
+from air_tf.plotting import canvas
+from air_tf.plotting import segments
+
+
+def test_the_models_objects_have_the_colours_of_the_true_ones():
+  true = np.zeros([1, 8, 8], np.uint8)
+  true[0, :4], true[0, 4:, :4] = 1, 2
+  swapped = np.array([0, 2, 1], np.uint8)[true]
+  image = np.zeros([1, 8, 8, 3])
+  draw = lambda found: canvas.rgb(segments.masks(image, true, found))
+  np.testing.assert_array_equal(draw(true), draw(swapped))
+  assert (draw(true) != draw(0 * true)).any()
+
+
+def test_an_object_too_many_has_a_colour_of_its_own():
+  true = np.ones([1, 4, 6], np.uint8)
+  found = true.copy()
+  found[0, :, 4:] = 2
+  drawn = canvas.rgb(segments.masks(np.zeros([1, 4, 6]), true, found))
+  colours = {tuple(x) for x in drawn.reshape(-1, 3)}
+  for step in (0, 1):
+    hexadecimal = canvas.step_colour(step).lstrip('#')
+    assert tuple(bytes.fromhex(hexadecimal)) in colours
+
+
+def test_scenes_without_objects_are_black():
+  nothing = np.zeros([2, 5, 5], np.uint8)
+  assert canvas.rgb(segments.masks(nothing, nothing, nothing)).shape[2] == 3
