@@ -37,15 +37,19 @@ class Local:
   """
 
   def __init__(self, script: pathlib.Path, jobs: int,
-               threads: int | None = None):
+               threads: int | None = None,
+               stop: signal.Signals = signal.SIGTERM):
     """Remembers how to start a run.
 
     Args:
       script: bin/train.py.
       jobs: processes at a time, at least 1.
       threads: of each, where others share out the cores; it may run on any.
+      stop: sent to the runs on `KeyboardInterrupt`. A second signal of a kind
+        ends a run at once: not the one that they got with this process.
     """
-    self._script, self._jobs, self._threads = script, jobs, threads
+    self._script, self._jobs = script, jobs
+    self._threads, self._stop = threads, stop
     self._waiting: list[tuple[sweep.Run, int]] = []  # With their attempts.
     self._running: list[_Process] = []
 
@@ -61,7 +65,7 @@ class Local:
           'all runs are saved; the same command resumes.') from None
     finally:
       for unfinished in self._running:
-        unfinished.process.terminate()
+        unfinished.process.send_signal(self._stop)
       for unfinished in self._running:
         unfinished.process.wait()
       self._running = []
