@@ -43,6 +43,8 @@ class Placement(NamedTuple):
 
   def boxes(self, boxes: np.ndarray) -> np.ndarray:
     """Maps boxes `[..., 4]`, (y, x, height, width), back to the image."""
+    if self == (1., 0., 0.):
+      return boxes
     return (boxes - [self.top, self.left, 0., 0.]) / self.scale
 
   def mask(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

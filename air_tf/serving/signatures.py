@@ -27,6 +27,7 @@ _EXPECTED = ('expected the `saved_model` folder of a run, written by '
 _MAX_BYTES = 1 << 30  # Of the description; a protocol buffer has 2 GiB at most.
 # Axes by letter; a number is that size; P is T + 1; C: no axis, or 3 channels.
 _INPUTS = {'serving_default': {'images': (_FLOAT, 'NHWC')},
+           'detect': {'images': (_FLOAT, 'NHWC')},
            'score': {'images': (_FLOAT, 'NHWC'), 'seed': (_INT, '2')}}
 _OUTPUTS = {
     'serving_default': {
@@ -35,6 +36,9 @@ _OUTPUTS = {
         'boxes': (_FLOAT, 'NT4'), 'what': (_FLOAT, 'NTZ'),
         'glimpses': (_FLOAT, 'NThwC'), 'canvases': (_FLOAT, 'NTHWC'),
         'reconstruction': (_FLOAT, 'NHWC')},
+    'detect': {
+        'num_steps': (_INT, 'N'), 'num_steps_probs': (_FLOAT, 'NP'),
+        'step_probs': (_FLOAT, 'NT'), 'boxes': (_FLOAT, 'NT4')},
     'score': {name: (_FLOAT, 'N') for name in (
         'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
         'log_weight')}}
@@ -95,7 +99,7 @@ def check(path: str | os.PathLike, definitions: dict, name: str) -> None:
   Args:
     path: of the folder, for texts.
     definitions: as `read` returns them.
-    name: 'serving_default' or 'score'.
+    name: 'serving_default', 'detect' or 'score'.
 
   Raises:
     errors.UserError: if it is not AIR's; the text says what is missing.

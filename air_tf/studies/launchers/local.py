@@ -44,7 +44,8 @@ class Local:
     Args:
       script: bin/train.py.
       jobs: processes at a time, at least 1.
-      threads: of each, where others share out the cores; it may run on any.
+      threads: of each, where others share out the cores; one for each of its
+        cores, if None.
       stop: sent to the runs on `KeyboardInterrupt`. A second signal of a kind
         ends a run at once: not the one that they got with this process.
     """
@@ -96,7 +97,7 @@ class Local:
     run.folder.mkdir(parents=True, exist_ok=True)
     folder_lock.wait(run.folder)  # It may be saving after a sweep that died.
     (run.folder / sweep.OUTCOME).unlink(missing_ok=True)
-    cores = [] if self._threads else share_of_cores(slot, self._jobs)
+    cores = share_of_cores(slot, self._jobs)
     threads = self._threads or len(cores) or max(
         1, (os.cpu_count() or 1) // self._jobs)
     # For libraries that ignore the affinity.
