@@ -14,11 +14,7 @@ from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import segment
 
-__all__ = ['DETECTED', 'Explanation', 'Reconstruction', 'explain',
-           'reconstruct']
-
-# Of an explanation: how many objects there are, and where.
-DETECTED = 'num_steps', 'num_steps_probs', 'step_probs', 'boxes'
+__all__ = ['Explanation', 'Reconstruction', 'explain', 'reconstruct']
 
 
 class Reconstruction(NamedTuple):

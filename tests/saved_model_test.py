@@ -302,7 +302,7 @@ def test_detection_is_the_part_that_infer_writes(saved, monkeypatch):
   predictor, images = predictor_lib.Predictor(saved), tiny.images()
   signatures = predictor.signatures
   found = signatures['detect'](images=images)
-  assert set(found) == set(explain_lib.DETECTED)
+  assert set(found) == set(signatures.DETECTED)
   whole = signatures['serving_default'](images=images)
   for name, value in found.items():
     np.testing.assert_array_equal(value, whole[name])

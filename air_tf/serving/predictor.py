@@ -19,13 +19,10 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import errors
-from air_tf import explain as explain_lib
-from air_tf import segment
 from air_tf.data import colours
 from air_tf.data import images as images_lib
 from air_tf.data import picture_files
 from air_tf.data import value_range as value_range_lib
-from air_tf.serving import batched
 from air_tf.serving import released
 from air_tf.serving import signatures as signatures_lib
 
@@ -106,12 +103,12 @@ class Predictor:
     """Counts and locates the objects of uint8 `[B, H, W]`.
 
     Returns:
-      `explain.DETECTED`; without `step_probs`, if the SavedModel is of an early
-      version.
+      `signatures.DETECTED`; without `step_probs`, if the SavedModel is of an
+      early version.
     """
     detect = self.signatures.get('detect', self._serve)
-    answer = detect(images=tf.constant(batched.to_floats(images)))
-    return {name: answer[name].numpy() for name in explain_lib.DETECTED
+    answer = detect(images=tf.constant(images_lib.to_floats(images)))
+    return {name: answer[name].numpy() for name in signatures_lib.DETECTED
             if name in answer}
 
   def __call__(self, images: np.ndarray,
@@ -119,8 +116,9 @@ class Predictor:
     """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""
     serve = self.signatures.get('segment', self._serve) if masks else (
         self._serve)
-    answer = serve(images=tf.constant(batched.to_floats(images)))
-    if masks:
+    answer = serve(images=tf.constant(images_lib.to_floats(images)))
+    if masks and 'masks' not in answer:  # Needs the model's code.
+      from air_tf import segment
       answer = segment.with_masks(answer)
     return {name: value.numpy() for name, value in answer.items()}
 

@@ -82,7 +82,7 @@ class ExportedAIR(tf.Module):
       # What only the other outputs need is not computed: TensorFlow inlines the
       # call, and removes it.
       answer = serve(images)
-      return {name: answer[name] for name in explain_lib.DETECTED}
+      return {name: answer[name] for name in signatures.DETECTED}
 
     @function([images_spec])
     def segment(images):

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from air_tf import errors
 from air_tf import paths
 
-__all__ = ['check', 'is_of_others', 'read']
+__all__ = ['DETECTED', 'check', 'is_of_others', 'read']
 
 _FLOAT, _INT = tf.float32.as_datatype_enum, tf.int32.as_datatype_enum
 _PB, _FINGERPRINT = 'saved_model.pb', 'fingerprint.pb'
@@ -42,6 +42,9 @@ _OUTPUTS = {
     'score': {name: (_FLOAT, 'N') for name in (
         'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
         'log_weight')}}
+
+# Of an explanation: how many objects there are, and where.
+DETECTED = tuple(_OUTPUTS['detect'])
 
 
 def read(path: str | os.PathLike) -> dict:

@@ -16,7 +16,6 @@ import tensorflow as tf
 from air_tf import errors
 from air_tf import progress
 from air_tf.data import images as images_lib
-from air_tf.serving import batched
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import writers
 
@@ -118,7 +117,7 @@ def _serve(predictor: predictor_lib.Predictor, images: np.ndarray) -> None:
   serve = predictor.signatures['serving_default']
   for start in range(0, len(images), _BATCH_SIZE):
     batch = images[start:start + _BATCH_SIZE]
-    answer = serve(images=tf.constant(batched.to_floats(batch)))
+    answer = serve(images=tf.constant(images_lib.to_floats(batch)))
     for value in answer.values():
       value.numpy()
 
