@@ -24,6 +24,8 @@ __all__ = ['check_folder', 'check_runs', 'define_sweep_flags', 'parse_known',
 flags.disclaim_key_flags()  # They are those of the script that asks for them.
 
 _MAX_SEEDS = 10_000
+# Paths of which a folder of runs has one: of a run, of a job array.
+_OF_SWEEPS = '**/seed-*/sweep.*', 'sweep.sbatch'
 # What a script gives each run itself: by flag, what to give instead.
 _OWN = {'seed': '--seeds=first:last', 'logdir': "the script's own --logdir"}
 
@@ -85,7 +87,7 @@ def with_flagfiles(arguments: list[str], refused: Iterable[str] = ()
 
 
 def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
-               jobs: flags.FlagHolder) -> int:
+               jobs: flags.FlagHolder, elsewhere: bool = False) -> int:
   """Reads the flags of runs as bin/train.py would.
 
   Args:
@@ -94,6 +96,8 @@ def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
     num_runs: how many there are in all.
     jobs: the flag of how many are trained at a time. Its default is lowered
       to what memory suffices for; a value that was given is not.
+    elsewhere: whether they run on other machines, whose memory is not known,
+      and where all may run at a time, if not fewer were asked for.
 
   Returns:
     How many to train at a time.
@@ -102,7 +106,8 @@ def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
     errors.UserError: if it would refuse those of a run, or if there is not
       enough memory for as many at a time as were asked for.
   """
-  at_a_time = min(jobs.value, num_runs)
+  at_a_time = (num_runs if elsewhere and not jobs.present
+               else min(jobs.value, num_runs))
   # Runs that differ in the seed alone are alike, but for bounds of the seed.
   alike = {}
   for run in arguments:
@@ -112,7 +117,7 @@ def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
     config = config_flags.config_of(max(runs, key=_seed))
     _require_sources(config)
     _require_devices(config)
-    if not config.scenes:
+    if not config.scenes and not elsewhere:
       if not jobs.present:
         at_a_time = min(at_a_time, memory.jobs_that_fit(config))
       memory.require(config, at_a_time)
@@ -161,9 +166,9 @@ def check_folder(logdir: str) -> None:
     raise errors.UserError(
         f'--logdir={logdir}: found a run; expected a new or empty folder, or '
         'one in which this script has made runs. Give another path.')
-  if names and not any(True for _ in glob.iglob(
-      os.path.join(glob.escape(logdir), '**', 'seed-*', 'sweep.*'),
-      recursive=True)) and any(not name.startswith('.') for name in names):
+  if names and not any(True for pattern in _OF_SWEEPS for _ in glob.iglob(
+      os.path.join(glob.escape(logdir), pattern), recursive=True)) and any(
+          not name.startswith('.') for name in names):
     raise errors.UserError(
         f'--logdir={logdir}: found a folder that is not empty '
         f'({min(names)!r} among others) and holds no runs; expected a new or '

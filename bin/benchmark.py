@@ -1,12 +1,16 @@
-"""Times an iteration of training, beside its roofline.
+"""Times an iteration of training beside its roofline, or inference.
 
     python bin/benchmark.py [--rows=batch_size,max_steps] [--estimator=nvil ...]
+    python bin/benchmark.py --inference=runs/quickstart/saved_model
 
 Takes every flag of the configuration. The roofline is the time of the same
 matrix products, forward and backward, and of one pass of Adam, measured alone.
 --rows adds rows to the table for several values of a flag, each measured in its
 own process. The last line on standard output is the result for the
 configuration itself, as JSON.
+
+--inference times a SavedModel instead: images per second from a file to JSON,
+as bin/infer.py does it, in turn with the bare graph; one image; and the start.
 """
 
 import dataclasses
@@ -36,10 +40,16 @@ _COLUMNS = {
     'startup_seconds': 'start, s', 'compile_seconds': 'compile, s'}
 
 _ROUNDS = flags.DEFINE_integer(
-    'rounds', 9, 'Rounds of 50 iterations to time.', lower_bound=1,
-    upper_bound=10_000)
+    'rounds', 9, 'Rounds to time, of 50 iterations or all images.',
+    lower_bound=1, upper_bound=10_000)
 _ROW_FLAGS = flags.DEFINE_list(
     'rows', [], f"Flags to vary, of {', '.join(_ROWS)}.")
+_INFERENCE = cli.define_path(
+    'inference', None, 'Folder of a SavedModel to time, or the name of a model '
+    'in models/.')
+_NUM_IMAGES = flags.DEFINE_integer(
+    'num_images', 20_000, 'With --inference: images to count in.',
+    lower_bound=1, upper_bound=10_000_000)
 flags.DEFINE_string('logdir', None, 'Ignored; flagfiles set it.')
 cli.define_config_flags()
 
@@ -47,6 +57,8 @@ cli.define_config_flags()
 def main(arguments: list[str]) -> dict:
   """Times the configuration, then each of the rows."""
   cli.no_arguments(arguments)
+  if _INFERENCE.value:
+    return _inference()
   config = cli.config_from_flags()
   if config.scenes:
     raise errors.UserError(
@@ -70,6 +82,16 @@ def main(arguments: list[str]) -> dict:
           for name in _ROW_FLAGS.value for value in _ROWS[name]}
   print(_table({'as given': result} | rows), end='')
   return result
+
+
+def _inference() -> dict:
+  """Times a SavedModel."""
+  cli.import_tensorflow()
+  from air_tf.studies import inference_benchmark
+  path, rounds = _INFERENCE.value, _ROUNDS.value
+  return inference_benchmark.measure(
+      path, _NUM_IMAGES.value, rounds) | inference_benchmark.start_seconds(
+          path, cli.TRAIN.with_name('infer.py'), min(3, rounds))
 
 
 def _in_own_process(name: str, value) -> dict:

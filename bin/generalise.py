@@ -29,14 +29,15 @@ def main(arguments: list[str]) -> dict:
   cli.import_tensorflow()
   from air_tf.studies import generalisation
   from air_tf.studies import sweep
+  from air_tf.studies.launchers import local
   runs = generalisation.runs(_LOGDIR.value, _MODELS, common, seeds)
   every = [run for of_key in runs.values() for run in of_key]
   jobs = sweep_flags.check_runs(
       (run.arguments for run in every), len(every), _JOBS)
   sweep_flags.check_folder(_LOGDIR.value)
   # A seed of everything before the next seed.
-  sweep.run_all([run for of_seed in zip(*runs.values(), strict=True)
-                 for run in of_seed], cli.TRAIN, jobs)
+  local.Local(cli.TRAIN, jobs).run_all([
+      run for of_seed in zip(*runs.values(), strict=True) for run in of_seed])
   results = {
       key: [result for run in of_key if (result := generalisation.measure(
           run, generalisation.EXPERIMENTS[key[0]].asked)) is not None]

@@ -114,7 +114,6 @@ def _write_predictions(sources: list[images_lib.Source], predictor,
   """Writes all predictions; returns the number of images and of objects."""
   import tqdm
 
-  from air_tf.serving import mask_files
   from air_tf.serving import predictor as predictor_lib
   from air_tf.serving import writers
   named = (image for source in sources
@@ -125,8 +124,7 @@ def _write_predictions(sources: list[images_lib.Source], predictor,
     bar = opened.enter_context(tqdm.tqdm(
         total=sum(source.num_images for source in sources), unit='image',
         disable=not sys.stderr.isatty() or sys.stdout.isatty()))
-    masks = (opened.enter_context(mask_files.MaskWriter(_MASKS.value))
-             if _MASKS.value else None)
+    masks = _open_masks(opened)
     for prediction in predictor_lib.predict(
         predictor, named, _BATCH_SIZE.value, _RESIZE.value, skipped,
         masks is not None):
@@ -211,6 +209,13 @@ def _open_csv(opened: contextlib.ExitStack, max_steps: int):
         _CSV.value, 'w', newline='', encoding='utf-8',
         errors='backslashreplace'))
   return writers.CsvWriter(file, max_steps)
+
+
+def _open_masks(opened: contextlib.ExitStack):
+  if not _MASKS.value:
+    return None
+  from air_tf.serving import mask_files
+  return opened.enter_context(mask_files.MaskWriter(_MASKS.value))
 
 
 def _overlay(number: int, prediction) -> None:

@@ -32,10 +32,11 @@ def main(arguments: list[str]) -> dict:
   cli.import_tensorflow()
   from air_tf.studies import sensitivity
   from air_tf.studies import sweep
+  from air_tf.studies.launchers import local
   cells = sensitivity.runs(_LOGDIR.value, common, seeds)
   every = list(dict.fromkeys(
       run for of_cell in cells.values() for run in of_cell))
-  sweep.run_all(every, cli.TRAIN, jobs)
+  local.Local(cli.TRAIN, jobs).run_all(every)
   sensitivity.save(sensitivity.accuracies(cells), _LOGDIR.value)
   sweep.require_a_success(every)
   return {'logdir': _LOGDIR.value, 'cells': len(cells), 'seeds': len(seeds)}

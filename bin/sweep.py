@@ -9,10 +9,16 @@ after an interruption, and makes only the runs that are missing. Left in
 --logdir: one folder per run, `report.json`, `report.md`, `curves.png`, and what
 TensorBoard's HParams shows. The last line on standard output is the report
 without its curves, as JSON.
+
+--launcher=ray lets Ray place the runs, here or on a cluster. --launcher=slurm
+starts none: it writes a job array of the runs that are missing, and the report
+on those that have ended. After the array, give the same command again.
 """
 
 import itertools
+import os
 import pathlib
+import shlex
 
 from absl import flags
 
@@ -20,6 +26,7 @@ from air_tf import cli
 from air_tf import config_flags
 from air_tf import errors
 from air_tf import flagfiles as flagfiles_lib
+from air_tf import progress
 from air_tf import sweep_flags
 
 _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
@@ -30,6 +37,19 @@ _THRESHOLD = cli.define_finite_float(
 _VARY = flags.DEFINE_multi_string(
     'vary', [], 'FLAG=V1,V2,...: a recipe for each value of a flag of '
     'bin/train.py; several give all combinations.')
+_LAUNCHER = flags.DEFINE_enum(
+    'launcher', 'local', ['local', 'ray', 'slurm'], 'What places the runs: '
+    'processes of this machine, Ray, or a job array of SLURM.')
+_RAY_ADDRESS = flags.DEFINE_string(
+    'ray_address', None, 'With --launcher=ray: auto, HOST:PORT or '
+    'ray://HOST:PORT of a cluster; if left out, that in RAY_ADDRESS, or a '
+    'cluster of --jobs runs is started on this machine.')
+_CORES_PER_RUN = flags.DEFINE_integer(
+    'cores_per_run', None, 'With --launcher=ray or slurm: CPU cores of a run; '
+    '1, if left out.', lower_bound=1, upper_bound=1_024)
+_GPUS_PER_RUN = flags.DEFINE_integer(
+    'gpus_per_run', None, 'With --launcher=ray or slurm: GPUs of a run; none, '
+    'if left out.', lower_bound=0, upper_bound=64)
 
 _NOT_VARIED = {'seed': 'seeds are given by --seeds=first:last',
                'logdir': 'each run gets a folder in --logdir',
@@ -40,10 +60,12 @@ def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and reports on all."""
   common, flagfiles = sweep_flags.train_flags(arguments)
   seeds = sweep_flags.seeds(_SEEDS.value)
+  address = _ray_address()
   recipes = _recipes(flagfiles, common)
   jobs = sweep_flags.check_runs(
       [(*chosen, *common, f'--seed={max(seeds)}')
-       for chosen in recipes.values()], len(recipes) * len(seeds), _JOBS)
+       for chosen in recipes.values()], len(recipes) * len(seeds), _JOBS,
+      elsewhere=_LAUNCHER.value == 'slurm' or bool(address))
   _require_different(recipes, common)
   sweep_flags.check_folder(_LOGDIR.value)
   cli.import_tensorflow()
@@ -57,14 +79,65 @@ def main(arguments: list[str]) -> dict:
   # A seed of every recipe before the next seed: early reports compare them.
   in_turn = itertools.chain.from_iterable(zip(*runs.values(), strict=True))
   write_hparams = lambda: hparams.write(_LOGDIR.value, runs)
-  sweep.run_all(list(in_turn), cli.TRAIN, jobs, write_hparams)
+  script = _launch(list(in_turn), jobs, address, write_hparams)
   write_hparams()  # If all had ended before.
   report = sweep_report.summarise(runs, _THRESHOLD.value)
   sweep_report.save(report, _LOGDIR.value)
-  sweep.require_a_success(itertools.chain.from_iterable(runs.values()))
-  return {'logdir': _LOGDIR.value, **report, 'recipes': {
+  if script is None:
+    sweep.require_a_success(itertools.chain.from_iterable(runs.values()))
+  return {'logdir': _LOGDIR.value, **({'script': script} if script else {}),
+          **report, 'recipes': {
       name: {key: value for key, value in summary.items() if key != 'runs'}
       for name, summary in report['recipes'].items()}}
+
+
+def _ray_address() -> str:
+  """Returns the address of the cluster; empty without one.
+
+  Raises:
+    errors.UserError: if flags of a launcher are given without it, or Ray is
+      not installed.
+  """
+  for flag, value, launchers in (
+      ('ray_address', _RAY_ADDRESS.value, ('ray',)),
+      ('cores_per_run', _CORES_PER_RUN.value, ('ray', 'slurm')),
+      ('gpus_per_run', _GPUS_PER_RUN.value, ('ray', 'slurm'))):
+    if value is not None and _LAUNCHER.value not in launchers:
+      raise errors.UserError(
+          f"--{flag}={value}: expected --launcher={' or '.join(launchers)} "
+          'beside it.')
+  if _LAUNCHER.value != 'ray':
+    return ''
+  from air_tf.studies.launchers import ray_cluster
+  ray_cluster.require_ray()
+  return _RAY_ADDRESS.value or os.environ.get('RAY_ADDRESS', '')
+
+
+def _launch(runs: list, jobs: int, address: str, on_end) -> str | None:
+  """Makes the runs; returns the path of a script that is to make them, if any.
+  """
+  from air_tf.studies import sweep
+  cores, gpus = _CORES_PER_RUN.value or 1, _GPUS_PER_RUN.value or 0
+  if _LAUNCHER.value == 'slurm':
+    from air_tf.studies.launchers import slurm
+    missing = sweep.missing(runs)
+    if not missing:
+      return None
+    path = str(slurm.write(missing, cli.TRAIN, _LOGDIR.value, cores, gpus,
+                           jobs if _JOBS.present else None))
+    progress.status(
+        f'{len(missing)} runs to make: sbatch {shlex.quote(path)}. Then the '
+        'same command writes the report.')
+    return path
+  if _LAUNCHER.value == 'ray':
+    from air_tf.studies.launchers import ray_cluster
+    launcher = ray_cluster.RayCluster(
+        cli.TRAIN, address, cores, gpus, jobs)
+  else:
+    from air_tf.studies.launchers import local
+    launcher = local.Local(cli.TRAIN, jobs)
+  launcher.run_all(runs, on_end)
+  return None
 
 
 def _recipes(flagfiles: list[str], common: list[str]

@@ -109,10 +109,9 @@ def test_pictures_of_any_colours_are_explained(predictor, tmp_path):
 def test_a_grey_model_takes_coloured_pictures():
   class Grey:
     image_shape = (16, 16)
-    def __call__(self, images, masks=False):
+    def detect(self, images):
       assert images.shape[1:] == (16, 16) and np.all(images == 124)
-      assert not masks
-      return {'num_steps': [0], 'num_steps_probs': [[1.]],
+      return {'num_steps': [0], 'num_steps_probs': np.ones([1, 1]),
               'boxes': np.zeros([1, 0, 4])}
   coloured = np.tile(np.uint8([200, 100, 50]), [16, 16, 1])
   found, = predictor_lib.predict(Grey(), [('a', coloured)], 4)

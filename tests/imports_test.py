@@ -4,8 +4,10 @@ import ast
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import scripts
+import tiny
 
 PACKAGE = scripts.ROOT / 'air_tf'
 # Each may import what stands in lines above its own, and its own line.
@@ -126,3 +128,30 @@ def test_what_scripts_import_first_does_without_tensorflow(module):
        f'import sys, air_tf.{module}; print(*sys.modules)'], check=True,
       capture_output=True, text=True, env=scripts.ENVIRONMENT).stdout.split()
   assert not HEAVY - {'numpy'} & set(printed)
+
+
+# What training needs, or a figure, or Keras; each takes a tenth of a second or
+# more.
+UNUSED = {'air_tf.model', 'air_tf.experiment', 'air_tf.training.trainer',
+          'keras', 'matplotlib.pyplot', 'sklearn', 'sonnet',
+          'tensorflow_probability'}
+
+
+@pytest.mark.slow
+def test_infer_imports_only_what_it_needs_to_answer(tmp_path):
+  with tiny.eagerly():
+    tiny.save_model(tmp_path / 'saved_model')
+  np.save(tmp_path / 'one.npy', tiny.scenes(1).images)
+  program = (
+      'import atexit, runpy, sys\n'
+      'atexit.register(lambda: print(*sys.modules))\n'
+      f'sys.argv = ["infer.py", "--saved_model={tmp_path}/saved_model", '
+      f'"{tmp_path}/one.npy"]\n'
+      f'runpy.run_path({str(scripts.ROOT / "bin" / "infer.py")!r}, '
+      'run_name="__main__")')
+  line, result, modules = subprocess.run(
+      [sys.executable, '-c', program], check=True, capture_output=True,
+      text=True, env=scripts.ENVIRONMENT).stdout.splitlines()
+  assert '"count": ' in line and '"images": 1' in result
+  assert 'tensorflow' in modules.split()
+  assert not UNUSED & set(modules.split())

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,8 +22,7 @@ class Stand:
   def __init__(self):
     self.batches = []
 
-  def __call__(self, images, masks=False):
-    assert not masks
+  def detect(self, images):
     self.batches.append(len(images))
     boxes = np.zeros([len(images), 2, 4], np.float32)
     for image, box in zip(images, boxes):
@@ -44,9 +45,31 @@ def test_images_are_drawn_a_batch_at_a_time_and_keep_their_order():
   stand = Stand()
   source = (drawn.append(name) or (name, image) for name, image in named(7))
   found = predictor.predict(stand, source, batch_size=3)
-  assert next(found).name == '0' and len(drawn) == 3  # Nothing read ahead.
+  assert next(found).name == '0'
+  time.sleep(.2)
+  assert len(drawn) == 6 and stand.batches == [3, 3]  # One batch ahead.
   assert [x.name for x in found] == [str(i) for i in range(1, 7)]
   assert stand.batches == [3, 3, 1]
+
+
+def test_what_was_found_before_an_error_is_not_lost():
+  def source():
+    yield from named(5)
+    raise errors.UserError('a damaged file')
+  found = []
+  with pytest.raises(errors.UserError, match='damaged'):
+    for prediction in predictor.predict(Stand(), source(), batch_size=2):
+      found.append(prediction.name)
+  assert found == ['0', '1', '2', '3']
+
+
+def test_a_caller_that_stops_leaves_no_thread():
+  before = threading.active_count()
+  found = predictor.predict(Stand(), named(9), batch_size=2)
+  next(found)
+  assert threading.active_count() == before + 1
+  found.close()
+  assert threading.active_count() == before
 
 
 def test_resized_boxes_are_told_in_pixels_of_the_image_as_given():

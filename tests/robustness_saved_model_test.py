@@ -166,6 +166,12 @@ def test_signatures_that_are_nearly_ours(folder, change, fragments):
   refused(['not a SavedModel of AIR', '`serving_default`', *fragments], folder)
 
 
+def test_a_detection_that_is_nearly_ours(folder):
+  edit(folder, rename('outputs', 'boxes', 'places'), 'detect')
+  refused(['not a SavedModel of AIR', '`detect`: output `boxes` is missing'],
+          folder)
+
+
 @pytest.mark.parametrize('change, fragments', [
     (rename('inputs', 'seed', 'key'), ['input `seed` is missing, among key']),
     (rename('outputs', 'elbo', 'bound'), ['output `elbo` is missing']),

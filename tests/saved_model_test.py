@@ -298,6 +298,24 @@ def test_masks_are_a_signature_of_their_own(tmp_path):
   np.testing.assert_allclose(plain['alphas'], found['alphas'])
 
 
+def test_detection_is_the_part_that_infer_writes(saved, monkeypatch):
+  predictor, images = predictor_lib.Predictor(saved), tiny.images()
+  signatures = predictor.signatures
+  found = signatures['detect'](images=images)
+  assert set(found) == set(signatures.DETECTED)
+  whole = signatures['serving_default'](images=images)
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, whole[name])
+  # With a SavedModel of an earlier version it is taken from the whole.
+  pixels = np.uint8(255. * images)
+  expected = predictor.detect(pixels)
+  monkeypatch.setattr(predictor, 'signatures', {})
+  found = predictor.detect(pixels)
+  assert set(found) == set(expected)
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, expected[name])
+
+
 def table():
   """The signatures that docs/inference.md states, with letters for sizes."""
   page = pathlib.Path(__file__).parent.parent / 'docs' / 'inference.md'

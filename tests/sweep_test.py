@@ -18,6 +18,7 @@ from air_tf.plotting import comparisons
 from air_tf.studies import sensitivity
 from air_tf.studies import sweep
 from air_tf.studies import sweep_report
+from air_tf.studies.launchers import local
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -73,12 +74,12 @@ def starts(run):
 
 def test_survives_failures_and_makes_only_what_is_missing(script, tmp_path):
   some = runs(tmp_path, (0, 1, 2, 4))
-  sweep.run_all(some, script, jobs=2)
+  local.Local(script, jobs=2).run_all(some)
   ended = [sweep.outcome(run) for run in some]
   assert [x.exit_code for x in ended] == [0, 3, 0, 1]
   assert ended[1].error == 'elbo is nan' and 'a bug' in ended[3].error
   assert [starts(run) for run in some] == [1, 1, 2, 1]
-  sweep.run_all([*some, *runs(tmp_path, (6,))], script, jobs=2)
+  local.Local(script, jobs=2).run_all([*some, *runs(tmp_path, (6,))])
   # Not those that ended well or diverged; what failed has another chance.
   assert [starts(run) for run in some] == [1, 1, 2, 2]
   assert sweep.outcome(runs(tmp_path, (6,))[0]) == (0, '')
@@ -88,19 +89,19 @@ def test_survives_failures_and_makes_only_what_is_missing(script, tmp_path):
 
 def test_a_refused_flag_ends_the_sweep(script, tmp_path):
   with pytest.raises(errors.UserError, match='batch_size=0: expected'):
-    sweep.run_all(runs(tmp_path, (3, 0)), script, jobs=1)
+    local.Local(script, jobs=1).run_all(runs(tmp_path, (3, 0)))
   assert not (tmp_path / 'seed-0').exists()
 
 
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='Linux only')
 def test_cores_are_shared_out(script, tmp_path):
   mine = sorted(os.sched_getaffinity(0))
-  slots = [sweep.share_of_cores(slot, len(mine)) for slot in range(len(mine))]
+  slots = [local.share_of_cores(slot, len(mine)) for slot in range(len(mine))]
   assert sorted(sum(slots, [])) == mine
-  assert sweep.share_of_cores(0, 1) == mine
+  assert local.share_of_cores(0, 1) == mine
   # More jobs than cores.
-  assert sweep.share_of_cores(len(mine), len(mine) + 1) == mine
-  sweep.run_all(runs(tmp_path, (0,)), script, jobs=len(mine))
+  assert local.share_of_cores(len(mine), len(mine) + 1) == mine
+  local.Local(script, jobs=len(mine)).run_all(runs(tmp_path, (0,)))
   assert (tmp_path / 'seed-0' / 'cores').read_text() == str(mine[0])
 
 
@@ -109,8 +110,9 @@ def test_a_stopped_sweep_takes_its_runs_along(script, tmp_path, number):
   process = subprocess.Popen(
       [sys.executable, '-c',
        'import pathlib, sys; from air_tf.studies import sweep\n'
-       f'sweep.run_all([sweep.Run(pathlib.Path({str(tmp_path)!r}) / "seed-5", '
-       f'("--seed=5",))], pathlib.Path({str(script)!r}), 1)'],
+       'from air_tf.studies.launchers import local\n'
+       f'local.Local(pathlib.Path({str(script)!r}), 1).run_all([sweep.Run('
+       f'pathlib.Path({str(tmp_path)!r}) / "seed-5", ("--seed=5",))])'],
       stderr=subprocess.PIPE, text=True, cwd=ROOT,
       # A shell lets what it starts in the background ignore SIGINT.
       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -134,7 +136,7 @@ def report(script, tmp_path):
   recipes = {'good': runs(tmp_path / 'good', (0, 2, 6)),
              'poor': runs(tmp_path / 'poor', (0, 1, 6), '--final=.97')}
   for some in recipes.values():
-    sweep.run_all(some, script, jobs=3)
+    local.Local(script, jobs=3).run_all(some)
   return sweep_report.summarise(recipes, .98)
 
 
@@ -202,7 +204,7 @@ def test_grids_of_the_sensitivity(script, tmp_path):
   assert {'--steps_bias=-0.75', '--steps_init_scale=10', '--estimator=nvil',
           '--exploration_init=0', '--prefix_share=0'} <= set(
               cells[key][0].arguments)
-  sweep.run_all(cells[key], script, jobs=2)
+  local.Local(script, jobs=2).run_all(cells[key])
   grids = sensitivity.accuracies(cells)
   assert grids['nvil', 'presence'][1, 2] == .9
   assert np.isnan(grids['nvil', 'presence']).sum() == 11

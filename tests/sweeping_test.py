@@ -16,7 +16,7 @@ FORK_RUNS = scripts.EAGER + f"""
 import os, sys
 sys.path.append({str(scripts.ROOT / 'tests')!r})
 import scripts
-from air_tf.studies import sweep
+from air_tf.studies.launchers import local
 
 class Forked(scripts.Process):
   returncode = None
@@ -32,7 +32,7 @@ class Forked(scripts.Process):
       self.returncode = super().poll()
     return self.returncode
 
-sweep.subprocess.Popen = Forked
+local.subprocess.Popen = Forked
 """
 
 

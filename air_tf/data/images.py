@@ -30,7 +30,7 @@ from air_tf.data import value_range as value_range_lib
 
 __all__ = ['Placement', 'Skipped', 'Source', 'fit', 'fit_all',
            'inference_range', 'is_array',
-           'open_source', 'settled_range']
+           'open_source', 'settled_range', 'to_floats']
 
 _SURVEYED = 50_000  # Images whose values are looked at, of any number.
 
@@ -43,6 +43,8 @@ class Placement(NamedTuple):
 
   def boxes(self, boxes: np.ndarray) -> np.ndarray:
     """Maps boxes `[..., 4]`, (y, x, height, width), back to the image."""
+    if self == (1., 0., 0.):
+      return boxes
     return (boxes - [self.top, self.left, 0., 0.]) / self.scale
 
   def mask(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -265,6 +267,13 @@ def fit_all(images: Iterable[np.ndarray], side: int) -> np.ndarray:
   fitted = [fit(image, (side, side))[0] for image in images]
   coloured = any(image.ndim == 3 for image in fitted)
   return np.stack([colours.recolour(x, 3 if coloured else 1) for x in fitted])
+
+
+def to_floats(images: np.ndarray) -> np.ndarray:
+  """Returns float32 in 0 ... 1, from that or from uint8; of any shape."""
+  if images.dtype == np.uint8:
+    return images.astype(np.float32) / 255.
+  return images.astype(np.float32, copy=False)
 
 
 def _read_stack(path: str, report: picture_files.Report):

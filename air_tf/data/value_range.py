@@ -100,15 +100,17 @@ class ValueRange(NamedTuple):
   def _check_scale(self, values: np.ndarray, name: str) -> None:
     """Raises `UserError` about an image on another scale."""
     span = self.high - self.low
-    sample = values.ravel()[::max(1, values.size // _CHECKED)]
-    usual = float(np.percentile(sample, 99))
+    too_bright = values.max() > self.low + _FACTOR * span
+    if too_bright:  # Not by a few pixels; this takes longer.
+      sample = values.ravel()[::max(1, values.size // _CHECKED)]
+      too_bright = np.percentile(sample, 99) > self.low + _FACTOR * span
     if values.dtype == np.uint8:
       most = 1. if _is_mask(values) else 255.
     else:  # Integers can have any scale; floats up to 1 have that of 0 ... 1.
       most = float(values.max())
       if values.dtype.kind != 'f' or not .5 < most <= 1. + _ROUNDING:
         most = np.inf
-    if usual > self.low + _FACTOR * span or most < self.low + span / _FACTOR:
+    if too_bright or most < self.low + span / _FACTOR:
       found = f'{values.dtype} from {values.min():g} to {values.max():g}'
       raise errors.UserError(
           f'{name}: found {found}; expected values on the scale of '

@@ -13,9 +13,10 @@ import tensorflow as tf
 from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import prior
+from air_tf.data import images as images_lib
 from air_tf.data import value_range as value_range_lib
 
-__all__ = ['Serve', 'batch_size', 'explain', 'to_floats']
+__all__ = ['Serve', 'batch_size', 'explain']
 
 # A concrete function: the signature `serving_default` of a model.
 Serve = Callable[..., dict[str, tf.Tensor]]
@@ -69,20 +70,13 @@ def explain(serve: Serve, images: npt.ArrayLike,
             for name, spec in outputs.items()
             if name in explain_lib.Explanation._fields}
   for start in range(0, len(images), size):
-    batch = tf.constant(to_floats(images[start:start + size]))
+    batch = tf.constant(images_lib.to_floats(images[start:start + size]))
     answer = serve(images=batch)
     for name, value in result.items():
       value[start:start + size] = answer[name]
   if 'step_probs' not in result:  # A SavedModel of an earlier version.
     result['step_probs'] = prior.step_probs(result['num_steps_probs']).numpy()
   return explain_lib.Explanation(**result)
-
-
-def to_floats(images: np.ndarray) -> np.ndarray:
-  """Returns float32 in 0 ... 1, from that or from uint8; of any shape."""
-  if images.dtype == np.uint8:
-    return images.astype(np.float32) / 255.
-  return images.astype(np.float32, copy=False)
 
 
 def _check_shape(images: np.ndarray, image_shape: tuple[int, ...]) -> None:

@@ -7,6 +7,9 @@ Letters: `B` batch, `T` most steps, `K` objects in an image, `[H, W]` image
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent import futures
 import itertools
 import math
 import os
@@ -16,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import errors
-from air_tf import segment
 from air_tf.data import colours
 from air_tf.data import images as images_lib
 from air_tf.data import picture_files
@@ -39,7 +41,7 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-  """The `serving_default` signature of a SavedModel.
+  """The signatures of a SavedModel that take images.
 
   Attributes:
     path: of its folder.
@@ -64,6 +66,8 @@ class Predictor:
     self.path = path = released.saved_model_path(path)
     self._definitions = signatures_lib.read(path)
     signatures_lib.check(path, self._definitions, 'serving_default')
+    if 'detect' in self._definitions:  # Earlier versions have none.
+      signatures_lib.check(path, self._definitions, 'detect')
     try:
       self._loaded = tf.saved_model.load(os.fspath(path))
       self.signatures = self._loaded.signatures
@@ -95,14 +99,27 @@ class Predictor:
           'bin/export.py.')
     return self.signatures['segment']
 
+  def detect(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Counts and locates the objects of uint8 `[B, H, W]`.
+
+    Returns:
+      `signatures.DETECTED`; without `step_probs`, if the SavedModel is of an
+      early version.
+    """
+    detect = self.signatures.get('detect', self._serve)
+    answer = detect(images=tf.constant(images_lib.to_floats(images)))
+    return {name: answer[name].numpy() for name in signatures_lib.DETECTED
+            if name in answer}
+
   def __call__(self, images: np.ndarray,
                masks: bool = False) -> dict[str, np.ndarray]:
     """Explains uint8 `[B, H, W]`; see `explain.explain` for the answer."""
     serve = self.signatures.get('segment', self._serve) if masks else (
         self._serve)
-    pixels = tf.constant(images, tf.float32) / 255.
+    pixels = tf.constant(images_lib.to_floats(images))
     answer = serve(images=pixels)
-    if masks:
+    if masks and 'masks' not in answer:  # Needs the model's code.
+      from air_tf import segment
       answer = segment.with_masks(pixels, answer)
     return {name: value.numpy() for name, value in answer.items()}
 
@@ -111,7 +128,9 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
             batch_size: int, resize: bool = False,
             report: picture_files.Report = picture_files.stop,
             masks: bool = False) -> Iterator[Prediction]:
-  """Explains images as they come, a batch in memory at a time.
+  """Explains images as they come, two batches in memory at a time.
+
+  While the caller is busy with one batch, a thread draws and explains the next.
 
   Args:
     predictor: the model.
@@ -135,16 +154,36 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
       predictor.image_shape[2:])
   named = ((name, colours.recolour(image, channels)) for name, image in named
            if resize or _has_size(name, image, size, report))
-  while batch := list(itertools.islice(named, batch_size)):
+
+  def explain_next():
+    batch = list(itertools.islice(named, batch_size))
+    if not batch:
+      return None
     fitted = [images_lib.fit(image, size) for _, image in batch]
-    answer = predictor(np.stack([image for image, _ in fitted]), masks)
-    for i, ((name, image), (_, place)) in enumerate(
-        zip(batch, fitted, strict=True)):
-      count, probs = answer['num_steps'][i], answer['num_steps_probs'][i]
-      yield Prediction(
-          name, image, probs, place.boxes(answer['boxes'][i, :count]),
-          place.mask(answer['masks'][i], image.shape[:2]) if masks else None,
-          np.cumsum(probs[::-1])[::-1][1:count + 1])
+    pixels = np.stack([image for image, _ in fitted])
+    answer = predictor(pixels, masks) if masks else predictor.detect(pixels)
+    return batch, [place for _, place in fitted], answer
+
+  with futures.ThreadPoolExecutor(1) as ahead:
+    explained = ahead.submit(explain_next)
+    while found := explained.result():
+      explained = ahead.submit(explain_next)
+      yield from _predictions(*found)
+
+
+def _predictions(batch: Sequence[tuple[str, np.ndarray]],
+                 places: Sequence[images_lib.Placement],
+                 answer: Mapping[str, np.ndarray]) -> Iterator[Prediction]:
+  """Yields the prediction of each image of an explained batch."""
+  probs, masks = answer['num_steps_probs'], answer.get('masks')
+  scores = np.cumsum(probs[:, ::-1], axis=1)[:, ::-1]  # P(n >= 0 ... T).
+  boxes = answer['boxes'].astype(float)
+  for i, ((name, image), place) in enumerate(zip(batch, places, strict=True)):
+    count = answer['num_steps'][i]
+    yield Prediction(
+        name, image, probs[i], place.boxes(boxes[i, :count]),
+        None if masks is None else place.mask(masks[i], image.shape[:2]),
+        scores[i, 1:count + 1])
 
 
 def _value_range(signatures) -> value_range_lib.ValueRange:

@@ -78,6 +78,13 @@ class ExportedAIR(tf.Module):
       return explain_lib.explain(model, images).as_dict()
 
     @function([images_spec])
+    def detect(images):
+      # What only the other outputs need is not computed: TensorFlow inlines the
+      # call, and removes it.
+      answer = serve(images)
+      return {name: answer[name] for name in signatures.DETECTED}
+
+    @function([images_spec])
     def segment(images):
       return explain_lib.explain(model, images, masks=True).as_dict()
 
@@ -111,9 +118,9 @@ class ExportedAIR(tf.Module):
 
     # Loaded, the SavedModel is callable: `tf.saved_model.load(path)(images)`.
     self.__call__ = serve
-    self.endpoints = {'serving_default': serve, 'segment': segment,
-                      'decode': decode, 'sample': sample, 'score': score,
-                      'value_range': value_range}
+    self.endpoints = {'serving_default': serve, 'detect': detect,
+                      'segment': segment, 'decode': decode, 'sample': sample,
+                      'score': score, 'value_range': value_range}
 
 
 def save(model: model_lib.AIRModel, path: str | pathlib.Path,

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from air_tf import errors
 from air_tf import paths
 
-__all__ = ['check', 'is_of_others', 'read']
+__all__ = ['DETECTED', 'check', 'is_of_others', 'read']
 
 _FLOAT, _INT = tf.float32.as_datatype_enum, tf.int32.as_datatype_enum
 _PB, _FINGERPRINT = 'saved_model.pb', 'fingerprint.pb'
@@ -27,6 +27,7 @@ _EXPECTED = ('expected the `saved_model` folder of a run, written by '
 _MAX_BYTES = 1 << 30  # Of the description; a protocol buffer has 2 GiB at most.
 # Axes by letter; a number is that size; P is T + 1; C: no axis, or 3 channels.
 _INPUTS = {'serving_default': {'images': (_FLOAT, 'NHWC')},
+           'detect': {'images': (_FLOAT, 'NHWC')},
            'score': {'images': (_FLOAT, 'NHWC'), 'seed': (_INT, '2')}}
 _OUTPUTS = {
     'serving_default': {
@@ -35,9 +36,15 @@ _OUTPUTS = {
         'boxes': (_FLOAT, 'NT4'), 'what': (_FLOAT, 'NTZ'),
         'glimpses': (_FLOAT, 'NThwC'), 'canvases': (_FLOAT, 'NTHWC'),
         'reconstruction': (_FLOAT, 'NHWC')},
+    'detect': {
+        'num_steps': (_INT, 'N'), 'num_steps_probs': (_FLOAT, 'NP'),
+        'step_probs': (_FLOAT, 'NT'), 'boxes': (_FLOAT, 'NT4')},
     'score': {name: (_FLOAT, 'N') for name in (
         'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
         'log_weight')}}
+
+# Of an explanation: how many objects there are, and where.
+DETECTED = tuple(_OUTPUTS['detect'])
 
 
 def read(path: str | os.PathLike) -> dict:
@@ -95,7 +102,7 @@ def check(path: str | os.PathLike, definitions: dict, name: str) -> None:
   Args:
     path: of the folder, for texts.
     definitions: as `read` returns them.
-    name: 'serving_default' or 'score'.
+    name: 'serving_default', 'detect' or 'score'.
 
   Raises:
     errors.UserError: if it is not AIR's; the text says what is missing.

@@ -6,6 +6,7 @@ import errno
 import os
 import pathlib
 import socket
+import time
 import weakref
 
 from absl import logging
@@ -18,7 +19,7 @@ try:
 except ImportError:  # On Windows: there is no lock.
   fcntl = None
 
-__all__ = ['FolderLock', 'NAME', 'claimed']
+__all__ = ['FolderLock', 'NAME', 'claimed', 'wait']
 
 NAME = '.lock'
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -124,6 +125,41 @@ class FolderLock:
     file, self._file = self._file, None
     if file is not None:
       os.close(file)
+
+
+def wait(folder: pathlib.Path, seconds: float = 60.) -> bool:
+  """Waits while another process trains in a folder, say until it has saved.
+
+  Args:
+    folder: of a run; it need not be locked, or have been.
+    seconds: to wait at most.
+
+  Returns:
+    Whether it is free.
+  """
+  deadline = time.monotonic() + seconds
+  while _is_locked(folder):
+    if time.monotonic() > deadline:
+      return False
+    time.sleep(.1)
+  return True
+
+
+def _is_locked(folder: pathlib.Path) -> bool:
+  try:
+    file = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
+  except OSError:
+    return False
+  try:
+    if fcntl is not None:
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return False
+  except BlockingIOError:
+    return True
+  except OSError:  # There are no locks here.
+    return False
+  finally:
+    os.close(file)
 
 
 @contextlib.contextmanager
