@@ -30,9 +30,10 @@ cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
 # Ignored; flagfiles of experiments set them.
 cli.define_config_flags('background', 'compositing', 'decay_iterations',
                         'estimator', 'exploration_iterations', 'ground',
-                        'ground_kind', 'num_iterations', 'num_train_scenes',
-                        'object_size', 'pixel_stddev', 'range',
-                        'refresh_every', 'success_hold')
+                        'ground_kind', 'learning_rate', 'num_iterations',
+                        'num_train_scenes', 'object_size', 'pixel_stddev',
+                        'range', 'refresh_every', 'success_final',
+                        'success_hold')
 # The file is for no particular model: allow what the largest one can count.
 flags.FLAGS.set_default('max_steps', 64)
 

@@ -16,6 +16,7 @@ from air_tf import model as model_lib
 from air_tf.data import streams
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import saved_model as saved_model_lib
+from air_tf.serving import signatures as signatures_lib
 from air_tf.training import folder_lock
 
 NAMES = {'num_steps', 'num_steps_probs', 'step_probs', 'presence', 'where',
@@ -302,7 +303,7 @@ def test_detection_is_the_part_that_infer_writes(saved, monkeypatch):
   predictor, images = predictor_lib.Predictor(saved), tiny.images()
   signatures = predictor.signatures
   found = signatures['detect'](images=images)
-  assert set(found) == set(signatures.DETECTED)
+  assert set(found) == set(signatures_lib.DETECTED)
   whole = signatures['serving_default'](images=images)
   for name, value in found.items():
     np.testing.assert_array_equal(value, whole[name])

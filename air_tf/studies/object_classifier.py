@@ -14,6 +14,7 @@ Letters: `N` scenes, `B` of them in a batch, `T` most steps, `Z` size of `what`,
 """
 
 from collections.abc import Callable
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ __all__ = ['TASKS', 'Objects', 'accuracy', 'ascending', 'from_predictions',
            'sums']
 
 _DIGITS = 10
-_HIDDEN, _BATCH, _UPDATES, _LEARNING_RATE = 128, 128, 1_500, 1e-3
+_HIDDEN, _BATCH, _LEARNING_RATE = 128, 128, 1e-3
+_UPDATES, _UPDATES_PER_LABEL = 1_500, 8  # At most.
 _DECAYS = 1e-5, 1e-4, 1e-3  # Weights of the L2 penalty that are tried
 _TRIED_ON = .2  # on this share of the labelled scenes.
 _STARTS = 3  # Initial values for each.
@@ -110,8 +112,7 @@ def accuracy(task: str, train: Objects, answers: np.ndarray, test: Objects,
     test_answers: int `[N]`, theirs.
     seed: of initial values and batches; equal seeds give equal results.
   """
-  networks = _Networks(TASKS[task], len(_DECAYS) * _STARTS,
-                       train.what.shape[-1])
+  networks = _networks(task, len(_DECAYS) * _STARTS, train.what.shape[-1])
   first = max(1, int(_TRIED_ON * len(answers)))
   decays = np.repeat(np.float32(_DECAYS), _STARTS)
   networks.fit(train.select(slice(first, None)), answers[first:], decays, seed)
@@ -121,6 +122,12 @@ def accuracy(task: str, train: Objects, answers: np.ndarray, test: Objects,
   best = networks.log_likelihoods(train, answers).argmax()
   return float(np.mean(
       networks.predict(test)[best].argmax(axis=1) == test_answers))
+
+
+@functools.cache
+def _networks(task: str, number: int, what_size: int) -> '_Networks':
+  """The networks of a task, compiled once."""
+  return _Networks(TASKS[task], number, what_size)
 
 
 class _Networks(tf.Module):
@@ -146,7 +153,7 @@ class _Networks(tf.Module):
     """Trains from new initial values; labels `[N]`, L2 penalties `[R]`."""
     rng = np.random.default_rng(seed)
     self._reset(rng)
-    for _ in range(_UPDATES):
+    for _ in range(min(_UPDATES, _UPDATES_PER_LABEL * len(answers))):
       rows = rng.integers(len(answers), size=_BATCH)
       self._compiled(*objects.select(rows),
                      tf.constant(answers[rows], tf.int32), tf.constant(decays))
