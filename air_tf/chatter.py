@@ -63,8 +63,8 @@ def import_tensorflow() -> None:
   """Imports TensorFlow, and says so, since it takes seconds."""
   if 'tensorflow' in sys.modules:
     return
-  # TensorFlow imports Keras 3 on its own, and that scikit-learn and pyplot; of
-  # `tf.keras`, which no script uses, the legacy one takes a second less.
+  # TensorFlow imports Keras 3, which imports scikit-learn and pyplot. No script
+  # uses `tf.keras`; as legacy Keras it takes a second less.
   os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
   progress.status('Loading TensorFlow (about 5 s).')
   with contextlib.nullcontext() if _everything() else _filtered_stderr():
