@@ -15,14 +15,15 @@ import numpy as np
 
 from air_tf import files
 
-__all__ = ['ABSENT_OPACITY', 'GAP', 'STEP_COLOURS', 'blank_figure', 'plot_box',
-           'plot_boxes', 'plot_image', 'rgb', 'row_label', 'save',
-           'step_colour']
+__all__ = ['ABSENT_OPACITY', 'GAP', 'MAP_COLOUR', 'STEP_COLOURS',
+           'blank_figure', 'plot_box', 'plot_boxes', 'plot_image', 'rgb',
+           'row_label', 'save', 'step_colour']
 
 # One colour per step, distinct to colour-blind readers too (Okabe and Ito).
 STEP_COLOURS = ('#E69F00', '#56B4E9', '#009E73', '#F0E442', '#D55E00',
                 '#CC79A7', '#0072B2')
 GAP = .12  # Between two images, as a fraction of an image's side.
+MAP_COLOUR = '#222222'  # Of maps of places, where there is none.
 ABSENT_OPACITY = .25  # Of the images of steps that are not taken.
 
 matplotlib.rcParams['font.family'] = 'DejaVu Sans'  # Ships with matplotlib.

@@ -206,7 +206,7 @@ def _scatter(axes: axes_lib.Axes, points: np.ndarray, colors) -> None:
   """Plots points `[K, 2]`, (y, x), as small dots on dark grey."""
   axes.scatter(points[:, 1], points[:, 0], c=colors, s=3., alpha=.5,
                linewidths=0.)
-  axes.set_facecolor('#222222')
+  axes.set_facecolor(canvas.MAP_COLOUR)
   axes.set_aspect('equal')
   axes.tick_params(labelsize=8)
 

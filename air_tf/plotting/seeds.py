@@ -19,7 +19,6 @@ from air_tf.plotting import curves as curves_lib
 
 __all__ = ['Published', 'Rung', 'counting_curves', 'ladder', 'scan_maps']
 
-_GROUND = '#222222'  # Of maps, as in `curves.policy`.
 _FAILED = '#D55E00'
 _NEVER_AT = 1.15  # Where runs that never reach it are, of all iterations.
 
@@ -199,7 +198,8 @@ def _plot_map(axes: axes_lib.Axes, counts: np.ndarray,
   total = counts.sum(axis=0)[..., np.newaxis]  # [B, B, 1]
   mean = np.moveaxis(counts, 0, -1) @ colours / np.maximum(1, total)
   light = np.sqrt(total / max(1, total.max()))
-  axes.imshow(light * mean + (1. - light) * colors_lib.to_rgb(_GROUND),
+  ground = np.array(colors_lib.to_rgb(canvas.MAP_COLOUR))
+  axes.imshow(light * mean + (1. - light) * ground,
               extent=(0., 1., 1., 0.), interpolation='nearest')
   if not counts.any():
     axes.text(.5, .5, 'no glimpse', color='white', fontsize=8, ha='center',

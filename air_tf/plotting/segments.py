@@ -18,8 +18,9 @@ def masks(images: np.ndarray, true: np.ndarray,
           found: np.ndarray) -> figure.Figure:
   """Plots a column for each image: the image, true masks, the model's.
 
-  An object of the model has the colour of the true one with which it shares
-  most; one more than there are true ones has a colour of its own.
+  Objects of the model are matched to true ones, one to one, by the pixels that
+  they share, and have the colours of these; the others have colours of their
+  own.
 
   Args:
     images: `[N, H, W]`, 0 ... 1 or uint8.
@@ -41,7 +42,7 @@ def masks(images: np.ndarray, true: np.ndarray,
 
 
 def _renumbered(true: np.ndarray, found: np.ndarray) -> np.ndarray:
-  """The model's objects, with the numbers of the true ones they share most."""
+  """The model's objects, with the numbers of the true ones they match."""
   num_true, num_found = int(true.max()), int(found.max())
   shared = np.zeros([num_found + 1, num_true + 1], int)
   np.add.at(shared, (found.ravel(), true.ravel()), 1)

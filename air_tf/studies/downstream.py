@@ -123,8 +123,7 @@ def latents(predictions: predictions_lib.Predictions) -> np.ndarray:
   Presence, where and what of all steps, sorted from left to right, absent steps
   last and zero: the order of AIR's steps carries no information.
   """
-  x = np.where(predictions.presence > 0., predictions.where[..., 1], np.inf)
-  order = np.argsort(x, axis=1, kind='stable')[..., np.newaxis]
+  order = object_classifier.left_to_right(predictions)[..., np.newaxis]
   parts = (predictions.presence[..., np.newaxis], predictions.where,
            predictions.what)
   joined = np.concatenate(parts, axis=-1)

@@ -25,7 +25,7 @@ import tensorflow as tf
 from air_tf.evaluation import predictions as predictions_lib
 
 __all__ = ['TASKS', 'Objects', 'accuracy', 'ascending', 'from_predictions',
-           'sums']
+           'left_to_right', 'sums']
 
 _DIGITS = 10
 _HIDDEN, _BATCH, _LEARNING_RATE = 128, 128, 1e-3
@@ -48,12 +48,17 @@ class Objects(NamedTuple):
 
 def from_predictions(predictions: predictions_lib.Predictions) -> Objects:
   """Sorts what a model found in each scene by its x-coordinate."""
-  present = predictions.presence > 0.
-  order = np.argsort(np.where(present, predictions.where[..., 1], np.inf),
-                     axis=1, kind='stable')
+  order = left_to_right(predictions)
   return Objects(
       np.take_along_axis(predictions.what, order[..., np.newaxis], axis=1),
-      np.take_along_axis(present, order, axis=1).astype(np.float32))
+      np.take_along_axis(predictions.presence > 0., order, axis=1).astype(
+          np.float32))
+
+
+def left_to_right(predictions: predictions_lib.Predictions) -> np.ndarray:
+  """Returns the steps by x-coordinate, absent ones last, int `[N, T]`."""
+  x = np.where(predictions.presence > 0., predictions.where[..., 1], np.inf)
+  return np.argsort(x, axis=1, kind='stable')
 
 
 def sums(digits: tf.Tensor, presence: tf.Tensor) -> tf.Tensor:
@@ -98,9 +103,9 @@ def accuracy(task: str, train: Objects, answers: np.ndarray, test: Objects,
              test_answers: np.ndarray, seed: int = 0) -> float:
   """Returns the accuracy of the most likely answer.
 
-  From some initial values training ends far from the optimum, with digits that
-  only answer right together. Several networks are therefore trained side by
-  side, and the one with the highest likelihood of the training labels answers.
+  From some initial values training ends in a poor local optimum. Several
+  networks are therefore trained side by side, and the one with the highest
+  likelihood of the training labels answers.
   The weight of the L2 penalty is chosen before, by the likelihood of a fifth of
   the labelled scenes when trained on the others.
 
@@ -130,15 +135,14 @@ def _networks(task: str, number: int, what_size: int) -> '_Networks':
   return _Networks(TASKS[task], number, what_size)
 
 
-class _Networks(tf.Module):
+class _Networks:
   """R networks of one hidden layer, trained on labels of scenes side by side.
 
-  Further letters: `R` networks, `U` units, `A` answers.
+  Further letters: `R` networks, `A` answers.
   """
 
   def __init__(self, task: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
                number: int, what_size: int):
-    super().__init__()
     self._task, self._number = task, number
     sizes = what_size, _HIDDEN, _DIGITS
     self._layers = [

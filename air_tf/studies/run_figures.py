@@ -96,8 +96,9 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
   """Yields each figure that can be made: name, figure, its scenes as cards."""
   explain = lambda chosen: _explain(signatures, scenes, chosen)
 
-  selected = explain(explanations.balanced_selection(
-      scenes.counts, len(scenes.images), _NUM_EXAMPLES))
+  balanced = explanations.balanced_selection(
+      scenes.counts, len(scenes.images), _NUM_EXAMPLES)
+  selected = explain(balanced)
   yield ('progress', explanations.progress(*selected),
          scene_cards.scene_cards(*selected))
   yield 'policy', curves.policy(
@@ -113,7 +114,7 @@ def _figures(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
   yield ('errors', explanations.worst_errors(*worst),
          scene_cards.scene_cards(*worst))
   if scenes.masks is not None:
-    yield 'masks', _masks(signatures, scenes), None
+    yield 'masks', _masks(signatures, scenes.select(balanced)), None
   counted = [line for line in lines if line['split'] == 'test'
              and 'count_accuracy' in line]
   if counted:
@@ -186,11 +187,9 @@ def _film(model: model_lib.AIRModel, signatures: predictions_lib.Signatures,
 
 def _masks(signatures: predictions_lib.Signatures,
            scenes: scenes_lib.Scenes) -> figure.Figure:
-  """Masks of scenes of all counts, true and by the model."""
-  chosen = scenes.select(explanations.balanced_selection(
-      scenes.counts, len(scenes.images), _NUM_EXAMPLES))
-  found = signatures['segment'](images=streams.to_pixels(chosen.images))
-  return segments.masks(chosen.images, chosen.masks, found['masks'].numpy())
+  """Masks of these scenes, true and by the model."""
+  found = signatures['segment'](images=streams.to_pixels(scenes.images))
+  return segments.masks(scenes.images, scenes.masks, found['masks'].numpy())
 
 
 def _samples(model: model_lib.AIRModel) -> figure.Figure:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 import json
 import pathlib
+import signal
 from typing import NamedTuple
 from typing import Protocol
 
@@ -19,8 +20,8 @@ from air_tf import errors
 from air_tf import files
 from air_tf import paths
 
-__all__ = ['LOG', 'Launcher', 'OUTCOME', 'Outcome', 'Run', 'missing',
-           'outcome', 'record', 'require_a_success']
+__all__ = ['LOG', 'Launcher', 'OUTCOME', 'Outcome', 'Run', 'interrupted',
+           'missing', 'outcome', 'record', 'require_a_success']
 
 # In the folder of a run: how it ended, and what it said.
 OUTCOME, LOG = 'sweep.json', 'sweep.log'
@@ -101,6 +102,12 @@ def record(run: Run, exit_code: int, error: str = '') -> Outcome:
     logging.warning('%s ended with exit code %d: %s', run.folder, exit_code,
                     error)
   return Outcome(exit_code, error)
+
+
+def interrupted() -> errors.Interrupted:
+  """Returns what a launcher raises on SIGINT, when its runs have saved."""
+  return errors.Interrupted(
+      signal.SIGINT, 'all runs are saved; the same command resumes.')
 
 
 def require_a_success(runs: Iterable[Run]) -> None:

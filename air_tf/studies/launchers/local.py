@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from absl import logging
 
-from air_tf import errors
 from air_tf.studies import sweep
 from air_tf.training import folder_lock
 
@@ -61,9 +60,7 @@ class Local:
     try:
       self._run_waiting(len(runs), on_end)
     except KeyboardInterrupt:
-      raise errors.Interrupted(
-          signal.SIGINT,
-          'all runs are saved; the same command resumes.') from None
+      raise sweep.interrupted() from None
     finally:
       for unfinished in self._running:
         unfinished.process.send_signal(self._stop)

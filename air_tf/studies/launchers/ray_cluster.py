@@ -80,9 +80,7 @@ class RayCluster:
           if ended:
             on_end()
     except KeyboardInterrupt:
-      raise errors.Interrupted(
-          signal.SIGINT,
-          'all runs are saved; the same command resumes.') from None
+      raise sweep.interrupted() from None
     finally:
       for reference in running:
         ray.cancel(reference)  # `KeyboardInterrupt` in the task, which saves.
