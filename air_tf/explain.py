@@ -27,7 +27,8 @@ class Reconstruction(NamedTuple):
 class Explanation(NamedTuple):
   """The most likely count of each image, and its objects at posterior means.
 
-  Rows of absent steps are zero in `where`, `boxes`, `what` and `glimpses`.
+  Rows of absent steps are zero in `where`, `boxes`, `tight_boxes`, `what` and
+  `glimpses`.
   """
   num_steps: tf.Tensor        # int32 [N], the mode of q(n).
   num_steps_probs: tf.Tensor  # [N, T + 1], q(n).
@@ -35,6 +36,7 @@ class Explanation(NamedTuple):
   presence: tf.Tensor         # [N, T], 1. for a step that is taken, else 0.
   where: tf.Tensor            # [N, T, 3], (scale, shift_x, shift_y).
   boxes: tf.Tensor            # [N, T, 4], (y, x, height, width) in pixels.
+  tight_boxes: tf.Tensor      # [N, T, 4], around the ink of the glimpses.
   what: tf.Tensor             # [N, T, Z]
   glimpses: tf.Tensor         # [N, T, h, w], decoded.
   canvases: tf.Tensor         # [N, T, H, W], after each step.
@@ -72,10 +74,14 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
   drawn = reconstruct(inference, counts)
   mask = lambda x: None if x is None else prior.mask_absent(drawn.presence, x)
   background = inference.background
+  boxes = glimpses_lib.boxes(inference.where, *images.shape[1:3])
+  drawn_there = (inference.glimpses if inference.alphas is None
+                 else inference.alphas)
   return Explanation(
       num_steps=counts, num_steps_probs=pmf, step_probs=prior.step_probs(pmf),
       presence=drawn.presence, where=mask(inference.where),
-      boxes=mask(glimpses_lib.boxes(inference.where, *images.shape[1:3])),
+      boxes=mask(boxes),
+      tight_boxes=mask(glimpses_lib.tight_boxes(drawn_there, boxes)),
       what=mask(inference.what), glimpses=mask(inference.glimpses),
       canvases=drawn.canvases, reconstruction=drawn.image,
       alphas=mask(inference.alphas),

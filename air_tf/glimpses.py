@@ -8,7 +8,9 @@ import math
 
 import tensorflow as tf
 
-__all__ = ['boxes', 'centres', 'read', 'write']
+from air_tf import boxes as boxes_lib
+
+__all__ = ['boxes', 'centres', 'read', 'tight_boxes', 'write']
 
 _SMALLEST_SCALE = .01
 
@@ -100,9 +102,44 @@ def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:
                    box_height, box_width], axis=-1)
 
 
+def tight_boxes(glimpses: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+  """Boxes in pixels that are tight around the ink of decoded glimpses.
+
+  A glimpse has a margin around its object. Ink is what is at least a quarter
+  as bright as the brightest pixel of the glimpse.
+
+  Args:
+    glimpses: `[N, T, h, w]`, decoded; their opacity, where they have one.
+    boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
+
+  Returns:
+    `[N, T, 4]`. The box of a glimpse without ink is the whole glimpse.
+  """
+  glimpses = tf.convert_to_tensor(glimpses)
+  if glimpses.shape.rank == 5:  # In colour, as bright as the brightest channel.
+    glimpses = tf.reduce_max(glimpses, axis=-1)
+  ink = glimpses >= boxes_lib.INK_THRESHOLD * tf.reduce_max(
+      glimpses, axis=[2, 3], keepdims=True)
+  top, height = _extent(tf.reduce_any(ink, axis=3), boxes.dtype)
+  left, width = _extent(tf.reduce_any(ink, axis=2), boxes.dtype)
+  y, x, box_height, box_width = tf.unstack(boxes, axis=-1)
+  return tf.stack([y + top * box_height, x + left * box_width,
+                   height * box_height, width * box_width], axis=-1)
+
+
 def centres(size: int) -> tf.Tensor:
   """Centres `[size]` of the pixels of an axis that spans -1 ... 1."""
   return (2. * tf.range(size, dtype=tf.float32) + 1.) / size - 1.
+
+
+def _extent(ink: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+  """Start and length of ink along the last axis, as fractions of its size."""
+  size = ink.shape[-1]
+  ink = tf.cast(ink, tf.int32)
+  first = tf.argmax(ink, axis=-1, output_type=tf.int32)
+  behind = tf.argmax(tf.reverse(ink, [-1]), axis=-1, output_type=tf.int32)
+  return (tf.cast(first, dtype) / size,
+          tf.cast(size - behind - first, dtype) / size)
 
 
 def _to_image(size, scale, shift, image_size) -> tf.Tensor:

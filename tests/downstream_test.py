@@ -30,6 +30,6 @@ def test_latents_go_from_left_to_right_with_absent_steps_last():
   what = np.array([[[1., 2.], [3., 4.], [0., 0.]]])
   predictions = predictions_lib.Predictions(
       num_steps=None, num_steps_probs=None, presence=np.array([[1., 1., 0.]]),
-      where=where, what=what, boxes=None, ink_boxes=None, squared_error=None)
+      where=where, what=what, boxes=None, tight_boxes=None, squared_error=None)
   assert downstream.latents(predictions).tolist() == [[
       1., .4, -.6, .2, 3., 4., 1., .5, .6, .1, 1., 2., 0., 0., 0., 0., 0., 0.]]

@@ -21,6 +21,7 @@ def make(counts, num_steps=3):
       'step_probs': np.tile([.9, .7, .4], [num_images, 1]),
       'presence': 1. * (np.arange(num_steps) < counts[:, np.newaxis]),
       'boxes': np.full([num_images, num_steps, 4], 5.),
+      'tight_boxes': np.full([num_images, num_steps, 4], 5.),
       'canvases': rng.random([num_images, num_steps, 16, 16]),
       'glimpses': rng.random([num_images, num_steps, 6, 6]),
       'reconstruction': rng.random([num_images, 16, 16])}

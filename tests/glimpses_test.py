@@ -145,3 +145,13 @@ def test_box_frames_what_is_written():
   np.testing.assert_allclose(
       [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1],
       [y, x, y + height, x + width], atol=1.01)
+
+
+@pytest.mark.parametrize('colours', [(), (3,)])
+def test_tight_boxes_are_around_ink(colours):
+  glimpses = np.zeros([1, 2, 10, 10, *colours])
+  glimpses.reshape([1, 2, 10, 10, -1])[0, 0, 2:5, 4:8, 0] = .9  # Red.
+  glimpses[0, 0, 0, 0] = .2  # Too faint beside .9.
+  boxes = np.array([[[3., -1., 20., 20.], [0., 0., 0., 0.]]])
+  found = glimpses_lib.tight_boxes(glimpses, tf.constant(boxes))
+  np.testing.assert_allclose(found[0], [[7., 7., 6., 8.], [0., 0., 0., 0.]])

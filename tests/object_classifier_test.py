@@ -46,7 +46,7 @@ def test_no_object_sums_to_zero_and_one_step_has_no_order():
 
 def test_objects_go_from_left_to_right_with_absent_ones_last():
   predictions = predictions_lib.Predictions(
-      num_steps=None, num_steps_probs=None, boxes=None, ink_boxes=None,
+      num_steps=None, num_steps_probs=None, boxes=None, tight_boxes=None,
       squared_error=None, presence=np.array([[1., 0., 1.]]),
       where=np.array([[[.5, .6, .1], [.4, -.9, .2], [.4, -.6, .2]]]),
       what=np.array([[[1., 2.], [3., 4.], [5., 6.]]], np.float32))

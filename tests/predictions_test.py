@@ -75,16 +75,6 @@ def test_answers_are_those_of_explain(model, exported):
       found.step_probs[:, 1], probs[:, 2:].sum(1), rtol=1e-5)
 
 
-@pytest.mark.parametrize('colours', [(), (3,)])
-def test_ink_boxes_by_hand(colours):
-  glimpses = np.zeros([1, 2, 10, 10, *colours])
-  glimpses.reshape([1, 2, 10, 10, -1])[0, 0, 2:5, 4:8, 0] = .9  # Red.
-  glimpses[0, 0, 0, 0] = .2  # Too faint beside .9.
-  boxes = np.array([[[3., -1., 20., 20.], [0., 0., 0., 0.]]])
-  found = predictions_lib._ink_boxes(glimpses, boxes)
-  np.testing.assert_allclose(found[0], [[7., 7., 6., 8.], [0., 0., 0., 0.]])
-
-
 def test_scores_begin_with_the_sample_of_the_evaluator(model, exported):
   # And the SavedModel gives them too: it has the prior that it was made with.
   scenes = tiny.scenes(6)
@@ -150,7 +140,7 @@ def test_masks_are_scored_with_intervals():
   assert found['fg_ari'] == pytest.approx(expected['fg_ari'], abs=.01)
 
 
-def test_boxes_of_ink_are_those_of_opacity():
+def test_tight_boxes_are_around_opacity():
   # A black object has no ink, but opacity.
   made = saved_model.ExportedAIR(model_lib.AIRModel(tiny.config(
       compositing='over', steps_bias=9.)))
@@ -158,12 +148,13 @@ def test_boxes_of_ink_are_those_of_opacity():
       images=tiny.images()).items()}
   outputs['glimpses'][:] = 0.
   outputs['alphas'][:], outputs['alphas'][..., 2:4, 1:3] = 0., 1.
+  del outputs['tight_boxes']  # As in a SavedModel of an earlier version.
   serve = lambda images: {
       name: tf.constant(x[:len(images)]) for name, x in outputs.items()}
   found = predictions_lib.collect(
       {'serving_default': serve}, tiny.scenes(3).images)
   np.testing.assert_allclose(
-      found.ink_boxes[..., 2:], found.boxes[..., 2:] / 3., rtol=1e-5)
+      found.tight_boxes[..., 2:], found.boxes[..., 2:] / 3., rtol=1e-5)
 
 
 def test_scenes_in_other_colours_than_the_models_are_refused(tmp_path):
@@ -202,7 +193,7 @@ def test_probe_takes_each_code_with_its_own_label():
   predictions = predictions_lib.Predictions(
       num_steps=None, num_steps_probs=None, presence=np.ones([60, 2]),
       where=None, what=flip(np.eye(4)[labels]), boxes=flip(boxes),
-      ink_boxes=None, squared_error=None)
+      tight_boxes=None, squared_error=None)
   scenes = scenes_lib.Scenes(
       images=None, counts=None, boxes=boxes, labels=labels)
   codes, found, scene = linear_probe_lib.objects(predictions, scenes)

@@ -29,7 +29,7 @@ class Stand:
       rows, columns = np.nonzero(image > 127)
       box[0] = (rows.min(), columns.min(), np.ptp(rows) + 1,
                 np.ptp(columns) + 1)
-    return {'num_steps': np.ones(len(images), np.int32), 'boxes': boxes,
+    return {'num_steps': np.ones(len(images), np.int32), 'tight_boxes': boxes,
             'num_steps_probs': np.tile([.1, .7, .2], [len(images), 1])}
 
 

@@ -43,7 +43,7 @@ def predictions(presence, centres):
                           np.tile([4., 2.], [*presence.shape, 1])], axis=-1)
   return predictions_lib.Predictions(
       num_steps=presence.sum(1).astype(int), num_steps_probs=None, where=None,
-      presence=presence, what=None, boxes=boxes, ink_boxes=None,
+      presence=presence, what=None, boxes=boxes, tight_boxes=None,
       squared_error=None)
 
 

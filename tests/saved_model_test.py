@@ -13,6 +13,7 @@ import tiny
 from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import model as model_lib
+from air_tf import run as run_lib
 from air_tf.data import streams
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import saved_model as saved_model_lib
@@ -20,7 +21,8 @@ from air_tf.serving import signatures as signatures_lib
 from air_tf.training import folder_lock
 
 NAMES = {'num_steps', 'num_steps_probs', 'step_probs', 'presence', 'where',
-         'boxes', 'what', 'glimpses', 'canvases', 'reconstruction'}
+         'boxes', 'tight_boxes', 'what', 'glimpses', 'canvases',
+         'reconstruction'}
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +57,7 @@ def test_explain_zeroes_absent_steps_and_keeps_present_ones(model):
   np.testing.assert_array_equal(counts, inference_.num_steps_posterior.mode())
   assert 0 < np.sum(answer['presence']) < 3 * len(x)  # Both are tested.
   for i, count in enumerate(counts):
-    for name in 'where', 'boxes', 'what', 'glimpses':
+    for name in 'where', 'boxes', 'tight_boxes', 'what', 'glimpses':
       value = answer[name][i].numpy()
       assert np.all(value[count:] == 0.), name
       assert all(np.any(row) for row in value[:count]), name
@@ -315,6 +317,30 @@ def test_detection_is_the_part_that_infer_writes(saved, monkeypatch):
   assert set(found) == set(expected)
   for name, value in found.items():
     np.testing.assert_array_equal(value, expected[name])
+
+
+def test_earlier_saved_models_say_as_much(saved, tmp_path):
+  # Neither tight boxes nor probabilities of steps were among their outputs.
+  made = tf.saved_model.load(str(saved))
+  serve = made.signatures['serving_default']
+  spec = serve.structured_input_signature[1]['images']
+
+  def without(names):
+    return tf.function(lambda images: {
+        name: x for name, x in serve(images=images).items()
+        if name not in names}, input_signature=[spec])
+
+  tf.saved_model.save(made, str(tmp_path), {
+      'serving_default': without(['tight_boxes', 'step_probs']),
+      'detect': without(['tight_boxes'])})
+  earlier, today = (run_lib.load(x) for x in (tmp_path, saved))
+  pixels = np.uint8(255. * tiny.images())
+  for found, expected in (
+      (earlier.detect(pixels), today.detect(pixels)),
+      (earlier.explain(pixels).as_dict(), today.explain(pixels).as_dict())):
+    assert set(found) == set(expected)
+    for name, value in found.items():
+      np.testing.assert_allclose(value, expected[name], atol=1e-5)
 
 
 def table():

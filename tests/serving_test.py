@@ -48,8 +48,8 @@ def test_a_wrong_answer_is_seen():
   expected = explain.Explanation(
       num_steps=np.array([1, 2]), num_steps_probs=np.ones([2, 4]),
       boxes=np.ones([2, 3, 4]), **dict.fromkeys(
-          ('step_probs', 'presence', 'where', 'what', 'glimpses', 'canvases',
-           'reconstruction')))
+          ('tight_boxes', 'step_probs', 'presence', 'where', 'what', 'glimpses',
+           'canvases', 'reconstruction')))
   answer = lambda count, box=1.: {
       'num_steps': np.array([[count]]), 'num_steps_probs': np.ones([1, 4]),
       'boxes': np.full([1, 3, 4], box)}

@@ -120,7 +120,7 @@ def explanation(counts, num_steps):
   shape = len(counts), num_steps
   return dict(
       num_steps=np.array(counts), step_probs=np.full(shape, .25),
-      boxes=np.tile([4., 2., 8., 8.], [*shape, 1]),
+      tight_boxes=np.tile([4., 2., 8., 8.], [*shape, 1]),
       glimpses=np.full([*shape, 4, 4], .5),
       reconstruction=np.zeros([len(counts), 16, 16]))
 
@@ -156,7 +156,7 @@ def test_a_card_with_all_steps_taken_has_no_frame():
   found = scene_cards.scene_cards(
       np.zeros([1, 16, 16, 3]), explanation([2], 2) | dict(
           reconstruction=np.zeros([1, 16, 16, 3]),
-          boxes=np.tile([3., 3., 1e9, 0.], [1, 2, 1])))  # No box to draw.
+          tight_boxes=np.tile([3., 3., 1e9, 0.], [1, 2, 1])))  # No box to draw.
   assert has(found[0], '#CCCCCC') < 60  # Edges of letters have it, too.
 
 

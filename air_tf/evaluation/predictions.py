@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from air_tf import boxes as boxes_lib
 from air_tf import prior
 from air_tf import segment
 from air_tf.data import streams
 from air_tf.evaluation import counting
+from air_tf.serving import earlier
 
 __all__ = ['Predictions', 'Signatures', 'collect', 'scores']
 
@@ -36,7 +36,7 @@ class Predictions(NamedTuple):
   where: np.ndarray            # [N, T, 3]
   what: np.ndarray             # [N, T, Z]
   boxes: np.ndarray            # [N, T, 4], of glimpses, in pixels.
-  ink_boxes: np.ndarray        # [N, T, 4], tight around the ink drawn there.
+  tight_boxes: np.ndarray      # [N, T, 4], around the ink of the glimpses.
   squared_error: np.ndarray    # [N], of the reconstruction, mean over pixels.
   # uint8 [N, H, W], whose each pixel is; None unless asked for.
   masks: np.ndarray | None = None
@@ -109,40 +109,11 @@ def _predict(serve, images: np.ndarray, masks: bool) -> Predictions:
   outputs = serve(images=pixels)
   if masks:
     outputs = segment.with_masks(pixels, outputs)
-  outputs = {name: x.numpy() for name, x in outputs.items()}
+  outputs = {name: x.numpy()
+             for name, x in earlier.complete(outputs).items()}
   error = np.square(outputs['reconstruction'] - pixels.numpy())
   pixel_axes = tuple(range(1, error.ndim))
   kept = {name: outputs[name] for name in Predictions._fields
           if name in outputs}
-  drawn = outputs.get('alphas', outputs['glimpses'])
   return Predictions(
-      **kept, ink_boxes=_ink_boxes(drawn, outputs['boxes']),
-      squared_error=error.mean(axis=pixel_axes, dtype=np.float64))
-
-
-def _ink_boxes(glimpses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-  """Returns tight boxes `[N, T, 4]` around the ink of glimpses, in pixels.
-
-  A glimpse has a margin around its object; the true boxes of scenes are tight.
-
-  Args:
-    glimpses: `[N, T, h, w]`, or their opacity.
-    boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
-  """
-  # In colour, a pixel is as bright as its brightest channel.
-  bright = glimpses.reshape([*glimpses.shape[:4], -1]).max(axis=-1)
-  ink = bright >= boxes_lib.INK_THRESHOLD * bright.max(
-      axis=(2, 3), keepdims=True)
-  top, height = _extent(ink.any(axis=3))
-  left, width = _extent(ink.any(axis=2))
-  y, x, box_height, box_width = np.moveaxis(boxes, -1, 0)
-  return np.stack([y + top * box_height, x + left * box_width,
-                   height * box_height, width * box_width], axis=-1)
-
-
-def _extent(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Start and length of ink along the last axis, as fractions of its size."""
-  size = ink.shape[-1]
-  first = ink.argmax(axis=-1)
-  last = size - 1 - ink[..., ::-1].argmax(axis=-1)
-  return first / size, (last - first + 1) / size
+      **kept, squared_error=error.mean(axis=pixel_axes, dtype=np.float64))

@@ -57,7 +57,7 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
         name: localisation.localisation_metrics(
             boxes, predictions.presence, predictions.step_probs, test.boxes)
         for name, boxes in (('glimpse', predictions.boxes),
-                            ('ink', predictions.ink_boxes))}
+                            ('ink', predictions.tight_boxes))}
     if test.labels is not None:
       result |= _probe(model, predictions, test, train)
   if predictions.masks is not None:
@@ -97,7 +97,7 @@ def _elbo_lines(result: dict) -> list[str]:
 
 
 def _localisation_lines(result: dict) -> list[str]:
-  titles = {'glimpse': 'glimpse boxes', 'ink': 'boxes of the ink'}
+  titles = {'glimpse': 'glimpse boxes', 'ink': 'tight boxes'}
   return [f"{titles[name]:<20} {_percent(metrics['matched'])} matched, mean "
           f"IoU {metrics['mean_iou']:.3f}, average precision at .5 "
           f"{metrics['average_precision']:.3f}"

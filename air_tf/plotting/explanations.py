@@ -34,14 +34,14 @@ def progress(images: np.ndarray, explanation: Explanation,
              true_counts: np.ndarray | None = None) -> figure.Figure:
   """Plots the blog's progress figure: one column per image.
 
-  From top to bottom: the input; the reconstruction after each step, with that
-  step's glimpse box; the glimpse of each step, with the probability that the
+  From top to bottom: the input; the reconstruction after each step, with the
+  box of its object; the glimpse of each step, with the probability that the
   step is taken. Steps that are not taken are faint.
 
   Args:
     images: `[N, H, W]`.
     explanation: with `num_steps` `[N]`, `step_probs` and `presence` `[N, T]`,
-      `boxes` `[N, T, 4]`, `canvases` `[N, T, H, W]`, `glimpses`
+      `tight_boxes` `[N, T, 4]`, `canvases` `[N, T, H, W]`, `glimpses`
       `[N, T, h, w]`.
     true_counts: int `[N]`, written above the input if given.
   """
@@ -110,8 +110,8 @@ def worst_errors(images: np.ndarray, explanation: Explanation,
 
   Args:
     images: `[N, H, W]`.
-    explanation: with `num_steps` `[N]`, `num_steps_probs` `[N, T + 1]`, `boxes`
-      `[N, T, 4]`, `reconstruction` `[N, H, W]`.
+    explanation: with `num_steps` `[N]`, `num_steps_probs` `[N, T + 1]`,
+      `tight_boxes` `[N, T, 4]`, `reconstruction` `[N, H, W]`.
     true_counts: int `[N]`, if known.
   """
   fields = arrays(explanation)
@@ -129,7 +129,7 @@ def worst_errors(images: np.ndarray, explanation: Explanation,
     canvas.plot_image(axes, fields['reconstruction'][i], left, _PITCH)
     for step in range(count):
       canvas.plot_box(
-          axes, fields['boxes'][i, step] / size, step, (left, _PITCH))
+          axes, fields['tight_boxes'][i, step] / size, step, (left, _PITCH))
     _bars(axes, fields['num_steps_probs'][i], left, bars + 1.,
           None if true_counts is None else true_counts[i])
   return fig
@@ -181,7 +181,8 @@ def _progress_column(axes: axes_lib.Axes, fields: dict[str, np.ndarray],
     top = (1 + step) * _PITCH
     canvas.plot_image(axes, fields['canvases'][step], left, top, alpha)
     if present:
-      canvas.plot_box(axes, fields['boxes'][step] / size, step, (left, top))
+      canvas.plot_box(
+          axes, fields['tight_boxes'][step] / size, step, (left, top))
     top = (1 + num_steps) * _PITCH + step * _GLIMPSE_PITCH
     canvas.plot_image(axes, fields['glimpses'][step], left, top, alpha)
     probability = fields['step_probs'][step]

@@ -37,14 +37,15 @@ def scene_cards(images: np.ndarray, explanation: explanations.Explanation,
   """Draws a card per image.
 
   Above, the inferred count and the true one; then the input, and the
-  reconstruction with the boxes of the glimpses; then the decoded glimpses with
+  reconstruction with the boxes of the objects; then the decoded glimpses with
   the probabilities of their steps. An empty frame is the first step that is not
   taken; those behind it are left out, so that a card is small where T is large.
 
   Args:
     images: `[N, H, W]`.
-    explanation: with `num_steps` `[N]`, `step_probs` `[N, T]`, `boxes`
-      `[N, T, 4]`, `reconstruction` `[N, H, W]`, `glimpses` `[N, T, h, w]`.
+    explanation: with `num_steps` `[N]`, `step_probs` `[N, T]`,
+      `tight_boxes` `[N, T, 4]`, `reconstruction` `[N, H, W]`, `glimpses`
+      `[N, T, h, w]`.
     true_counts: int `[N]`, if known.
 
   Returns:
@@ -73,7 +74,7 @@ def _card(image: np.ndarray, fields: Mapping[str, np.ndarray], height: int,
   count = int(fields['num_steps'])
   size = np.array(image.shape[:2] * 2)
   for step in range(count):
-    _box(explained, fields['boxes'][step] / size, step)
+    _box(explained, fields['tight_boxes'][step] / size, step)
   card.paste(explained, (_SIDE + 2 * _GAP, _TITLE))
   for step in range(min(count + 1, len(fields['step_probs']))):
     _glimpse(card, draw, fields, step, step < count)

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from air_tf import errors
 from air_tf import explain as explain_lib
-from air_tf import prior
 from air_tf.data import images as images_lib
 from air_tf.data import value_range as value_range_lib
+from air_tf.serving import earlier
 
 __all__ = ['Serve', 'batch_size', 'explain']
 
@@ -74,9 +74,8 @@ def explain(serve: Serve, images: npt.ArrayLike,
     answer = serve(images=batch)
     for name, value in result.items():
       value[start:start + size] = answer[name]
-  if 'step_probs' not in result:  # A SavedModel of an earlier version.
-    result['step_probs'] = prior.step_probs(result['num_steps_probs']).numpy()
-  return explain_lib.Explanation(**result)
+  return explain_lib.Explanation(**{
+      name: np.asarray(x) for name, x in earlier.complete(result).items()})
 
 
 def _check_shape(images: np.ndarray, image_shape: tuple[int, ...]) -> None:

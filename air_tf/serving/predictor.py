@@ -34,7 +34,8 @@ class Prediction(NamedTuple):
   name: str
   image: np.ndarray          # uint8 [H, W], in its size, the model's colours.
   probabilities: np.ndarray  # [T + 1], of each count.
-  boxes: np.ndarray          # [K, 4], (y, x, height, width), in its pixels.
+  # [K, 4], (y, x, height, width), tight around each object, in its pixels.
+  boxes: np.ndarray
   # uint8 [H, W], 0 of the ground, k of object k; None unless asked for.
   mask: np.ndarray | None = None
   scores: np.ndarray | None = None  # [K], P(n >= k).
@@ -103,13 +104,15 @@ class Predictor:
     """Counts and locates the objects of uint8 `[B, H, W]`.
 
     Returns:
-      `signatures.DETECTED`; without `step_probs`, if the SavedModel is of an
-      early version.
+      `signatures.DETECTED`.
     """
-    detect = self.signatures.get('detect', self._serve)
-    answer = detect(images=tf.constant(images_lib.to_floats(images)))
-    return {name: answer[name].numpy() for name in signatures_lib.DETECTED
-            if name in answer}
+    detect = self.signatures.get('detect')
+    if detect is None or 'tight_boxes' not in detect.structured_outputs:
+      answer = self(images)
+    else:
+      answer = {name: x.numpy() for name, x in detect(images=tf.constant(
+          images_lib.to_floats(images))).items()}
+    return {name: answer[name] for name in signatures_lib.DETECTED}
 
   def __call__(self, images: np.ndarray,
                masks: bool = False) -> dict[str, np.ndarray]:
@@ -121,6 +124,9 @@ class Predictor:
     if masks and 'masks' not in answer:  # Needs the model's code.
       from air_tf import segment
       answer = segment.with_masks(pixels, answer)
+    if 'tight_boxes' not in answer:  # Needs the model's code, too.
+      from air_tf.serving import earlier
+      answer = earlier.complete(answer)
     return {name: value.numpy() for name, value in answer.items()}
 
 
@@ -177,7 +183,7 @@ def _predictions(batch: Sequence[tuple[str, np.ndarray]],
   """Yields the prediction of each image of an explained batch."""
   probs, masks = answer['num_steps_probs'], answer.get('masks')
   scores = np.cumsum(probs[:, ::-1], axis=1)[:, ::-1]  # P(n >= 0 ... T).
-  boxes = answer['boxes'].astype(float)
+  boxes = answer['tight_boxes'].astype(float)
   for i, ((name, image), place) in enumerate(zip(batch, places, strict=True)):
     count = answer['num_steps'][i]
     yield Prediction(

@@ -43,8 +43,9 @@ _OUTPUTS = {
         'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
         'log_weight')}}
 
-# Of an explanation: how many objects there are, and where.
-DETECTED = tuple(_OUTPUTS['detect'])
+# Of an explanation: how many objects there are, and where. The signature
+# `detect` was without tight boxes at first.
+DETECTED = (*_OUTPUTS['detect'], 'tight_boxes')
 
 
 def read(path: str | os.PathLike) -> dict:

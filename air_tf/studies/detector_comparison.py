@@ -69,7 +69,7 @@ def in_scenes(run: run_lib.Run, fitted: Sequence[detectors.Detector],
   """Applies all methods to images of the model's size."""
   predictions = predictions_lib.collect(run.signatures, scenes.images)
   ours = [places_lib.middles(boxes[:n]) for boxes, n in zip(
-      predictions.ink_boxes, predictions.num_steps, strict=True)]
+      predictions.tight_boxes, predictions.num_steps, strict=True)]
   truth = (None if scenes.boxes is None
            else list(map(places_lib.middles, scenes.boxes)))
   return Found(scenes.images, _all(ours, fitted, scenes.images), truth)

@@ -89,7 +89,7 @@ _OF_EVALUATION = {'train': 'up to 1,000 training scenes; averaged weights',
                   'test': 'all held-out scenes; averaged weights'}
 _OF_PICTURES = 'held-out scenes; averaged weights'
 _CARD = ('Above, inferred and true count (✗: wrong); then the input, its '
-         'reconstruction with the boxes of the glimpses, and the decoded '
+         'reconstruction with the boxes of the objects, and the decoded '
          'glimpses with the probability of each step; the empty frame is the '
          'step that is not taken')
 _PICTURES = {
