@@ -34,7 +34,7 @@ from air_tf.training import trainer as trainer_lib
 
 __all__ = ['LoadedModel', 'Run', 'load']
 
-_PROBED = 5_000  # Training scenes whose codes the linear probe is fitted on.
+_PROBED = 5_000  # Training scenes whose codes the probes are fitted on.
 
 
 def load(path: str | os.PathLike) -> 'Run | LoadedModel':
@@ -80,7 +80,7 @@ class LoadedModel(predictor_lib.Predictor):
                progress: bool = False) -> dict:
     """Evaluates the model on a scene file; see `report.evaluate`.
 
-    The linear probe is fitted on the first half of the scenes and scored on the
+    The probes are fitted on the first half of the scenes and scored on the
     second, because the training scenes are not known.
 
     Args:
@@ -245,7 +245,7 @@ class Run:
       max_steps: T; that of training, if None.
 
     Returns:
-      `step`, and as `report.evaluate`. The linear probe is fitted on objects of
+      `step`, and as `report.evaluate`. The probes are fitted on objects of
       training scenes; of half of `scenes`, if there are no training scenes now.
 
     Raises:
@@ -265,7 +265,7 @@ class Run:
     except errors.UserError as error:
       if needed:
         raise
-      logging.warning('The linear probe does without training scenes: %s',
+      logging.warning('The probes do without training scenes: %s',
                       errors.one_line(error))
       return None
     return scenes_lib.Scenes(

@@ -10,8 +10,8 @@ from air_tf import prior
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import counting
-from air_tf.evaluation import linear_probe as linear_probe_lib
 from air_tf.evaluation import predictions as predictions_lib
+from air_tf.evaluation import probes
 from air_tf.evaluation import report
 from air_tf.serving import predictor
 from air_tf.serving import saved_model
@@ -99,7 +99,13 @@ def test_a_model_and_its_saved_model_evaluate_alike_and_again(
   assert first == again
   assert set(first['log_likelihood_bound']) == {'1', '10', '12'}
   assert set(first['localisation']) == {'glimpse', 'ink'}
-  assert np.sum(first['confusion']) == 20
+  confusion = np.array(first['confusion'])
+  true, found = np.indices(confusion.shape)
+  assert confusion.sum() == 20
+  assert first['objects'] == (true * confusion).sum()
+  assert first['objects_found'] == (found * confusion).sum()
+  assert first['count_error'] == pytest.approx(
+      (abs(found - true) * confusion).sum() / 20)
   low, high = first['count_accuracy_interval']
   assert low <= first['count_accuracy'] <= high
   assert 'ELBO' in report.table(first)
@@ -171,13 +177,14 @@ def test_probe_needs_labels_that_it_was_fitted_on(exported, monkeypatch):
   def objects(predictions, scenes):
     labels = scenes.labels[scenes.labels >= 0]
     return np.eye(6)[labels], labels, np.arange(len(labels))
-  monkeypatch.setattr(linear_probe_lib, 'objects', objects)
+  monkeypatch.setattr(probes, 'objects', objects)
   scenes = boxed_scenes()
   other = scenes._replace(
       labels=np.where(scenes.labels < 0, -1, scenes.labels + 3))
   for train, probed in ((scenes, True), (other, False)):
     found = report.evaluate(exported.endpoints, scenes, train)
-    assert ('probe_accuracy' in found) == probed
+    for probe in 'probe_accuracy', 'kernel_probe_accuracy':
+      assert (probe in found) == probed
 
 
 def test_probe_takes_each_code_with_its_own_label():
@@ -196,14 +203,23 @@ def test_probe_takes_each_code_with_its_own_label():
       tight_boxes=None, squared_error=None)
   scenes = scenes_lib.Scenes(
       images=None, counts=None, boxes=boxes, labels=labels)
-  codes, found, scene = linear_probe_lib.objects(predictions, scenes)
+  codes, found, scene = probes.objects(predictions, scenes)
   assert len(codes) == 120 and np.array_equal(scene, np.repeat(range(60), 2))
   np.testing.assert_array_equal(codes.argmax(axis=1), found)
-  assert linear_probe_lib.linear_probe((codes[:60], found[:60]),
-                            (codes[60:], found[60:])) == 1.
   shuffled = rng.permutation(found)
-  assert linear_probe_lib.linear_probe((codes[:60], shuffled[:60]),
-                            (codes[60:], found[60:])) < .6
+  for probe in probes.linear_probe, probes.kernel_probe:
+    assert probe((codes[:60], found[:60]), (codes[60:], found[60:])) == 1.
+    assert probe((codes[:60], shuffled[:60]), (codes[60:], found[60:])) < .6
+
+
+def test_kernels_tell_apart_what_no_plane_does():
+  # Inside and outside of a circle.
+  rng = np.random.default_rng(0)
+  codes = rng.normal(size=[600, 2])
+  labels = (np.hypot(*codes.T) < 1.2).astype(np.int32)  # About half.
+  halves = (codes[:300], labels[:300]), (codes[300:], labels[300:])
+  assert probes.linear_probe(*halves) < .7
+  assert probes.kernel_probe(*halves) > .95
 
 
 def test_score_is_a_function_of_its_seed(exported):

@@ -13,9 +13,9 @@ from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import value_range as value_range_lib
 from air_tf.evaluation import counting
-from air_tf.evaluation import linear_probe as linear_probe_lib
 from air_tf.evaluation import localisation
 from air_tf.evaluation import predictions as predictions_lib
+from air_tf.evaluation import probes
 from air_tf.evaluation import segmentation
 
 __all__ = ['evaluate', 'read_scenes', 'table']
@@ -31,7 +31,7 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
   Args:
     model: its signatures.
     test: the scenes to evaluate on.
-    train: those to fit the linear probe on; the first half of `test`, if None.
+    train: those to fit the probes on; the first half of `test`, if None.
     num_samples: K, 0 for no bound.
     progress: whether to show a bar while the bound is computed.
 
@@ -40,10 +40,13 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
     `scenes`, their number; the ELBO and its terms (nats, means over scenes, one
     posterior sample, n summed out); `reconstruction_mse`, mean over pixels;
     `log_likelihood_bound`, by K, with K > 0; with counts in `test`, those of
-    `counting.count_metrics`, the 95 % `count_accuracy_interval` and `confusion`
-    (rows: true counts); with boxes, `localisation` of the glimpses and of the
-    ink in them; with labels too, `probe_accuracy` and `probe_objects`, how many
-    objects it was scored on; with masks, `segmentation.metrics_with_intervals`.
+    `counting.count_metrics`, the 95 % `count_accuracy_interval`, `confusion`
+    (rows: true counts), `count_error`, the mean absolute error of a count, and
+    `objects_found` and `objects`, in all scenes; with boxes, `localisation` of
+    the glimpses and of the ink in them; with labels too, `probe_accuracy`,
+    `kernel_probe_accuracy`, `probe_train_objects` and `probe_objects`, how many
+    objects they were fitted and scored on; with masks,
+    `segmentation.metrics_with_intervals`.
   """
   predictions = predictions_lib.collect(
       model, test.images, masks=test.masks is not None)
@@ -72,12 +75,18 @@ def table(result: dict) -> str:
     low, high = result['count_accuracy_interval']
     lines.append(f"count accuracy       {_percent(result['count_accuracy'])}   "
                  f'(95 %: {_percent(low)} to {_percent(high)})')
+    lines.append(f"error of a count     {result['count_error']:.4f}   "
+                 f"({result['objects_found']:,} objects found, of "
+                 f"{result['objects']:,})")
     lines += _confusion_lines(result)
   lines += _localisation_lines(result)
   lines += _segmentation_lines(result)
   if 'probe_accuracy' in result:
-    lines.append(f"digit from `what`    {_percent(result['probe_accuracy'])}   "
-                 f"(linear, {result['probe_objects']:,} objects)")
+    lines.append(
+        f"digit from `what`    {_percent(result['probe_accuracy'])} linear, "
+        f"{_percent(result['kernel_probe_accuracy'])} with kernels   "
+        f"({result['probe_train_objects']:,} objects to learn from, "
+        f"{result['probe_objects']:,} to score)")
   lines += _elbo_lines(result)
   return '\n'.join(lines)
 
@@ -165,7 +174,10 @@ def _counting(predictions: predictions_lib.Predictions,
   return counting.count_metrics(predictions.num_steps, counts) | {
       'count_accuracy_interval': counting.wilson_interval(right, len(counts)),
       'confusion': counting.confusion(
-          predictions.num_steps, counts, max_steps).tolist()}
+          predictions.num_steps, counts, max_steps).tolist(),
+      'count_error': float(np.abs(predictions.num_steps - counts).mean()),
+      'objects_found': int(predictions.num_steps.sum()),
+      'objects': int(counts.sum())}
 
 
 def _segmentation(predictions: predictions_lib.Predictions,
@@ -180,24 +192,25 @@ def _segmentation(predictions: predictions_lib.Predictions,
 def _probe(model: predictions_lib.Signatures,
            predictions: predictions_lib.Predictions, test: scenes_lib.Scenes,
            train: scenes_lib.Scenes | None) -> dict:
-  """Returns the accuracy of the linear probe; nothing if it cannot be fitted.
+  """Returns the accuracy of the probes; nothing if they cannot be fitted.
 
-  It needs objects of two classes at least, and test objects of these classes.
+  They need objects of two classes at least, and test objects of these classes.
   """
-  codes, labels, scene = linear_probe_lib.objects(predictions, test)
+  codes, labels, scene = probes.objects(predictions, test)
   if train is None:
     first = scene < len(test.images) // 2
     fit, score = (codes[first], labels[first]), (codes[~first], labels[~first])
   elif train.boxes is None or train.labels is None:
     return {}
   else:
-    fit = linear_probe_lib.objects(
+    fit = probes.objects(
         predictions_lib.collect(model, train.images), train)[:2]
     score = codes, labels
   if len(np.unique(fit[1])) < 2 or not np.isin(score[1], fit[1]).any():
     return {}
-  return {'probe_accuracy': linear_probe_lib.linear_probe(fit, score),
-          'probe_objects': len(score[1])}
+  return {'probe_accuracy': probes.linear_probe(fit, score),
+          'kernel_probe_accuracy': probes.kernel_probe(fit, score),
+          'probe_train_objects': len(fit[1]), 'probe_objects': len(score[1])}
 
 
 def _confusion_lines(result: dict) -> list[str]:
