@@ -85,8 +85,7 @@ def table(result: dict) -> str:
     lines.append(
         f"digit from `what`    {_percent(result['probe_accuracy'])} linear, "
         f"{_percent(result['kernel_probe_accuracy'])} with kernels   "
-        f"({result['probe_train_objects']:,} objects to learn from, "
-        f"{result['probe_objects']:,} to score)")
+        f"({result['probe_objects']:,} objects)")
   lines += _elbo_lines(result)
   return '\n'.join(lines)
 
