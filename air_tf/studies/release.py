@@ -62,7 +62,7 @@ import air_tf
 
 model = air_tf.load('{name}')
 seen = model.explain(images)  # {shape}, uint8 or floats in 0 ... 1
-print(seen.num_steps, seen.boxes)
+print(seen.num_steps, seen.tight_boxes)
 ```
 
     python bin/infer.py --saved_model={name} --resize picture.png
