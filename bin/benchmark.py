@@ -4,7 +4,8 @@
     python bin/benchmark.py --inference=runs/quickstart/saved_model
 
 Takes every flag of the configuration. The roofline is the time of the same
-matrix products, forward and backward, and of one pass of Adam, measured alone.
+matrix products, forward and backward, and of one pass of Adam, measured alone;
+the products are timed by other libraries, too.
 --rows adds rows to the table for several values of a flag, each measured in its
 own process. The last line on standard output is the result for the
 configuration itself, as JSON.
@@ -35,6 +36,7 @@ _ROWS = {
 _COLUMNS = {
     'milliseconds_per_iteration': 'ms', 'roofline_milliseconds': 'roofline, ms',
     'ratio_to_roofline': 'ratio',
+    'ratio_to_fastest_products': 'ratio to the fastest library',
     'roofline_bfloat16_milliseconds': 'bfloat16, ms',
     'images_per_second': 'images/s', 'peak_memory_mib': 'MiB',
     'startup_seconds': 'start, s', 'compile_seconds': 'compile, s'}

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
@@ -95,3 +96,22 @@ def test_what_an_estimator_computes_counts():
 @pytest.mark.slow
 def test_roofline_is_measured(dtype):
   assert 0. < roofline.milliseconds(trainer(), dtype) < 1_000.
+
+
+def test_libraries_compute_the_same_products():
+  todo = roofline.products(trainer(image_encoder='conv', max_steps=2))
+  factors = roofline._factors(todo, tf.float32)
+  expected = roofline._by_tensorflow(todo, factors)
+  found = roofline._by_numpy(
+      todo, [tuple(x.numpy() for x in pair) for pair in factors])
+  assert any(p.transpose_left for p in todo)
+  assert any(p.transpose_right for p in todo)
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_each_library_is_timed():
+  found = roofline.milliseconds_by_library(trainer())
+  assert set(found) == {'xla', 'tensorflow', 'numpy'}
+  assert all(0. < x < 1_000. for x in found.values())

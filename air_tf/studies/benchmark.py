@@ -32,9 +32,11 @@ def measure(config: config_lib.Config, rounds: int, started: float) -> dict:
   Returns:
     `milliseconds_per_iteration` and the fastest and slowest round's;
     `roofline_milliseconds` (see `roofline`), also with factors in bfloat16, and
-    `ratio_to_roofline`; `images_per_second`; `startup_seconds`, until tracing
-    begins; `compile_seconds`, of tracing and compiling; and `peak_memory_mib`
-    of this process, before the roofline is measured.
+    `ratio_to_roofline`; `products_milliseconds`, of the products alone by each
+    library, and `ratio_to_fastest_products`; `images_per_second`;
+    `startup_seconds`, until tracing begins; `compile_seconds`, of tracing and
+    compiling; and `peak_memory_mib` of this process, before the roofline is
+    measured.
   """
   trainer = trainer_lib.Trainer(config)
   scenes = trainer.make_input(np.random.default_rng(0).integers(
@@ -49,6 +51,7 @@ def measure(config: config_lib.Config, rounds: int, started: float) -> dict:
   median = statistics.median(seconds)
   progress.status('Timing the matrix products alone.')
   bound = roofline.milliseconds(trainer)
+  libraries = roofline.milliseconds_by_library(trainer)
   return {
       'milliseconds_per_iteration': round(1e3 * median, 2),
       'fastest_milliseconds': round(1e3 * min(seconds), 2),
@@ -57,6 +60,10 @@ def measure(config: config_lib.Config, rounds: int, started: float) -> dict:
       'roofline_bfloat16_milliseconds': round(
           roofline.milliseconds(trainer, tf.bfloat16), 2),
       'ratio_to_roofline': round(1e3 * median / bound, 3),
+      'products_milliseconds': {
+          name: round(x, 2) for name, x in libraries.items()},
+      'ratio_to_fastest_products': round(
+          1e3 * median / min(libraries.values()), 3),
       'images_per_second': round(config.batch_size / median),
       'startup_seconds': round(built - started, 2),
       'compile_seconds': round(compiled - built, 2),

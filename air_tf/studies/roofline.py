@@ -3,7 +3,8 @@
 The roofline of an iteration is the time of what cannot be left out: every
 matrix product of the forward and the backward pass, and one update of the
 parameters. The products are those of the traced training step. They are timed
-alone, independent of each other, compiled as training is.
+alone, independent of each other, compiled as training is; and also by other
+libraries, which may have faster kernels.
 """
 
 import collections
@@ -20,7 +21,8 @@ import tensorflow as tf
 
 from air_tf.training import trainer as trainer_lib
 
-__all__ = ['Product', 'milliseconds', 'products', 'products_of']
+__all__ = ['Product', 'milliseconds', 'milliseconds_by_library', 'products',
+           'products_of']
 
 _ROUNDS, _CALLS = 9, 10
 
@@ -152,10 +154,46 @@ def milliseconds(trainer: trainer_lib.Trainer,
   @tf.function(jit_compile=trainer.config.jit_compile, autograph=False)
   def iteration() -> list[tf.Tensor]:
     optimizer.apply([gradient], [variable])
-    return [tf.matmul(*pair, product.transpose_left, product.transpose_right)
-            for product, pair in zip(todo, factors, strict=True)]
+    return _by_tensorflow(todo, factors)
 
   return 1e3 * _seconds(iteration)
+
+
+def milliseconds_by_library(trainer: trainer_lib.Trainer) -> dict[str, float]:
+  """Times the products of an iteration in float32, without the optimizer.
+
+  Args:
+    trainer: whose iteration is meant.
+
+  Returns:
+    Milliseconds, medians of some rounds, of `xla`; of `tensorflow`, its own
+    kernels (oneDNN on most CPUs); and of `numpy`, which calls OpenBLAS unless
+    it was built with another library. Each with its own threads.
+  """
+  todo = products(trainer)
+  factors = _factors(todo, tf.float32)
+  function = lambda jit: tf.function(
+      lambda: _by_tensorflow(todo, factors), jit_compile=jit, autograph=False)
+  arrays = [tuple(x.numpy() for x in pair) for pair in factors]
+  return {name: 1e3 * _seconds(iteration) for name, iteration in (
+      ('xla', function(True)), ('tensorflow', function(False)),
+      ('numpy', lambda: _by_numpy(todo, arrays)))}
+
+
+def _by_tensorflow(todo: list[Product],
+                   factors: list[tuple[tf.Tensor, tf.Tensor]]
+                   ) -> list[tf.Tensor]:
+  return [tf.matmul(*pair, product.transpose_left, product.transpose_right)
+          for product, pair in zip(todo, factors, strict=True)]
+
+
+def _by_numpy(todo: list[Product],
+              factors: list[tuple[np.ndarray, np.ndarray]]
+              ) -> list[np.ndarray]:
+  turned = lambda x, turn: np.swapaxes(x, -1, -2) if turn else x
+  return [turned(left, product.transpose_left)
+          @ turned(right, product.transpose_right)
+          for product, (left, right) in zip(todo, factors, strict=True)]
 
 
 def _factors(todo: list[Product],
@@ -181,7 +219,7 @@ def _factors(todo: list[Product],
   return pairs
 
 
-def _seconds(iteration: Callable[[], list[tf.Tensor]]) -> float:
+def _seconds(iteration: Callable[[], list]) -> float:
   """Seconds of one call; the first, which compiles, does not count."""
   iteration()
   rounds = []
@@ -189,6 +227,6 @@ def _seconds(iteration: Callable[[], list[tf.Tensor]]) -> float:
     start = time.perf_counter()
     for _ in range(_CALLS):
       last = iteration()
-    last[-1].numpy()  # Waits for the result.
+    np.asarray(last[-1])  # Waits for the result.
     rounds.append((time.perf_counter() - start) / _CALLS)
   return statistics.median(rounds)
