@@ -12,6 +12,7 @@ import numpy as np
 
 from air_tf import cli
 from air_tf import config as config_lib
+from air_tf import ignored_flags
 from air_tf import memory
 from air_tf import paths
 from air_tf import progress
@@ -27,13 +28,7 @@ _NUM_SCENES = flags.DEFINE_integer(
 cli.define_config_flags('digits', 'canvas_size', 'counts', 'digit_scale',
                         'overlap', 'backdrop', 'backdrop_level', 'seed',
                         'max_steps')
-# Ignored; flagfiles of experiments set them.
-cli.define_config_flags('background', 'compositing', 'decay_iterations',
-                        'estimator', 'exploration_iterations', 'ground',
-                        'ground_kind', 'learning_rate', 'num_iterations',
-                        'num_train_scenes', 'object_size', 'pixel_stddev',
-                        'range', 'refresh_every', 'success_final',
-                        'success_hold')
+_IGNORED = ignored_flags.define()  # Flagfiles describe models, too.
 # The file is for no particular model: allow what the largest one can count.
 flags.FLAGS.set_default('max_steps', 64)
 
@@ -44,7 +39,8 @@ def main(arguments: list[str]) -> dict:
   paths.check_target('--out', _OUT.value, (flags.FLAGS.digits,), '.npz', b'PK',
                      'images.npy')
   # Likewise: any size, and more objects than any model counts, for --crop.
-  config = cli.config_from_flags(object_size=1., scenes='-')
+  config = cli.config_from_flags(
+      **_IGNORED | {'object_size': 1., 'scenes': '-'})
   memory.require_for_scenes(
       _NUM_SCENES.value, config, '--num_scenes', bytes_per_pixel=2.)
   cli.import_tensorflow()  # Which the streams of large scene files need.

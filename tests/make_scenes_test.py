@@ -110,6 +110,15 @@ def test_flags_of_the_backdrop_arrive(tmp_path):
   assert other.images.max() == 102  # .4 * 255, by default.
 
 
+def test_what_flagfiles_say_of_models_is_ignored(tmp_path):
+  flags = '--digits=embedded', '--num_scenes=4'
+  _, plain = make_scenes(tmp_path / 'plain.npz', *flags)
+  for name in 'blog', 'multi_mnist', 'real_pictures':
+    _, scenes = make_scenes(
+        tmp_path / f'{name}.npz', flagfile(name), *flags, '--counts=0,1,2')
+    np.testing.assert_array_equal(scenes.images, plain.images)
+
+
 def test_more_objects_than_any_model_counts(tmp_path):
   """For --crop."""
   result, scenes = make_scenes(
