@@ -5,6 +5,7 @@ Letters: `N` images, `T` most steps, `Z` size of `what`, `[H, W]` image,
 a last axis of 3 channels.
 """
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,7 +15,10 @@ from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import segment
 
-__all__ = ['Explanation', 'Reconstruction', 'explain', 'reconstruct']
+__all__ = ['Explanation', 'Reconstruction', 'batch_size', 'explain',
+           'reconstruct']
+
+_CANVAS_PIXELS = 5_000_000  # Of one batch: 500 images of 50 x 50 with T = 3.
 
 
 class Reconstruction(NamedTuple):
@@ -104,3 +108,16 @@ def reconstruct(inference: model_lib.Inference,
       presence=prior.presence_mask(counts, max_steps),
       canvases=tf.gather(inference.canvases, steps, batch_dims=1),
       image=tf.gather(inference.canvases, counts, batch_dims=1))
+
+
+def batch_size(max_steps: int, image_shape: tuple[int, ...],
+               most: int | None = None) -> int:
+  """Returns how many images to explain at a time, in bounded memory.
+
+  Args:
+    max_steps: T, with a canvas after each step.
+    image_shape: of an image.
+    most: a bound of the caller's.
+  """
+  fitting = _CANVAS_PIXELS // ((max_steps + 1) * math.prod(image_shape))
+  return max(1, fitting if most is None else min(most, fitting))

@@ -37,7 +37,7 @@ def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
   # Not only the first 64, as in code before this one.
   model, scenes = make(70)
   whole = counting.Evaluator(model, scenes)(num_steps_prior())
-  monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
+  monkeypatch.setattr(explain_lib, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
   parts = counting.Evaluator(model, scenes)(num_steps_prior())
   assert whole['count_accuracy'] == parts['count_accuracy']
   posterior = model.infer(streams.to_pixels(scenes.images)).num_steps_posterior

@@ -182,7 +182,7 @@ def test_images_are_explained_a_batch_at_a_time(run, loaded, monkeypatch):
   parts = batched.explain(Counting(), images, (16, 16))
   assert calls == [2, 2, 1]
   # Large images go one by one.
-  monkeypatch.setattr(batched, '_MAX_PIXELS', 5)
+  monkeypatch.setattr(explain_lib, '_CANVAS_PIXELS', 5)
   batched.explain(Counting(), images, (16, 16))
   assert calls[3:] == [1] * 5
   for one, other in zip(whole.as_dict().values(), parts.as_dict().values(),

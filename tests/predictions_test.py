@@ -53,7 +53,7 @@ def boxed_scenes(num_scenes=20):
 def test_batches_do_not_matter(exported, monkeypatch):
   images = tiny.scenes(11).images
   whole = predictions_lib.collect(exported.endpoints, images, masks=True)
-  monkeypatch.setattr(counting, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
+  monkeypatch.setattr(explain_lib, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
   parts = predictions_lib.collect(exported.endpoints, images, masks=True)
   for name, value in whole._asdict().items():
     assert len(value) == 11

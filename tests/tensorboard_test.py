@@ -218,13 +218,12 @@ def boxed(scenes, boxes_of_objects):
 def test_codes_are_those_of_the_explanations(model, monkeypatch):
   from air_tf import explain
   from air_tf.data import streams
-  from air_tf.evaluation import counting
   scenes = tiny.scenes(7)
   answer = explain.explain(model, streams.to_pixels(scenes.images))
   counts = answer.num_steps.numpy()
   assert counts.max() > 1
   scenes = boxed(scenes, answer.boxes.numpy()[np.arange(7), counts - 1])
-  monkeypatch.setattr(counting, 'batch_size', lambda *_: 3)
+  monkeypatch.setattr(explain, 'batch_size', lambda *_: 3)
   found = codes.collect(model, scenes, 1_000)
   np.testing.assert_array_equal(
       found.columns['scene'], np.repeat(np.arange(7), counts))

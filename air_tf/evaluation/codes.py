@@ -14,7 +14,6 @@ from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
-from air_tf.evaluation import counting
 from air_tf.evaluation import localisation
 
 __all__ = ['Codes', 'collect']
@@ -45,7 +44,7 @@ def collect(model: model_lib.AIRModel, scenes: scenes_lib.Scenes,
   """
   # Without objects, all scenes would be looked at.
   images = scenes.images[:num_codes]
-  size = counting.batch_size(images[0].size, model.config.max_steps)
+  size = explain_lib.batch_size(model.config.max_steps, images.shape[1:])
   parts, total = [], 0
   for start in range(0, len(images), size):
     parts.append(_of_batch(

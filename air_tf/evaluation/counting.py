@@ -18,11 +18,7 @@ from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 from air_tf.evaluation import segmentation
 
-__all__ = ['Evaluator', 'batch_size', 'confusion', 'count_metrics',
-           'wilson_interval']
-
-# Bounds the memory of a batch: 500 scenes of 50 x 50 with 4 canvases each.
-_CANVAS_PIXELS = 500 * 4 * 50 * 50
+__all__ = ['Evaluator', 'confusion', 'count_metrics', 'wilson_interval']
 
 
 class Evaluator:
@@ -81,7 +77,8 @@ class Evaluator:
   def _batches(self):
     """Yields (index of the first, uint8 images) for batches of the scenes."""
     images = self._scenes.images
-    size = batch_size(images[0].size, self._model.config.max_steps)
+    size = explain_lib.batch_size(
+        self._model.config.max_steps, images.shape[1:])
     for start in tf.range(0, len(images), size):
       yield start, tf.constant(images[start:start + size])
 
@@ -102,11 +99,6 @@ class Evaluator:
     """Returns predicted counts, int32 `[B]`, of uint8 `[B, H, W]`."""
     inference = self._model.infer(streams.to_pixels(scenes))
     return inference.num_steps_posterior.mode()
-
-
-def batch_size(pixels: int, max_steps: int) -> int:
-  """Returns how many images of so many pixels to explain at a time."""
-  return max(1, _CANVAS_PIXELS // ((max_steps + 1) * pixels))
 
 
 def count_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:

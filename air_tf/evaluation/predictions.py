@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from air_tf import explain as explain_lib
 from air_tf import prior
 from air_tf import segment
 from air_tf.data import streams
-from air_tf.evaluation import counting
 from air_tf.serving import earlier
 
 __all__ = ['Predictions', 'Signatures', 'collect', 'scores']
@@ -99,7 +99,7 @@ def _batches(model: Signatures, images: np.ndarray):
   """Yields (start, images from there on) with memory bounded."""
   black = tf.zeros([1, *images.shape[1:]])
   max_steps = model['serving_default'](images=black)['presence'].shape[1]
-  size = counting.batch_size(images[0].size, max_steps)
+  size = explain_lib.batch_size(max_steps, images.shape[1:])
   for start in range(0, len(images), size):
     yield start, images[start:start + size]
 

@@ -4,7 +4,6 @@ Letters: `N` images, `[H, W]` image (`[H, W, 3]` in colour).
 """
 
 from collections.abc import Callable
-import math
 
 import numpy as np
 from numpy import typing as npt
@@ -16,27 +15,13 @@ from air_tf.data import images as images_lib
 from air_tf.data import value_range as value_range_lib
 from air_tf.serving import earlier
 
-__all__ = ['Serve', 'batch_size', 'explain']
+__all__ = ['Serve', 'explain']
 
 # A concrete function: the signature `serving_default` of a model.
 Serve = Callable[..., dict[str, tf.Tensor]]
 
 _ROUNDING = 1e-5  # By how much floats exceed 1 that are 0 ... 1.
 _MAX_BATCH = 256
-_MAX_PIXELS = 1 << 22  # Of the canvases of one batch.
-
-
-def batch_size(max_steps: int, image_shape: tuple[int, ...],
-               most: int | None = None) -> int:
-  """Returns how many images to explain at a time, in bounded memory.
-
-  Args:
-    max_steps: T, with a canvas after each step.
-    image_shape: of an image.
-    most: a bound of the caller's; 256, if None.
-  """
-  return max(1, min(_MAX_BATCH if most is None else most, _MAX_PIXELS // (
-      (max_steps + 1) * math.prod(image_shape))))
 
 
 def explain(serve: Serve, images: npt.ArrayLike,
@@ -64,7 +49,7 @@ def explain(serve: Serve, images: npt.ArrayLike,
   images = _as_taken(images, value_range)
   outputs = serve.structured_outputs
   max_steps = outputs['presence'].shape[1]
-  size = batch_size(max_steps, image_shape)
+  size = explain_lib.batch_size(max_steps, image_shape, _MAX_BATCH)
   result = {name: np.empty([len(images), *spec.shape[1:]],
                            spec.dtype.as_numpy_dtype)
             for name, spec in outputs.items()

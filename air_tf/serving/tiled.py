@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from air_tf import boxes as boxes_lib
+from air_tf import explain as explain_lib
 from air_tf.data import crops
-from air_tf.serving import batched
 from air_tf.serving import tiling
 
 __all__ = ['TiledPrediction', 'predict']
@@ -50,7 +50,7 @@ def predict(explain: Explain, name: str, image: np.ndarray,
     tiles: `tiling.windows` over the picture, of the size of the images that
       the model takes.
     batch_size: most windows that the model takes at a time; as
-      `batched.batch_size`, if None.
+      `explain.batch_size`, if None.
     progress: called with the number of windows of each batch.
 
   Returns:
@@ -81,7 +81,7 @@ def _explain_all(explain, tiles: tiling.Windows, image: np.ndarray,
            int((outputs['num_steps'] == max_steps).sum()))
     progress(len(corners))
     start += len(corners)
-    number = batched.batch_size(
+    number = explain_lib.batch_size(
         max_steps, (tiles.size, tiles.size, *image.shape[2:]), batch_size)
 
 
