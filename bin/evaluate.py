@@ -1,7 +1,7 @@
 """Measures a run's newest checkpoint, or a SavedModel, on scenes.
 
     python bin/evaluate.py --logdir=runs/quickstart [--scenes=PATH] \
-        [--max_steps=5]
+        [--max_steps=5] [--refine]
     python bin/evaluate.py --saved_model=PATH --scenes=PATH
 
 A table for reading, then, as the last line on standard output, the result as
@@ -31,6 +31,9 @@ _IMPORTANCE_SAMPLES = flags.DEFINE_integer(
 _MAX_STEPS = flags.DEFINE_integer(
     'max_steps', None, 'T, the most objects the model may write, with '
     '--logdir; that of training if left out.', lower_bound=1, upper_bound=64)
+_REFINE = flags.DEFINE_bool(
+    'refine', False, 'Explain each object again, alone, before boxes, codes '
+    'and masks are scored; counts and ELBO stay those of one pass.')
 
 
 def main(arguments: list[str]) -> dict:
@@ -53,9 +56,11 @@ def main(arguments: list[str]) -> dict:
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())
   progress.status('Evaluating (some seconds).')
   if _LOGDIR.value is not None:
-    result = run_lib.Run(_LOGDIR.value).evaluate(*rest, _MAX_STEPS.value)
+    result = run_lib.Run(_LOGDIR.value).evaluate(
+        *rest, _MAX_STEPS.value, _REFINE.value)
   else:
-    result = run_lib.LoadedModel(_SAVED_MODEL.value).evaluate(*rest)
+    result = run_lib.LoadedModel(_SAVED_MODEL.value).evaluate(
+        *rest, _REFINE.value)
   print(report.table(result))
   return result
 

@@ -125,8 +125,9 @@ def parse(definitions, monkeypatch):
       own[name].unparse()
     arguments = [x for x in arguments if x != '--help']  # absl's own.
     left = own([script, *flagfiles.expand(arguments)], known_only=known_only)
-    # Values that do not go together are refused, too.
-    if 'batch_size' in own and 'num_iterations' in own:
+    # Values that do not go together are refused, too, where they are used.
+    if ('batch_size' in own and 'num_iterations' in own
+        and script != 'data/make_scenes.py'):
       with monkeypatch.context() as patched:
         patched.setattr(flags, 'FLAGS', own)
         cli.config_from_flags()

@@ -22,6 +22,7 @@ from air_tf import prior
 from air_tf import segment
 from air_tf.data import streams
 from air_tf.serving import earlier
+from air_tf.serving import refinement
 
 __all__ = ['Predictions', 'Signatures', 'collect', 'scores']
 
@@ -48,17 +49,18 @@ class Predictions(NamedTuple):
 
 
 def collect(model: Signatures, images: np.ndarray,
-            masks: bool = False) -> Predictions:
+            masks: bool = False, refined: bool = False) -> Predictions:
   """Explains images, a batch in memory at a time.
 
   Args:
     model: its signatures.
     images: uint8 `[N, H, W]`.
     masks: whether to say whose each pixel is.
+    refined: whether to explain each object again, alone, see `refinement`.
   """
   serve = model['segment' if masks and 'segment' in model
                 else 'serving_default']
-  parts = [_predict(serve, batch, masks)
+  parts = [_predict(serve, batch, masks, refined)
            for _, batch in _batches(model, images)]
   return Predictions(*(None if x[0] is None else np.concatenate(x)
                        for x in zip(*parts, strict=True)))
@@ -104,13 +106,16 @@ def _batches(model: Signatures, images: np.ndarray):
     yield start, images[start:start + size]
 
 
-def _predict(serve, images: np.ndarray, masks: bool) -> Predictions:
+def _predict(serve, images: np.ndarray, masks: bool,
+             refined: bool) -> Predictions:
   pixels = streams.to_pixels(images)
   outputs = serve(images=pixels)
   if masks:
     outputs = segment.with_masks(pixels, outputs)
   outputs = {name: x.numpy()
              for name, x in earlier.complete(outputs).items()}
+  if refined:
+    outputs = refinement.refine(serve, pixels, outputs)
   error = np.square(outputs['reconstruction'] - pixels.numpy())
   pixel_axes = tuple(range(1, error.ndim))
   kept = {name: outputs[name] for name in Predictions._fields

@@ -25,7 +25,7 @@ _BOUNDS = (1, 10, 100)  # Numbers of samples at which the bound is reported.
 
 def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
              train: scenes_lib.Scenes | None, num_samples: int = 0,
-             progress: bool = False) -> dict:
+             progress: bool = False, refined: bool = False) -> dict:
   """Evaluates a model.
 
   Args:
@@ -34,6 +34,8 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
     train: those to fit the probes on; the first half of `test`, if None.
     num_samples: K, 0 for no bound.
     progress: whether to show a bar while the bound is computed.
+    refined: whether each object is explained again, alone, before places, codes
+      and masks are scored; the ELBO is that of one pass.
 
   Returns:
     What `json.dumps` accepts; equal arguments give equal results:
@@ -49,7 +51,7 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
     `segmentation.metrics_with_intervals`.
   """
   predictions = predictions_lib.collect(
-      model, test.images, masks=test.masks is not None)
+      model, test.images, masks=test.masks is not None, refined=refined)
   result = {'scenes': len(test.images),
             **_elbo(model, test.images, num_samples, progress),
             'reconstruction_mse': float(predictions.squared_error.mean())}
@@ -62,7 +64,7 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
         for name, boxes in (('glimpse', predictions.boxes),
                             ('ink', predictions.tight_boxes))}
     if test.labels is not None:
-      result |= _probe(model, predictions, test, train)
+      result |= _probe(model, predictions, test, train, refined)
   if predictions.masks is not None:
     result |= _segmentation(predictions, test.masks)
   return result
@@ -190,7 +192,7 @@ def _segmentation(predictions: predictions_lib.Predictions,
 
 def _probe(model: predictions_lib.Signatures,
            predictions: predictions_lib.Predictions, test: scenes_lib.Scenes,
-           train: scenes_lib.Scenes | None) -> dict:
+           train: scenes_lib.Scenes | None, refined: bool) -> dict:
   """Returns the accuracy of the probes; nothing if they cannot be fitted.
 
   They need objects of two classes at least, and test objects of these classes.
@@ -203,7 +205,8 @@ def _probe(model: predictions_lib.Signatures,
     return {}
   else:
     fit = probes.objects(
-        predictions_lib.collect(model, train.images), train)[:2]
+        predictions_lib.collect(model, train.images, refined=refined),
+        train)[:2]
     score = codes, labels
   if len(np.unique(fit[1])) < 2 or not np.isin(score[1], fit[1]).any():
     return {}

@@ -14,6 +14,7 @@ from air_tf import explain as explain_lib
 from air_tf.data import images as images_lib
 from air_tf.data import value_range as value_range_lib
 from air_tf.serving import earlier
+from air_tf.serving import refinement
 
 __all__ = ['Serve', 'explain']
 
@@ -26,8 +27,8 @@ _MAX_BATCH = 256
 
 def explain(serve: Serve, images: npt.ArrayLike,
             image_shape: tuple[int, ...],
-            value_range: value_range_lib.ValueRange = value_range_lib.BY_TYPE
-            ) -> explain_lib.Explanation:
+            value_range: value_range_lib.ValueRange = value_range_lib.BY_TYPE,
+            refined: bool = False) -> explain_lib.Explanation:
   """Explains images; the memory for it does not grow with their number.
 
   Args:
@@ -37,12 +38,14 @@ def explain(serve: Serve, images: npt.ArrayLike,
       16 bits for instance, which is applied.
     image_shape: of the images that the model takes.
     value_range: of the model's training.
+    refined: whether to explain each object again, alone, see `refinement`.
 
   Returns:
     The explanation of all of them; its fields are numpy arrays.
 
   Raises:
-    errors.UserError: if `images` have another shape, type or range.
+    errors.UserError: if `images` have another shape, type or range, or
+      `refined` objects cover each other.
   """
   images = np.asarray(images)
   _check_shape(images, image_shape)
@@ -54,13 +57,20 @@ def explain(serve: Serve, images: npt.ArrayLike,
                            spec.dtype.as_numpy_dtype)
             for name, spec in outputs.items()
             if name in explain_lib.Explanation._fields}
-  for start in range(0, len(images), size):
-    batch = tf.constant(images_lib.to_floats(images[start:start + size]))
-    answer = serve(images=batch)
+  batches = [slice(start, start + size)
+             for start in range(0, len(images), size)]
+  pixels = lambda batch: tf.constant(images_lib.to_floats(images[batch]))
+  for batch in batches:
+    answer = serve(images=pixels(batch))
     for name, value in result.items():
-      value[start:start + size] = answer[name]
-  return explain_lib.Explanation(**{
-      name: np.asarray(x) for name, x in earlier.complete(result).items()})
+      value[batch] = answer[name]
+  result = {name: np.array(x) for name, x in earlier.complete(result).items()}
+  for batch in batches if refined else ():
+    answer = refinement.refine(
+        serve, pixels(batch), {name: x[batch] for name, x in result.items()})
+    for name, value in answer.items():
+      result[name][batch] = value
+  return explain_lib.Explanation(**result)
 
 
 def _check_shape(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
