@@ -14,25 +14,15 @@ axis of 3 channels. What is *painted* has a further axis under `over`: colour,
 premultiplied by opacity, and opacity.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['Composition', 'add_up', 'compose', 'painted_shape', 'premultiply',
-           'split', 'start_logits', 'uncovered']
+__all__ = ['add_up', 'compose', 'painted_shape', 'premultiply', 'split',
+           'start_logits', 'uncovered']
 
 
-class Composition(NamedTuple):
-  """Canvases, and whose their pixels are."""
-  canvases: tf.Tensor  # [B, T + 1, H, W], of the first 0 ... T objects.
-  # [B, T, H, W], (1 - A_{t-1}) a_t, the share of a pixel in which object t is
-  # seen; None where objects add up.
-  visible: tf.Tensor | None = None
-
-
-def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> Composition:
-  """Puts T objects on a canvas, one after the other.
+def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
+  """Returns the canvases `[B, T + 1, H, W]` of the first 0 ... T objects.
 
   Args:
     canvas: `[B, H, W]`, the background.
@@ -41,17 +31,15 @@ def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> Composition:
     over: whether they cover each other; else they add up.
   """
   if not over:
-    return Composition(add_up(canvas, painted))
+    return add_up(canvas, painted)
   colours, alphas = split(painted, canvas.shape[3:])
-  canvases, visible = [canvas], []
-  left = tf.ones_like(alphas[:, 0])  # 1 - A
+  canvases, left = [canvas], tf.ones_like(alphas[:, 0])  # 1 - A
   for colour, alpha in zip(tf.unstack(colours, axis=1),
                            tf.unstack(alphas, axis=1), strict=True):
     change = colour - _channelled(alpha, canvas) * canvas
     canvases.append(canvases[-1] + _channelled(left, canvas) * change)
-    visible.append(left * alpha)
     left = uncovered(left, alpha)
-  return Composition(tf.stack(canvases, axis=1), tf.stack(visible, axis=1))
+  return tf.stack(canvases, axis=1)
 
 
 def add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:

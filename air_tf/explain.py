@@ -90,8 +90,8 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
       canvases=drawn.canvases, reconstruction=drawn.image,
       alphas=mask(inference.alphas),
       background=None if background is None else background.image,
-      masks=segment.masks(images, inference.canvases, inference.visible,
-                          drawn.presence) if masks else None)
+      masks=segment.masks(images, inference.canvases, drawn.presence)
+      if masks else None)
 
 
 def reconstruct(inference: model_lib.Inference,

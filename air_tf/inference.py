@@ -34,6 +34,5 @@ class Inference(NamedTuple):
   canvases: tf.Tensor
   background: background_lib.Background | None = None  # If it is modelled.
   # Where objects cover each other: the opacity of glimpses, [B, T, h, w], whose
-  # colours are then premultiplied; and `compositing.Composition.visible`.
+  # colours are then premultiplied.
   alphas: tf.Tensor | None = None
-  visible: tf.Tensor | None = None  # [B, T, H, W]

@@ -107,7 +107,7 @@ class AIRModel(snt.Module):
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
         glimpses=glimpses, background=background, alphas=alphas,
-        **compositing.compose(canvas, written, occludes)._asdict())
+        canvases=compositing.compose(canvas, written, occludes))
 
   @property
   def pixel_stddev(self) -> float | tf.Tensor:
@@ -230,7 +230,7 @@ class AIRModel(snt.Module):
         self._cell, what, where, *canvas.shape[1:3])
     written = prior.mask_absent(presence, written)
     if self._cell.occludes:
-      return compositing.compose(canvas, written, True).canvases[:, -1]
+      return compositing.compose(canvas, written, True)[:, -1]
     return tf.reduce_sum(written, axis=1) + canvas
 
   def sample_prior(self, counts: tf.Tensor, seed: tf.Tensor, height: int,

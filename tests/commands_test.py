@@ -64,7 +64,7 @@ def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
       '--num_test_scenes=30', f'--out={tmp_path}')
   assert result['num_labels'] == [50, 60]
   for task in ('sum', 'ascending'):
-    for name in ('objects', 'latents', 'pixels'):
+    for name in ('refined', 'objects', 'latents', 'pixels'):
       assert len(result[task][name]) == 2
       assert all(0. <= x <= 1. for x in result[task][name])
   assert pathlib.Path(result['figure']) == tmp_path / 'downstream.png'

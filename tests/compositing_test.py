@@ -9,6 +9,7 @@ import tiny
 
 from air_tf import compositing
 from air_tf import errors
+from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.estimators import base
@@ -50,10 +51,7 @@ def test_objects_cover_each_other_as_the_equations_say():
   painted = random_paint()
   canvas = np.random.default_rng(1).random([2, 4, 5, 3])
   made = compositing.compose(tf.constant(canvas), tf.constant(painted), True)
-  np.testing.assert_allclose(made.canvases, by_loops(canvas, painted))
-  # What is seen of the objects and of the ground is all that there is.
-  hidden = 1. - np.prod(1. - painted[..., -1], axis=1)
-  np.testing.assert_allclose(np.sum(made.visible, axis=1), hidden)
+  np.testing.assert_allclose(made, by_loops(canvas, painted))
 
 
 def test_grey_is_one_channel_of_colour():
@@ -62,8 +60,7 @@ def test_grey_is_one_channel_of_colour():
   grey = compositing.compose(tf.constant(canvas), tf.constant(painted), True)
   colour = compositing.compose(
       tf.constant(canvas[..., np.newaxis]), tf.constant(painted), True)
-  np.testing.assert_array_equal(grey.canvases, colour.canvases[..., 0])
-  np.testing.assert_array_equal(grey.visible, colour.visible)
+  np.testing.assert_array_equal(grey, colour[..., 0])
 
 
 def test_the_first_of_two_opaque_objects_is_in_front():
@@ -71,8 +68,7 @@ def test_the_first_of_two_opaque_objects_is_in_front():
   painted = tf.constant([red, blue], shape=[1, 2, 1, 1, 4])
   made = compositing.compose(tf.fill([1, 1, 1, 3], .5), painted, True)
   np.testing.assert_array_equal(
-      np.squeeze(made.canvases), [[.5] * 3, red[:3], red[:3]])
-  np.testing.assert_array_equal(np.squeeze(made.visible), [1., 0.])
+      np.squeeze(made), [[.5] * 3, red[:3], red[:3]])
 
 
 def test_a_transparent_edge_takes_no_colour_from_what_is_not_seen():
@@ -125,14 +121,16 @@ def test_later_steps_see_only_what_is_not_covered(dair):
   made._cell.encode = lambda images: seen.append(images) or encode(images)
   try:
     images = tiny.images()
-    visible = made.infer(images).visible
+    found = made.infer(images)
   finally:
     del made._cell.encode
   assert len(seen) == (3 if dair else 1)
+  left = images
   for t, channels in enumerate(seen if dair else []):
-    left = images * (1. - tf.reduce_sum(visible[:, :t], axis=1))
     np.testing.assert_allclose(channels[..., 0], left, atol=1e-6)
     np.testing.assert_allclose(channels[..., 1], images - left, atol=1e-6)
+    left *= 1. - glimpses_lib.write(
+        found.alphas[:, t], found.where[:, t], 16, 16)
 
 
 def test_samples_cover_a_background():

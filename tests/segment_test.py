@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tiny
 
+from air_tf import compositing
 from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import segment
@@ -18,7 +19,7 @@ def canvases(*lights):
 def test_ink_goes_to_the_brighter_object():
   made = canvases([.8, .8, .3, .19, 0.], [.5, .9, .4, .1, .3])
   both = tf.constant([[1., 1.]], tf.float64)
-  found = segment.masks(made[:, -1], made, None, both)
+  found = segment.masks(made[:, -1], made, both)
   # Of the fourth, .29 is seen, more than a quarter of the brightest, .8.
   np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 1, 2])
   assert found.dtype == tf.uint8
@@ -28,7 +29,7 @@ def test_the_image_says_what_is_ink_and_the_model_whose():
   made = canvases([.8, .7, .1, .1, .01, 0.], [0., 0., .2, .2, 0., 0.])
   image = [1., .19, .06, .04, .9, .9]
   both = tf.constant([[1., 1.]], tf.float64)
-  found = segment.masks(tf.constant([[image]]), made, None, both)
+  found = segment.masks(tf.constant([[image]]), made, both)
   # Least brightness: .2 of the first object, .05 of the second.
   np.testing.assert_array_equal(found[0, 0], [1, 0, 2, 0, 1, 0])
 
@@ -36,23 +37,28 @@ def test_the_image_says_what_is_ink_and_the_model_whose():
 def test_a_bright_ground_changes_nothing_where_objects_add_up():
   made = canvases([.8, .8, .3, .15, 0.], [.5, .9, .4, .01, .3]) + .7
   found = segment.masks(
-      made[:, -1], made, None, tf.constant([[1., 1.]], tf.float64))
+      made[:, -1], made, tf.constant([[1., 1.]], tf.float64))
   np.testing.assert_array_equal(found[0, 0], [1, 2, 2, 0, 2])
 
 
-def test_the_largest_share_wins_also_that_of_the_ground():
-  visible = tf.constant([[[[.4, .3, .2, .34]], [[.1, .5, .3, .33]]]])
-  found = segment.masks(
-      tf.zeros([1, 1, 4]), tf.zeros([1, 3, 1, 4]), visible,
-      tf.constant([[1., 1.]]))
-  np.testing.assert_array_equal(found[0, 0], [0, 2, 0, 1])
+def test_where_objects_cover_each_other_opacity_alone_says_nothing():
+  # A ground of .5; the first object is dark and half transparent, the second,
+  # behind it, opaque. Its third pixel has the grey of the ground.
+  opaque = [[.5, .5, 0., 0.], [0., 1., 1., 1.]]
+  colours = [[.1, .1, 0., 0.], [0., .3, .5, .9]]
+  painted = np.stack([np.multiply(colours, opaque), opaque], axis=-1)
+  made = compositing.compose(
+      tf.constant(np.full([1, 1, 4], .5)),
+      tf.constant(painted[np.newaxis, :, np.newaxis]), True)
+  found = segment.masks(made[:, -1], made, tf.constant([[1., 1.]], tf.float64))
+  # Changes: .2, .2, 0, 0 and 0, .1, 0, .4.
+  np.testing.assert_array_equal(found[0, 0], [1, 1, 0, 2])
 
 
 def test_absent_objects_have_no_pixel():
-  visible = tf.constant([[[[.9, 0.]], [[.1, .9]]]])
+  made = canvases([.9, 0.], [.1, .9])
   found = segment.masks(
-      tf.zeros([1, 1, 2]), tf.zeros([1, 3, 1, 2]), visible,
-      tf.constant([[1., 0.]]))
+      made[:, -1], made, tf.constant([[1., 0.]], tf.float64))
   np.testing.assert_array_equal(found[0, 0], [1, 0])
 
 
@@ -60,7 +66,7 @@ def test_in_colour_the_brightest_channel_counts():
   light = tf.constant([[[.9, 0., 0.], [.1, .1, .2]]])  # [1, W, C]
   made = tf.stack([tf.zeros_like(light), light])[tf.newaxis]
   np.testing.assert_array_equal(
-      segment.masks(made[:, -1], made, None, tf.constant([[1.]]))[0, 0],
+      segment.masks(made[:, -1], made, tf.constant([[1.]]))[0, 0],
       [1, 0])
 
 

@@ -70,7 +70,7 @@ def refine(serve: Callable[..., Mapping[str, tf.Tensor]], images: tf.Tensor,
   if 'masks' in result:
     canvases = np.concatenate([ground, result['canvases']], axis=1)
     result['masks'] = segment.masks(
-        tf.constant(images[:, 0]), tf.constant(canvases), None,
+        tf.constant(images[:, 0]), tf.constant(canvases),
         tf.constant(result['presence'])).numpy()
   return result
 

@@ -4,7 +4,8 @@ Two tasks of the paper (Eslami et al. 2016, section 3.1): the sum of the two
 digits, and whether they ascend from left to right, with few labels and with
 many. From AIR's latents they are learnt in two ways: by one classifier for all
 objects, from whose answers those for the scene follow (`object_classifier`),
-and by the same small classifier of whole scenes that is trained on pixels.
+and by the same small classifier of whole scenes that is trained on pixels. The
+first also takes the objects explained again, alone (`refinement`).
 
 Letters: `N` scenes, `T` maximum number of steps, `Z` size of `what`, `F` size
 of a classifier's input.
@@ -36,6 +37,8 @@ __all__ = ['latents', 'run', 'targets']
 
 _TASKS = {'sum': 'sum of the two digits',
           'ascending': 'digits ascend from left to right'}
+_INPUTS = {'refined': "AIR's objects, refined", 'objects': "AIR's objects",
+           'latents': "AIR's latents", 'pixels': 'pixels', 'chance': 'chance'}
 _WITHOUT_ORDER = 'sprites', 'blobs', 'dsprites_like', 'tetrominoes_like'
 _BYTES_PER_PIXEL = 5  # As composed, and as floats.
 _TRAIN_SEED, _TEST_SEED = 3, 4  # Not the scenes that the model has seen.
@@ -55,9 +58,9 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
     out: folder for the figure; `figures` in the run's, if None.
 
   Returns:
-    `step`; `num_labels`; by task, `objects`, `latents` and `pixels`, accuracies
-    at each number of labels, and `chance`, that of the most common answer;
-    `figure`.
+    `step`; `num_labels`; by task, `refined` (if objects add up), `objects`,
+    `latents` and `pixels`, accuracies at each number of labels, and `chance`,
+    that of the most common answer; `figure`.
 
   Raises:
     errors.UserError: if there is no such run, or its scenes come from a file.
@@ -70,9 +73,13 @@ def run(logdir: str, num_labels: Sequence[int], num_test: int,
   opened = run_lib.Run(logdir)
   train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
   test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
-  found = [predictions_lib.collect(opened.signatures, scenes.images)
-           for scenes in (train, test)]
-  inputs = {
+  explain = lambda refined: [
+      predictions_lib.collect(opened.signatures, scenes.images, refined=refined)
+      for scenes in (train, test)]
+  found = explain(refined=False)
+  inputs = {} if config.compositing == 'over' else {'refined': [
+      object_classifier.from_predictions(x) for x in explain(refined=True)]}
+  inputs |= {
       'objects': [object_classifier.from_predictions(x) for x in found],
       'latents': [latents(x) for x in found],
       'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
@@ -178,10 +185,8 @@ def _of_scenes(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
 def _draw(result: dict, logdir: str, out: str | None) -> str:
   fig = curves.label_efficiency(
       result['num_labels'],
-      {title: {"AIR's objects": result[task]['objects'],
-               "AIR's latents": result[task]['latents'],
-               'pixels': result[task]['pixels'],
-               'chance': result[task]['chance']}
+      {title: {label: result[task][name] for name, label in _INPUTS.items()
+               if name in result[task]}
        for task, title in _TASKS.items()})
   path = pathlib.Path(out or pathlib.Path(logdir) / 'figures')
   path /= 'downstream.png'
