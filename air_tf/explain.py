@@ -79,13 +79,12 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
   mask = lambda x: None if x is None else prior.mask_absent(drawn.presence, x)
   background = inference.background
   boxes = glimpses_lib.boxes(inference.where, *images.shape[1:3])
-  drawn_there = (inference.glimpses if inference.alphas is None
-                 else inference.alphas)
+  ink = inference.glimpses if inference.alphas is None else inference.alphas
   return Explanation(
       num_steps=counts, num_steps_probs=pmf, step_probs=prior.step_probs(pmf),
       presence=drawn.presence, where=mask(inference.where),
       boxes=mask(boxes),
-      tight_boxes=mask(glimpses_lib.tight_boxes(drawn_there, boxes)),
+      tight_boxes=mask(glimpses_lib.tight_boxes(ink, boxes)),
       what=mask(inference.what), glimpses=mask(inference.glimpses),
       canvases=drawn.canvases, reconstruction=drawn.image,
       alphas=mask(inference.alphas),

@@ -18,14 +18,14 @@ def masks(images: tf.Tensor, canvases: tf.Tensor,
   """Gives each pixel to the object that changes it most, or to none.
 
   An object changes a pixel of the canvas by y, where objects add up, and by
-  (1 - A) a (y - b), where they cover each other. Of opacities alone one cannot
-  tell: an object that is half transparent and twice as far from the ground is
+  (1 - A) a (y - b), where they cover each other. Opacity alone does not tell:
+  an object that is half transparent, and twice as far from the ground, looks
   the same.
 
   Whose a pixel would be is said by the model alone. Whether it is an object's
   at all is seen in the image, which has the outlines that the model smooths: if
   it is at least a quarter as far from the ground as the object's pixel that is
-  furthest (as for tight boxes). Of equal changes the first wins.
+  furthest (the threshold of tight boxes, too). Of equal changes the first wins.
 
   Args:
     images: `[N, H, W]`.
@@ -53,7 +53,7 @@ def with_masks(images: tf.Tensor,
                outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   """Adds `masks` to what a SavedModel explains, if they are not there.
 
-  Those of an earlier version have no signature for them; their objects add up.
+  Those of an earlier version have no signature for them.
 
   Args:
     images: `[N, H, W]`.

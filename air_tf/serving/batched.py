@@ -50,26 +50,23 @@ def explain(serve: Serve, images: npt.ArrayLike,
   images = np.asarray(images)
   _check_shape(images, image_shape)
   images = _as_taken(images, value_range)
-  outputs = serve.structured_outputs
+  outputs = dict(serve.structured_outputs)
+  # What `earlier.complete` adds has their shapes.
+  outputs.setdefault('step_probs', outputs['presence'])
+  outputs.setdefault('tight_boxes', outputs['boxes'])
   max_steps = outputs['presence'].shape[1]
   size = explain_lib.batch_size(max_steps, image_shape, _MAX_BATCH)
   result = {name: np.empty([len(images), *spec.shape[1:]],
                            spec.dtype.as_numpy_dtype)
             for name, spec in outputs.items()
             if name in explain_lib.Explanation._fields}
-  batches = [slice(start, start + size)
-             for start in range(0, len(images), size)]
-  pixels = lambda batch: tf.constant(images_lib.to_floats(images[batch]))
-  for batch in batches:
-    answer = serve(images=pixels(batch))
+  for start in range(0, len(images), size):
+    batch = tf.constant(images_lib.to_floats(images[start:start + size]))
+    answer = earlier.complete(serve(images=batch))
+    if refined:
+      answer = refinement.refine(serve, batch, answer)
     for name, value in result.items():
-      value[batch] = answer[name]
-  result = {name: np.array(x) for name, x in earlier.complete(result).items()}
-  for batch in batches if refined else ():
-    answer = refinement.refine(
-        serve, pixels(batch), {name: x[batch] for name, x in result.items()})
-    for name, value in answer.items():
-      result[name][batch] = value
+      value[start:start + size] = answer[name]
   return explain_lib.Explanation(**result)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 
 import numpy as np
+from numpy import typing as npt
 import tensorflow as tf
 
 from air_tf import errors
@@ -29,14 +30,15 @@ _OF_OBJECTS = 'where', 'boxes', 'tight_boxes', 'what', 'glimpses'
 
 
 def refine(serve: Callable[..., Mapping[str, tf.Tensor]], images: tf.Tensor,
-           outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+           outputs: Mapping[str, npt.ArrayLike]) -> dict[str, np.ndarray]:
   """Explains each object from its own pixels.
 
   Counts stay as they are, and so does an object in which, alone, the model sees
   none. Costs as much as explaining three images per object.
 
   Args:
-    serve: the signature `serving_default` of a model whose objects add up.
+    serve: the signature `serving_default` or `segment` of a model whose objects
+      add up.
     images: `[N, H, W]`, pixels in 0 ... 1.
     outputs: of `serve` for the images, as `earlier.complete` returns them.
 
@@ -68,10 +70,10 @@ def refine(serve: Callable[..., Mapping[str, tf.Tensor]], images: tf.Tensor,
   result['canvases'] = ground + np.cumsum(drawn, axis=1)
   result['reconstruction'] = result['canvases'][:, -1]
   if 'masks' in result:
-    canvases = np.concatenate([ground, result['canvases']], axis=1)
-    result['masks'] = segment.masks(
-        tf.constant(images[:, 0]), tf.constant(canvases),
-        tf.constant(result['presence'])).numpy()
+    result['masks'] = segment.with_masks(tf.constant(images[:, 0]), {
+        name: tf.constant(result[name])
+        for name in ('canvases', 'presence', 'background')
+        if name in result})['masks'].numpy()
   return result
 
 
