@@ -1,12 +1,15 @@
-"""Compares AIR's latents with pixels as inputs of a classifier.
+"""Compares AIR's objects with other inputs of a classifier of scenes.
 
     python bin/downstream.py --logdir=runs/multi_mnist
+    python bin/downstream.py --logdir=runs/a,runs/b,runs/c --inputs=pixels
 
 On new scenes of two digits, classifiers learn the digits' sum, and whether they
-ascend from left to right, from few labels and from many: one of AIR's objects,
-and one of whole scenes, from AIR's latents or from pixels. A figure is left in
-`figures` in the run folder and in TensorBoard, or in --out. The last line on
-standard output is the result, as JSON.
+ascend from left to right, from few labels and from many: one of AIR's objects
+(`objects`; `refined`: each explained again, alone), and one of whole scenes,
+from AIR's latents (`latents`), `pixels`, the codes of a variational autoencoder
+(`vae`), or of a convolutional one (`autoencoder`). A figure is left in
+`figures` in the run folder and in TensorBoard, or in --out. A table for
+reading, then, as the last line on standard output, the result as JSON.
 """
 
 from absl import flags
@@ -15,21 +18,26 @@ from air_tf import cli
 from air_tf import errors
 from air_tf import paths
 
-_LOGDIR = cli.define_path(
-    'logdir', None, 'Folder of a run on digits.', required=True)
+_LOGDIR = flags.DEFINE_list(
+    'logdir', None, 'Folders of runs on digits, with commas between them; of '
+    'several, the table has the median and the range.', required=True)
+_INPUTS = flags.DEFINE_list(
+    'inputs', ['refined', 'objects', 'latents', 'pixels', 'vae', 'autoencoder'],
+    'What the classifiers learn from; the last two take minutes to train.')
 _LABELS = flags.DEFINE_list(
     'labels', ['100', '300', '1000', '3000', '10000'],
     'Numbers of labelled scenes to learn from.')
 _NUM_TEST_SCENES = flags.DEFINE_integer(
     'num_test_scenes', 5_000, 'Scenes to score on.', lower_bound=1)
 _OUT = cli.define_path(
-    'out', None, 'Folder for the figure; `figures` in the run folder if left '
-    'out.')
+    'out', None, 'Folder for the figure; `figures` in the first run folder if '
+    'left out.')
 
 
 def main(arguments: list[str]) -> dict:
   """Runs both tasks."""
   cli.no_arguments(arguments)
+  logdirs = [paths.given('--logdir', path) for path in _LOGDIR.value]
   if _OUT.value:
     paths.check_folder('--out', _OUT.value)
   labels = _LABELS.value
@@ -41,8 +49,10 @@ def main(arguments: list[str]) -> dict:
         'least 50, with commas between them.')
   cli.import_tensorflow()
   from air_tf.studies import downstream
-  return downstream.run(_LOGDIR.value, sorted(map(int, labels)),
-                        _NUM_TEST_SCENES.value, _OUT.value)
+  result = downstream.run(logdirs, sorted(map(int, labels)),
+                          _NUM_TEST_SCENES.value, _INPUTS.value, _OUT.value)
+  print(downstream.table(result))
+  return result
 
 
 if __name__ == '__main__':

@@ -139,7 +139,7 @@ def test_pictures_show_each_channel_and_clip_where_objects_overlap(caplog):
 
 def test_downstream_is_refused_as_sprites_have_no_order(run):
   with pytest.raises(errors.UserError, match='expected a run on digits'):
-    downstream.run(str(run), [50], 30)
+    downstream.run([str(run)], [50], 30, ['objects'])
 
 
 def test_gradient_variance(run):

@@ -56,17 +56,18 @@ def test_figures_are_drawn_and_shown_in_tensorboard(finished, tmp_path):
       events.Tags()['tensors'])
 
 
-def test_downstream_learns_from_latents_and_from_pixels(finished, tmp_path):
+def test_downstream_learns_from_objects_and_from_pixels(finished, tmp_path):
   folder, _ = finished
   before = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
   result = scripts.result(
       'downstream.py', f'--logdir={folder}', '--labels=60,50',
-      '--num_test_scenes=30', f'--out={tmp_path}')
+      '--num_test_scenes=30', '--inputs=refined,objects,latents,pixels',
+      f'--out={tmp_path}')
   assert result['num_labels'] == [50, 60]
   for task in ('sum', 'ascending'):
     for name in ('refined', 'objects', 'latents', 'pixels'):
-      assert len(result[task][name]) == 2
-      assert all(0. <= x <= 1. for x in result[task][name])
+      assert np.shape(result[task][name]) == (1, 2)
+      assert all(0. <= x <= 1. for x in result[task][name][0])
   assert pathlib.Path(result['figure']) == tmp_path / 'downstream.png'
   # With --out, a run is only read; it may be read-only.
   assert before == {path: path.stat().st_mtime_ns for path in folder.rglob('*')}

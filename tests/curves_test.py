@@ -63,13 +63,16 @@ def test_policy_puts_each_glimpse_in_the_panel_and_colour_of_its_step():
 
 
 def test_label_efficiency_has_a_panel_a_task():
-  curves = {'latents': [.5, .9], 'pixels': [.1, .2], 'chance': .5}
+  curves = {'latents': [[.4, .9], [.5, .8], [.9, 1.]], 'pixels': [[.1, .2]],
+            'chance': .5}
   panels = curves_lib.label_efficiency(
       [100, 1000], {'one': curves, 'two': curves}).axes
   assert [axes.get_title() for axes in panels] == ['one', 'two']
   np.testing.assert_allclose(panels[0].get_lines()[0].get_ydata(), [50., 90.])
   assert [text.get_text() for text in panels[0].get_xticklabels()] == [
       '100', '1,000']
+  band = panels[0].collections[0].get_paths()[0].vertices
+  assert {40., 80., 90., 100.} <= set(band[:, 1].round(6))
 
 
 def test_elbo_leaves_out_what_a_line_of_somebody_else_lacks():

@@ -1,7 +1,12 @@
-import numpy as np
+import dataclasses
+import json
 
+import numpy as np
+import pytest
+import tiny
+
+from air_tf import errors
 from air_tf.data import scenes as scenes_lib
-from air_tf.evaluation import predictions as predictions_lib
 from air_tf.studies import downstream
 
 
@@ -25,11 +30,25 @@ def test_the_middle_decides_which_digit_is_left():
   assert downstream.targets(scenes)['ascending'].tolist() == [0]
 
 
-def test_latents_go_from_left_to_right_with_absent_steps_last():
-  where = np.array([[[.5, .6, .1], [.4, -.6, .2], [0., 0., 0.]]])
-  what = np.array([[[1., 2.], [3., 4.], [0., 0.]]])
-  predictions = predictions_lib.Predictions(
-      num_steps=None, num_steps_probs=None, presence=np.array([[1., 1., 0.]]),
-      where=where, what=what, boxes=None, tight_boxes=None, squared_error=None)
-  assert downstream.latents(predictions).tolist() == [[
-      1., .4, -.6, .2, 3., 4., 1., .5, .6, .1, 1., 2., 0., 0., 0., 0., 0., 0.]]
+def test_the_table_has_medians_and_ranges():
+  of_task = {'objects': [[.5, .9], [.7, .8], [.6, 1.]], 'chance': .1}
+  result = {'num_labels': [50, 1_000], 'sum': of_task,
+            'ascending': {'pixels': [[.25, .5]], 'chance': .55}}
+  lines = downstream.table(result).splitlines()
+  assert lines[0] == '| task | input | 50 | 1,000 |'
+  assert lines[2:] == [
+      "| sum of the two digits | AIR's objects | .600 (.500 to .700) | "
+      '.900 (.800 to 1.000) |',
+      '| digits ascend from left to right | pixels, by convolutions | .250 | '
+      '.500 |']
+
+
+def test_runs_on_other_scenes_are_not_compared(tmp_path):
+  for name, changes in (('a', {}), ('b', {}), ('c', {'overlap': True})):
+    folder = tmp_path / name
+    folder.mkdir()
+    config = tiny.config(digits='embedded', **changes)
+    (folder / 'config.json').write_text(json.dumps(dataclasses.asdict(config)))
+  a, b, c = (str(tmp_path / name) for name in 'abc')
+  with pytest.raises(errors.UserError, match=f'{c} was trained on other'):
+    downstream.run([a, b, c], [50], 10, ['objects'])

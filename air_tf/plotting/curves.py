@@ -217,21 +217,25 @@ def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
 
   Args:
     num_labels: at which the accuracies were measured.
-    tasks: by title, accuracies by the name of the input; `chance` among them
-      is a number, drawn as a line.
+    tasks: by title, accuracies `[runs, labels]` by the name of the input, drawn
+      as their median and range; `chance` among them is a number, drawn as a
+      line.
 
   Returns:
     The figure.
   """
-  fig = figure.Figure(figsize=(7.6, 3.3), dpi=100, layout='constrained')
+  fig = figure.Figure(figsize=(7.6, 3.6), dpi=100, layout='constrained')
   panels = fig.subplots(1, len(tasks), sharey=True)
   for axes, (title, curves) in zip(panels, tasks.items(), strict=True):
     for i, (name, values) in enumerate(curves.items()):
       if name == 'chance':
         axes.axhline(100. * values, color='grey', linestyle=':', label=name)
       else:
-        axes.plot(num_labels, 100. * np.array(values), marker='o', label=name,
-                  color=canvas.step_colour(i))
+        percent, colour = 100. * np.array(values), canvas.step_colour(i)
+        axes.plot(num_labels, np.median(percent, axis=0), marker='o',
+                  label=name, color=colour)
+        axes.fill_between(num_labels, percent.min(axis=0), percent.max(axis=0),
+                          color=colour, alpha=.2, linewidth=0.)
     axes.set_xscale('log')
     axes.set_xticks(num_labels, [f'{n:,}' for n in num_labels], fontsize=8)
     axes.minorticks_off()
@@ -241,6 +245,6 @@ def label_efficiency(num_labels: Sequence[int], tasks: Mapping[str, Mapping]
     axes.grid(alpha=.3)
   panels[0].set_ylabel('held-out accuracy, %')
   handles, names = panels[0].get_legend_handles_labels()
-  fig.legend(handles, names, loc='outside upper center', ncols=len(names),
+  fig.legend(handles, names, loc='outside upper center', ncols=4,
              frameon=False)
   return fig

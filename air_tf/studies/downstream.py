@@ -4,17 +4,17 @@ Two tasks of the paper (Eslami et al. 2016, section 3.1): the sum of the two
 digits, and whether they ascend from left to right, with few labels and with
 many. From AIR's latents they are learnt in two ways: by one classifier for all
 objects, from whose answers those for the scene follow (`object_classifier`),
-and by the same small classifier of whole scenes that is trained on pixels. The
-first also takes the objects explained again, alone (`refinement`).
+and by a classifier of whole scenes (`scene_classifier`). The first also takes
+the objects explained again, alone (`refinement`), the second also pixels and
+the codes of two models that know of no objects (`image_codes`).
 
-Letters: `N` scenes, `T` maximum number of steps, `Z` size of `what`, `F` size
-of a classifier's input.
+Letters: `N` scenes.
 """
 
 from collections.abc import Sequence
 import dataclasses
 import pathlib
-import warnings
+from typing import NamedTuple
 
 from absl import logging
 import numpy as np
@@ -27,72 +27,124 @@ from air_tf import run as run_lib
 from air_tf.data import datasets
 from air_tf.data import digits as digits_lib
 from air_tf.data import scenes as scenes_lib
-from air_tf.evaluation import predictions as predictions_lib
 from air_tf.plotting import curves
+from air_tf.studies import markdown
 from air_tf.studies import object_classifier
+from air_tf.studies import scene_classifier
+from air_tf.studies import scene_descriptions
 from air_tf.training import run_folder
 from air_tf.training import summaries
 
-__all__ = ['latents', 'run', 'targets']
+__all__ = ['run', 'table', 'targets']
 
-_TASKS = {'sum': 'sum of the two digits',
-          'ascending': 'digits ascend from left to right'}
-_INPUTS = {'refined': "AIR's objects, refined", 'objects': "AIR's objects",
-           'latents': "AIR's latents", 'pixels': 'pixels', 'chance': 'chance'}
 _WITHOUT_ORDER = 'sprites', 'blobs', 'dsprites_like', 'tetrominoes_like'
 _BYTES_PER_PIXEL = 5  # As composed, and as floats.
-_TRAIN_SEED, _TEST_SEED = 3, 4  # Not the scenes that the model has seen.
+# Not the scenes that the model has seen.
+_TRAIN_SEED, _TEST_SEED, _UNLABELLED_SEED = 3, 4, 5
+_NUM_UNLABELLED = 60_000
+_CHANCE = 'chance'
 
 
-def run(logdir: str, num_labels: Sequence[int], num_test: int,
-        out: str | None = None) -> dict:
-  """Runs both tasks with both inputs and writes the figure.
+class _Task(NamedTuple):
+  title: str
+  num_answers: int
 
-  Training scenes hold two of the run's training digits, test scenes two of its
-  test digits. Smaller training sets are prefixes of larger ones.
+
+_TASKS = {'sum': _Task('sum of the two digits', 19),
+          'ascending': _Task('digits ascend from left to right', 2)}
+
+
+def run(logdirs: Sequence[str], num_labels: Sequence[int], num_test: int,
+        inputs: Sequence[str], out: str | None = None) -> dict:
+  """Runs both tasks with several inputs and writes the figure.
+
+  Training scenes hold two of the runs' training digits, test scenes two of
+  their test digits. Smaller training sets are prefixes of larger ones. The
+  seed of what is trained here is the number of the run, from 0.
 
   Args:
-    logdir: folder of a run on digits.
+    logdirs: folders of runs on the same scenes of digits.
     num_labels: sizes of the labelled training set, ascending.
     num_test: number of test scenes.
-    out: folder for the figure; `figures` in the run's, if None.
+    inputs: some of `scene_descriptions.INPUTS`.
+    out: folder for the figure; `figures` in the first run's, if None.
 
   Returns:
-    `step`; `num_labels`; by task, `refined` (if objects add up), `objects`,
-    `latents` and `pixels`, accuracies at each number of labels, and `chance`,
+    `steps` of the runs; `num_labels`; by task, accuracies `[runs, labels]` of
+    each input (but `refined` where objects cover each other), and `chance`,
     that of the most common answer; `figure`.
 
   Raises:
-    errors.UserError: if there is no such run, or its scenes come from a file.
+    errors.UserError: if there is no such run, its scenes come from a file, or
+      two runs have different scenes.
   """
-  config = run_folder.RunFolder(logdir).config()
-  digits = _digits(config, logdir)
+  scene_descriptions.check(inputs)
+  config = _common_config(logdirs)
+  digits = _digits(config, logdirs[0])
   memory.require_for_scenes(
       max(num_labels) + num_test, config, '--labels or --num_test_scenes',
       _BYTES_PER_PIXEL)
-  opened = run_lib.Run(logdir)
-  train = _two_digits(config, *digits[:2], max(num_labels), _TRAIN_SEED)
-  test = _two_digits(config, *digits[2:], num_test, _TEST_SEED)
-  explain = lambda refined: [
-      predictions_lib.collect(opened.signatures, scenes.images, refined=refined)
-      for scenes in (train, test)]
-  found = explain(refined=False)
-  inputs = {} if config.compositing == 'over' else {'refined': [
-      object_classifier.from_predictions(x) for x in explain(refined=True)]}
-  inputs |= {
-      'objects': [object_classifier.from_predictions(x) for x in found],
-      'latents': [latents(x) for x in found],
-      'pixels': [_pixels(scenes.images) for scenes in (train, test)]}
-  result = {'step': opened.step, 'num_labels': list(num_labels)}
+  inputs = [name for name in inputs
+            if name != 'refined' or config.compositing == 'add']
+  scenes = lambda number, seed, split: _two_digits(
+      config, *(digits[:2] if split == 'train' else digits[2:]), number, seed)
+  train = scenes(max(num_labels), _TRAIN_SEED, 'train')
+  test = scenes(num_test, _TEST_SEED, 'test')
+  unlabelled = (
+      scenes(_NUM_UNLABELLED, _UNLABELLED_SEED, 'train').images
+      if not scene_descriptions.WITH_UNLABELLED.isdisjoint(inputs) else None)
+  result = {'steps': [], 'num_labels': list(num_labels)} | {
+      task: {name: [] for name in inputs} for task in _TASKS}
+  for seed, logdir in enumerate(logdirs):
+    models = scene_descriptions.Models(run_lib.Run(logdir), unlabelled, seed)
+    result['steps'].append(models.opened.step)
+    for name in inputs:
+      read = scene_descriptions.INPUTS[name].reader(models)
+      x, x_test = read(train.images), read(test.images)
+      for task in _TASKS:
+        y, y_test = targets(train)[task], targets(test)[task]
+        result[task][name].append([
+            _accuracy(task, x, y, n, x_test, y_test, seed)
+            for n in progress.track(num_labels, f'{logdir}: {task} from {name}')
+        ])
+        logging.info('%s: %s from %s: %s', logdir, task, name,
+                     result[task][name][-1])
   for task in _TASKS:
-    y, y_test = targets(train)[task], targets(test)[task]
-    result[task] = {
-        name: [_accuracy(task, x, y, n, x_test, y_test)
-               for n in progress.track(num_labels, f'{task} from {name}')]
-        for name, (x, x_test) in inputs.items()}
-    result[task]['chance'] = float(np.bincount(y_test).max() / len(y_test))
-    logging.info('%s: %s', task, result[task])
-  return result | {'figure': _draw(result, logdir, out)}
+    y_test = targets(test)[task]
+    result[task][_CHANCE] = float(np.bincount(y_test).max() / len(y_test))
+  return result | {'figure': _draw(result, logdirs[0], out)}
+
+
+def table(result: dict) -> str:
+  """Returns what `run` returned as a Markdown table: medians and ranges."""
+  rows = [[_TASKS[task].title, scene_descriptions.INPUTS[name].title,
+           *(_cell(column) for column in np.transpose(values))]
+          for task in _TASKS for name, values in result[task].items()
+          if name != _CHANCE]
+  return markdown.table(
+      ['task', 'input', *(f'{n:,}' for n in result['num_labels'])], rows)
+
+
+def _cell(accuracies: np.ndarray) -> str:
+  text = lambda x: f'{x:.3f}'.removeprefix('0')
+  if len(accuracies) == 1:
+    return text(accuracies[0])
+  return (f'{text(np.median(accuracies))} ({text(accuracies.min())} to '
+          f'{text(accuracies.max())})')
+
+
+def _common_config(logdirs: Sequence[str]) -> config_lib.Config:
+  """Returns the first run's; raises `UserError` if one has other scenes."""
+  configs = [run_folder.RunFolder(logdir).config() for logdir in logdirs]
+  described = [(config.scenes, config.digits,
+                datasets.composition_options(config, 0, 0))
+               for config in configs]
+  for logdir, other in zip(logdirs, described, strict=True):
+    if other != described[0]:
+      raise errors.UserError(
+          f'--logdir: {logdir} was trained on other scenes than {logdirs[0]}; '
+          'expected runs on the same, whose accuracies can be compared.')
+  return configs[0]
 
 
 def _digits(config: config_lib.Config, logdir: str) -> digits_lib.Digits:
@@ -124,19 +176,6 @@ def targets(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
           'ascending': (left < right).astype(int)}
 
 
-def latents(predictions: predictions_lib.Predictions) -> np.ndarray:
-  """AIR's description of scenes, `[N, F]`, F = T (Z + 4).
-
-  Presence, where and what of all steps, sorted from left to right, absent steps
-  last and zero: the order of AIR's steps carries no information.
-  """
-  order = object_classifier.left_to_right(predictions)[..., np.newaxis]
-  parts = (predictions.presence[..., np.newaxis], predictions.where,
-           predictions.what)
-  joined = np.concatenate(parts, axis=-1)
-  return np.take_along_axis(joined, order, axis=1).reshape([len(joined), -1])
-
-
 def _two_digits(config: config_lib.Config, images: np.ndarray,
                 labels: np.ndarray, num_scenes: int,
                 seed: int) -> scenes_lib.Scenes:
@@ -146,51 +185,29 @@ def _two_digits(config: config_lib.Config, images: np.ndarray,
       **datasets.composition_options(config, num_scenes, seed))
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
-  return images.reshape([len(images), -1]) / np.float32(255.)
-
-
 def _accuracy(task: str, x: np.ndarray | object_classifier.Objects,
               y: np.ndarray, num_labels: int,
               x_test: np.ndarray | object_classifier.Objects,
-              y_test: np.ndarray) -> float:
+              y_test: np.ndarray, seed: int) -> float:
   """Returns the accuracy after the first scenes, by objects or by scenes."""
   first = slice(num_labels)
   if isinstance(x, object_classifier.Objects):
     return object_classifier.accuracy(
-        task, x.select(first), y[first], x_test, y_test)
-  return _of_scenes(x[first], y[first], x_test, y_test)
-
-
-def _of_scenes(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
-               y_test: np.ndarray) -> float:
-  """Returns the accuracy of an MLP with two layers of 256 units.
-
-  Inputs are not standardised: that would amplify the entries of `what` that the
-  model does not use, which are nearly zero.
-  """
-  from sklearn import exceptions  # A second to import.
-  from sklearn import neural_network
-  import threadpoolctl  # Comes with scikit-learn.
-  # Small sets have one update per epoch and need more epochs.
-  epochs = int(np.clip(100_000 // len(x), 40, 500))
-  classifier = neural_network.MLPClassifier(
-      hidden_layer_sizes=(256, 256), alpha=1., max_iter=epochs, random_state=0)
-  # Products as small as these are slower with several threads.
-  with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
-    warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
-    return float(classifier.fit(x, y).score(x_test, y_test))
+        task, x.select(first), y[first], x_test, y_test, seed)
+  return scene_classifier.accuracy(
+      x[first], y[first], x_test, y_test, _TASKS[task].num_answers, seed)
 
 
 def _draw(result: dict, logdir: str, out: str | None) -> str:
+  inputs = scene_descriptions.INPUTS
+  curve = lambda name: inputs[name].title if name in inputs else name
   fig = curves.label_efficiency(
       result['num_labels'],
-      {title: {label: result[task][name] for name, label in _INPUTS.items()
-               if name in result[task]}
-       for task, title in _TASKS.items()})
+      {title: {curve(name): values for name, values in result[task].items()}
+       for task, (title, _) in _TASKS.items()})
   path = pathlib.Path(out or pathlib.Path(logdir) / 'figures')
   path /= 'downstream.png'
   writer = summaries.FigureFiles() if out else summaries.Writer(logdir)
-  writer.figure('figures/downstream', fig, result['step'], path)
+  writer.figure('figures/downstream', fig, max(result['steps']), path)
   writer.flush()
   return str(path)
