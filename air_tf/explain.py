@@ -79,7 +79,9 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
   mask = lambda x: None if x is None else prior.mask_absent(drawn.presence, x)
   background = inference.background
   boxes = glimpses_lib.boxes(inference.where, *images.shape[1:3])
-  ink = inference.glimpses if inference.alphas is None else inference.alphas
+  ink = inference.glimpses if inference.alphas is None else (
+      glimpses_lib.contrast(inference.glimpses, inference.alphas,
+                            inference.canvases[:, 0], inference.where))
   return Explanation(
       num_steps=counts, num_steps_probs=pmf, step_probs=prior.step_probs(pmf),
       presence=drawn.presence, where=mask(inference.where),

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from air_tf import boxes as boxes_lib
 
-__all__ = ['boxes', 'centres', 'read', 'tight_boxes', 'write']
+__all__ = ['boxes', 'centres', 'contrast', 'read', 'tight_boxes', 'write']
 
 _SMALLEST_SCALE = .01
 
@@ -102,6 +102,31 @@ def boxes(where: tf.Tensor, height: int, width: int) -> tf.Tensor:
                    box_height, box_width], axis=-1)
 
 
+def contrast(glimpses: tf.Tensor, alphas: tf.Tensor, background: tf.Tensor,
+             where: tf.Tensor) -> tf.Tensor:
+  """How far each glimpse is from the background that it covers.
+
+  Opacity alone does not tell: where a glimpse has the colour of the background,
+  any opacity looks the same.
+
+  Args:
+    glimpses: `[N, T, h, w]`, colours premultiplied by opacity.
+    alphas: `[N, T, h, w]`, their opacity.
+    background: `[N, H, W]`.
+    where: `[N, T, 3]`, as in `read`.
+
+  Returns:
+    `[N, T, h, w]`, |y - a b|.
+  """
+  num_steps, size = where.shape[1], alphas.shape[-1]
+  behind = read(tf.repeat(background, num_steps, axis=0),
+                tf.reshape(where, [-1, where.shape[-1]]), size)
+  behind = tf.reshape(behind, [-1, num_steps, *behind.shape[1:]])
+  if len(behind.shape) > len(alphas.shape):
+    alphas = alphas[..., tf.newaxis]
+  return tf.abs(glimpses - alphas * behind)
+
+
 def tight_boxes(glimpses: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
   """Boxes in pixels that are tight around the ink of decoded glimpses.
 
@@ -109,7 +134,8 @@ def tight_boxes(glimpses: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
   as bright as the brightest pixel of the glimpse.
 
   Args:
-    glimpses: `[N, T, h, w]`, decoded; their opacity, where they have one.
+    glimpses: `[N, T, h, w]`, decoded; their contrast, where they have an
+      opacity.
     boxes: `[N, T, 4]`, (y, x, height, width) of the glimpses.
 
   Returns:

@@ -148,6 +148,25 @@ def test_box_frames_what_is_written():
 
 
 @pytest.mark.parametrize('colours', [(), (3,)])
+def test_contrast_is_what_each_glimpse_changes_of_the_ground(colours):
+  ground = np.linspace(0., 1., 16)[:, np.newaxis] * np.ones(16)  # By row.
+  ground = np.broadcast_to(
+      ground.reshape(16, 16, *[1 for _ in colours]), [16, 16, *colours])
+  where = np.float32([[[.25, 0., -.5], [.25, 0., .5]]])  # Rows 2-5, 10-13.
+  alphas = np.float32([[np.full([4, 4], .5), np.ones([4, 4])]])
+  behind = np.stack([ground[2:6, :4], ground[10:14, :4]])[np.newaxis]
+  spread = alphas.reshape([1, 2, 4, 4, *[1 for _ in colours]])
+  glimpses = spread * behind  # Nothing to be seen,
+  glimpses[0, 1, 3, 1] -= .25  # but for one pixel.
+  found = glimpses_lib.contrast(
+      tf.constant(glimpses, tf.float32), tf.constant(alphas),
+      tf.constant(ground[np.newaxis], tf.float32), tf.constant(where))
+  expected = np.zeros_like(glimpses)
+  expected[0, 1, 3, 1] = .25
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('colours', [(), (3,)])
 def test_tight_boxes_are_around_ink(colours):
   glimpses = np.zeros([1, 2, 10, 10, *colours])
   glimpses.reshape([1, 2, 10, 10, -1])[0, 0, 2:5, 4:8, 0] = .9  # Red.

@@ -146,14 +146,16 @@ def test_masks_are_scored_with_intervals():
   assert found['fg_ari'] == pytest.approx(expected['fg_ari'], abs=.01)
 
 
-def test_tight_boxes_are_around_opacity():
-  # A black object has no ink, but opacity.
+def test_tight_boxes_are_around_what_hides_the_ground():
+  # A black object on white, of an even opacity everywhere else.
   made = saved_model.ExportedAIR(model_lib.AIRModel(tiny.config(
       compositing='over', steps_bias=9.)))
   outputs = {name: x.numpy() for name, x in made.endpoints['serving_default'](
       images=tiny.images()).items()}
-  outputs['glimpses'][:] = 0.
-  outputs['alphas'][:], outputs['alphas'][..., 2:4, 1:3] = 0., 1.
+  outputs['background'] = np.ones_like(outputs['reconstruction'])
+  outputs['where'][:] = [.5, 0., 0.]  # Nowhere beyond the edge of the image.
+  outputs['glimpses'][:] = outputs['alphas'][:] = .5
+  outputs['alphas'][..., 2:4, 1:3] = 1.
   del outputs['tight_boxes']  # As in a SavedModel of an earlier version.
   serve = lambda images: {
       name: tf.constant(x[:len(images)]) for name, x in outputs.items()}

@@ -20,7 +20,8 @@ def complete(outputs: Mapping[str, Any]) -> dict[str, Any]:
   Args:
     outputs: of the signature `serving_default`, `num_steps_probs`
       `[N, T + 1]`, `presence` `[N, T]`, `boxes` `[N, T, 4]`, `glimpses`
-      `[N, T, h, w]` and perhaps `alphas` among them, tensors or arrays.
+      `[N, T, h, w]` and perhaps `alphas` among them, tensors or arrays; with
+      `alphas` also `where` `[N, T, 3]`, and `canvases` or `background`.
 
   Returns:
     The same, and what was missing as tensors.
@@ -29,8 +30,13 @@ def complete(outputs: Mapping[str, Any]) -> dict[str, Any]:
   if 'step_probs' not in outputs:
     outputs['step_probs'] = prior.step_probs(outputs['num_steps_probs'])
   if 'tight_boxes' not in outputs:
+    tensor = lambda name: tf.convert_to_tensor(outputs[name])
+    ink = tensor('glimpses')
+    if 'alphas' in outputs:
+      background = (tensor('background') if 'background' in outputs
+                    else tf.zeros_like(tensor('canvases')[:, 0]))
+      ink = glimpses_lib.contrast(
+          ink, tensor('alphas'), background, tensor('where'))
     outputs['tight_boxes'] = prior.mask_absent(
-        tf.convert_to_tensor(outputs['presence']), glimpses_lib.tight_boxes(
-            outputs.get('alphas', outputs['glimpses']),
-            tf.convert_to_tensor(outputs['boxes'])))
+        tensor('presence'), glimpses_lib.tight_boxes(ink, tensor('boxes')))
   return outputs
