@@ -18,16 +18,13 @@ on those that have ended. After the array, give the same command again.
 import itertools
 import os
 import pathlib
-import shlex
 
 from absl import flags
 
 from air_tf import cli
-from air_tf import config_flags
 from air_tf import errors
-from air_tf import flagfiles as flagfiles_lib
-from air_tf import progress
 from air_tf import sweep_flags
+from air_tf import sweep_recipes
 
 _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
     'runs/sweep', seeds='0:5')
@@ -51,27 +48,24 @@ _GPUS_PER_RUN = flags.DEFINE_integer(
     'gpus_per_run', None, 'With --launcher=ray or slurm: GPUs of a run; none, '
     'if left out.', lower_bound=0, upper_bound=64)
 
-_NOT_VARIED = {'seed': 'seeds are given by --seeds=first:last',
-               'logdir': 'each run gets a folder in --logdir',
-               'flagfile': 'give several --flagfile'}
-
 
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and reports on all."""
   common, flagfiles = sweep_flags.train_flags(arguments)
   seeds = sweep_flags.seeds(_SEEDS.value)
   address = _ray_address()
-  recipes = _recipes(flagfiles, common)
+  recipes = sweep_recipes.recipes(flagfiles, _VARY.value, common)
   jobs = sweep_flags.check_runs(
       [(*chosen, *common, f'--seed={max(seeds)}')
        for chosen in recipes.values()], len(recipes) * len(seeds), _JOBS,
       elsewhere=_LAUNCHER.value == 'slurm' or bool(address))
-  _require_different(recipes, common)
+  sweep_recipes.require_different(recipes, common)
   sweep_flags.check_folder(_LOGDIR.value)
   cli.import_tensorflow()
   from air_tf.studies import hparams
   from air_tf.studies import sweep
   from air_tf.studies import sweep_report
+  from air_tf.studies.launchers import choice as launchers
   runs = {
       name: [sweep.Run(pathlib.Path(_LOGDIR.value) / name / f'seed-{seed}',
                        (*chosen, *common, f'--seed={seed}')) for seed in seeds]
@@ -79,7 +73,11 @@ def main(arguments: list[str]) -> dict:
   # A seed of every recipe before the next seed: early reports compare them.
   in_turn = itertools.chain.from_iterable(zip(*runs.values(), strict=True))
   write_hparams = lambda: hparams.write(_LOGDIR.value, runs)
-  script = _launch(list(in_turn), jobs, address, write_hparams)
+  script = launchers.launch(_LAUNCHER.value, list(in_turn), launchers.Placement(
+      script=cli.TRAIN, logdir=_LOGDIR.value, address=address, jobs=jobs,
+      at_a_time=jobs if _JOBS.present else None,
+      cores=_CORES_PER_RUN.value or 1, gpus=_GPUS_PER_RUN.value or 0),
+      write_hparams)
   write_hparams()  # If all had ended before.
   report = sweep_report.summarise(runs, _THRESHOLD.value)
   sweep_report.save(report, _LOGDIR.value)
@@ -111,87 +109,6 @@ def _ray_address() -> str:
   from air_tf.studies.launchers import ray_cluster
   ray_cluster.require_ray()
   return _RAY_ADDRESS.value or os.environ.get('RAY_ADDRESS', '')
-
-
-def _launch(runs: list, jobs: int, address: str, on_end) -> str | None:
-  """Makes the runs; returns the path of a script that is to make them, if any.
-  """
-  from air_tf.studies import sweep
-  cores, gpus = _CORES_PER_RUN.value or 1, _GPUS_PER_RUN.value or 0
-  if _LAUNCHER.value == 'slurm':
-    from air_tf.studies.launchers import slurm
-    missing = sweep.missing(runs)
-    if not missing:
-      return None
-    path = str(slurm.write(missing, cli.TRAIN, _LOGDIR.value, cores, gpus,
-                           jobs if _JOBS.present else None))
-    progress.status(
-        f'{len(missing)} runs to make: sbatch {shlex.quote(path)}. Then the '
-        'same command writes the report.')
-    return path
-  if _LAUNCHER.value == 'ray':
-    from air_tf.studies.launchers import ray_cluster
-    launcher = ray_cluster.RayCluster(
-        cli.TRAIN, address, cores, gpus, jobs)
-  else:
-    from air_tf.studies.launchers import local
-    launcher = local.Local(cli.TRAIN, jobs)
-  launcher.run_all(runs, on_end)
-  return None
-
-
-def _recipes(flagfiles: list[str], common: list[str]
-             ) -> dict[str, tuple[str, ...]]:
-  """Flags of bin/train.py by recipe: each flagfile with each combination."""
-  varied, names = [], [_name(argument) for argument in common]
-  for text in _VARY.value:
-    name, equals, values = text.partition('=')
-    name, values = name.lstrip('-'), values.split(',')
-    current = _name(text)
-    if not (name and equals and all(values)):
-      raise errors.UserError(
-          f'--vary={text}: expected FLAG=V1,V2, for example '
-          '--vary=estimator=marginal,nvil.')
-    if name in _NOT_VARIED:
-      raise errors.UserError(
-          f'--vary={text}: expected another flag; {_NOT_VARIED[name]}.')
-    if len(set(values)) < len(values) or current in names:
-      raise errors.UserError(
-          f'--vary={text}: expected each flag once, also outside of --vary, '
-          'and each of its values.')
-    names.append(current)
-    varied.append([f'{name}={value}' for value in values])
-  recipes = {}
-  for flagfile in flagfiles or ['']:
-    stem = [pathlib.Path(flagfile).stem] if flagfile else []
-    for choice in itertools.product(*varied):
-      # A name of one folder, also where a value is a path.
-      name = ','.join([*stem, *choice]).replace('/', '_') or 'default'
-      if name in recipes:
-        raise errors.UserError(
-            f'--flagfile={flagfile}: a second recipe is called {name!r}; '
-            'expected flagfiles with names of their own, each given once.')
-      recipes[name] = (*([f'--flagfile={flagfile}'] if flagfile else []),
-                       *(f'--{flag}' for flag in choice))
-  return recipes
-
-
-def _name(argument: str) -> str:
-  """Returns the present name of the flag in `--name=value`, `name=value`."""
-  return flagfiles_lib.current_name(argument.lstrip('-').partition('=')[0])
-
-
-def _require_different(recipes: dict[str, tuple[str, ...]],
-                       common: list[str]) -> None:
-  """Refuses values of --vary that are the same, as .001 and 1e-3."""
-  names = {}
-  for name, chosen in recipes.items():
-    flagfile = [x for x in chosen if x.startswith('--flagfile=')]
-    key = *flagfile, config_flags.config_of([*chosen, *common])
-    if names.setdefault(key, name) != name:
-      raise errors.UserError(
-          f'--vary: {names[key]} and {name} are the same training; expected '
-          'each value once, in one spelling.')
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ LAYERS = (
     ('config',),
     ('flagfiles', 'memory'),
     ('config_flags',),
-    ('cli', 'ignored_flags', 'sweep_flags'),
+    ('cli', 'ignored_flags', 'sweep_flags', 'sweep_recipes'),
     ('plotting',),
     ('data', 'prior', 'modules', 'glimpses', 'search', 'background', 'cell',
      'compositing', 'inference', 'level_ground', 'segment',
