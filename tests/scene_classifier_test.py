@@ -26,7 +26,7 @@ def images(num, seed):
 
 @pytest.mark.parametrize('make', [codes, images])
 def test_what_tells_classes_apart_is_learnt(make, monkeypatch):
-  monkeypatch.setattr(scene_classifier, '_LOOKS', 6)
+  monkeypatch.setattr(scene_classifier, '_EPOCHS', 6)
   found = scene_classifier.accuracy(
       *make(300, 1), *make(300, 2), num_answers=3)
   # The best classifier of these codes has .94.
@@ -34,7 +34,7 @@ def test_what_tells_classes_apart_is_learnt(make, monkeypatch):
 
 
 def test_answers_that_inputs_do_not_tell_are_left_to_chance(monkeypatch):
-  monkeypatch.setattr(scene_classifier, '_LOOKS', 6)
+  monkeypatch.setattr(scene_classifier, '_EPOCHS', 6)
   (x, _), (x_test, _) = codes(300, 1), codes(1_000, 2)
   rng = np.random.default_rng(3)
   y, y_test = rng.integers(2, size=300), rng.integers(2, size=1_000)
@@ -44,7 +44,7 @@ def test_answers_that_inputs_do_not_tell_are_left_to_chance(monkeypatch):
 
 
 def test_equal_seeds_give_equal_networks(monkeypatch):
-  monkeypatch.setattr(scene_classifier, '_LOOKS', 2)
+  monkeypatch.setattr(scene_classifier, '_EPOCHS', 2)
   monkeypatch.setattr(scene_classifier, '_UPDATES', 3)
   monkeypatch.setattr(scene_classifier, '_PATIENCE', 1)
   data = *codes(100, 1), *codes(300, 2)
@@ -60,4 +60,4 @@ def test_training_is_as_long_as_was_best_on_the_scenes_it_is_tried_on(
   x, _ = codes(60, 1)
   y = np.random.default_rng(3).integers(3, size=60)  # Can only be overfitted.
   trial = scene_classifier._try(x, y, 20, 0., 3, 5, seed=0)
-  assert trial.looks < 40 and trial.loss < 1.3 and trial.dropout == 0.
+  assert trial.epochs < 40 and trial.loss < 1.3 and trial.dropout == 0.

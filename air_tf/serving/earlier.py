@@ -21,7 +21,7 @@ def complete(outputs: Mapping[str, Any]) -> dict[str, Any]:
     outputs: of the signature `serving_default`, `num_steps_probs`
       `[N, T + 1]`, `presence` `[N, T]`, `boxes` `[N, T, 4]`, `glimpses`
       `[N, T, h, w]` and perhaps `alphas` among them, tensors or arrays; with
-      `alphas` also `where` `[N, T, 3]`, and `canvases` or `background`.
+      `alphas` also `where` `[N, T, 3]`, and `background` or `reconstruction`.
 
   Returns:
     The same, and what was missing as tensors.
@@ -33,8 +33,8 @@ def complete(outputs: Mapping[str, Any]) -> dict[str, Any]:
     tensor = lambda name: tf.convert_to_tensor(outputs[name])
     ink = tensor('glimpses')
     if 'alphas' in outputs:
-      background = (tensor('background') if 'background' in outputs
-                    else tf.zeros_like(tensor('canvases')[:, 0]))
+      background = outputs.get(
+          'background', tf.zeros_like(outputs['reconstruction']))
       ink = glimpses_lib.contrast(
           ink, tensor('alphas'), background, tensor('where'))
     outputs['tight_boxes'] = prior.mask_absent(

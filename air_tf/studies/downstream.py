@@ -93,6 +93,7 @@ def run(logdirs: Sequence[str], num_labels: Sequence[int], num_test: int,
   unlabelled = (
       scenes(_NUM_UNLABELLED, _UNLABELLED_SEED, 'train').images
       if not scene_descriptions.WITH_UNLABELLED.isdisjoint(inputs) else None)
+  y, y_test = targets(train), targets(test)
   result = {'steps': [], 'num_labels': list(num_labels)} | {
       task: {name: [] for name in inputs} for task in _TASKS}
   for seed, logdir in enumerate(logdirs):
@@ -102,16 +103,15 @@ def run(logdirs: Sequence[str], num_labels: Sequence[int], num_test: int,
       read = scene_descriptions.INPUTS[name].reader(models)
       x, x_test = read(train.images), read(test.images)
       for task in _TASKS:
-        y, y_test = targets(train)[task], targets(test)[task]
         result[task][name].append([
-            _accuracy(task, x, y, n, x_test, y_test, seed)
+            _accuracy(task, x, y[task], n, x_test, y_test[task], seed)
             for n in progress.track(num_labels, f'{logdir}: {task} from {name}')
         ])
         logging.info('%s: %s from %s: %s', logdir, task, name,
                      result[task][name][-1])
   for task in _TASKS:
-    y_test = targets(test)[task]
-    result[task][_CHANCE] = float(np.bincount(y_test).max() / len(y_test))
+    result[task][_CHANCE] = float(
+        np.bincount(y_test[task]).max() / len(y_test[task]))
   return result | {'figure': _draw(result, logdirs[0], out)}
 
 

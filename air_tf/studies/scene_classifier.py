@@ -22,14 +22,14 @@ __all__ = ['accuracy']
 _HIDDEN, _BATCH, _LEARNING_RATE = 256, 128, 1e-3
 _DROPOUTS = 0., .5  # That are tried
 _TRIED_ON = .2  # on this share of the labelled scenes.
-# Training is looked at after so many updates or an epoch, whichever is longer,
-# and ends when it has been no better for so many looks.
-_UPDATES, _PATIENCE, _LOOKS = 20, 5, 200
+# An epoch is one pass over the scenes, or so many updates if that is longer.
+# Training ends when it has been no better for so many epochs, or at the last.
+_UPDATES, _PATIENCE, _EPOCHS = 20, 5, 200
 
 
 class _Trial(NamedTuple):
   loss: float  # The lowest, on the scenes it was tried on,
-  looks: int   # after so many looks.
+  epochs: int  # after so many epochs.
   dropout: float
 
 
@@ -50,24 +50,24 @@ def accuracy(x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
     seed: of initial values and batches.
   """
   tried_on = max(1, int(_TRIED_ON * len(x)))
-  looks_every = max(_UPDATES, math.ceil(len(x) / _BATCH))
-  trials = [_try(x, y, tried_on, dropout, num_answers, looks_every, seed)
+  updates = max(_UPDATES, math.ceil(len(x) / _BATCH))
+  trials = [_try(x, y, tried_on, dropout, num_answers, updates, seed)
             for dropout in _DROPOUTS]
   best = min(trials, key=lambda trial: trial.loss)
   network = _network(x.shape[1:], num_answers, best.dropout, seed)
-  network.fit(_batches(x, y, seed), steps_per_epoch=looks_every,
-              epochs=best.looks, shuffle=False, verbose=0)
+  network.fit(_batches(x, y, seed), steps_per_epoch=updates,
+              epochs=best.epochs, shuffle=False, verbose=0)
   answers = network.predict(x_test, batch_size=500, verbose=0).argmax(axis=1)
   return float(np.mean(answers == y_test))
 
 
 def _try(x: np.ndarray, y: np.ndarray, tried_on: int, dropout: float,
-         num_answers: int, looks_every: int, seed: int) -> _Trial:
+         num_answers: int, updates: int, seed: int) -> _Trial:
   """Trains on all scenes but the first, until these become no better."""
   network = _network(x.shape[1:], num_answers, dropout, seed)
   history = network.fit(
-      _batches(x[tried_on:], y[tried_on:], seed), steps_per_epoch=looks_every,
-      epochs=_LOOKS, validation_data=(x[:tried_on], y[:tried_on]),
+      _batches(x[tried_on:], y[tried_on:], seed), steps_per_epoch=updates,
+      epochs=_EPOCHS, validation_data=(x[:tried_on], y[:tried_on]),
       validation_batch_size=500, shuffle=False, verbose=0,
       callbacks=[keras.callbacks.EarlyStopping(patience=_PATIENCE)])
   losses = history.history['val_loss']
