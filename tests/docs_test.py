@@ -23,7 +23,9 @@ from air_tf import flagfiles
 ROOT = pathlib.Path(__file__).parent.parent
 GUIDES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')),
           ROOT / 'data' / 'README.md', ROOT / 'models' / 'README.md']
-PAGES = [*GUIDES, ROOT / 'BUILD_NOTES.md', ROOT / 'tests' / 'README.md']
+PAGES = [*GUIDES, ROOT / 'BUILD_NOTES.md', ROOT / 'tests' / 'README.md',
+         ROOT / 'docs' / 'images' / 'README.md',
+         ROOT / 'docs' / 'reports' / 'README.md']
 SCRIPTS = sorted([*(ROOT / 'bin').glob('*.py'), *(ROOT / 'data').glob('*.py')])
 
 name_of = lambda path: str(path.relative_to(ROOT))
@@ -195,6 +197,7 @@ def test_flags_that_are_mentioned_exist(page, definitions):
   known |= {'no', 'rm'}  # Of pip, `--no-compile`, and of docker.
   known |= {'kills', 'minutes'}  # Of tests/kill_campaign.py.
   known |= {'clients', 'requests'}  # Of docs/serving/load.py.
+  known |= {'workers'}  # Of docs/ray_data/count.py.
   text = page.read_text()  # But for the table of old names:
   text = re.sub(r'^\| old \| new \|\n(\|.*\n)*', '', text, flags=re.M)
   mentioned = set(re.findall(
