@@ -139,7 +139,7 @@ def _parsed(parse: Callable, argv: list[str]) -> list[str]:
   except flags.Error as error:
     # absl repeats the flag in front of a text that begins with it.
     error = re.sub(r'^flag (--.*?): (?=--)', '', str(error), flags=re.DOTALL)
-    console.fail(_with_origin(errors.UserError(error)),
+    console.fail(flagfiles.with_origin(errors.UserError(error)),
                  errors.UserError.exit_code)
   except SystemExit as end:  # --help, which absl takes for a failure.
     sys.stdout.flush()
@@ -151,16 +151,7 @@ def _fail_unless_bug(error: Exception) -> None:
   expected = errors.from_exception(error)
   if expected is None:
     raise error
-  console.fail(_with_origin(expected), expected.exit_code)
-
-
-def _with_origin(error: Exception) -> Exception:
-  """Adds the line of the flagfile that gave the flag which an error is about.
-  """
-  match = re.match(r"(?:flag )?--(\w+)|Unknown command line flag '(\w+)'|.*",
-                   str(error))
-  where = flagfiles.origin(match[1] or match[2] or '')
-  return errors.UserError(f'{where}: {error}') if where else error
+  console.fail(flagfiles.with_origin(expected), expected.exit_code)
 
 
 def _warn_of_repetitions(arguments: list[str]) -> None:

@@ -121,6 +121,8 @@ def parse(values: flags.FlagValues, argv: Sequence[str],
 def config_of(arguments: Sequence[str]) -> config_lib.Config:
   """Returns what bin/train.py would make of flags, without starting it.
 
+  Call it within `flagfiles.on_its_own`.
+
   Args:
     arguments: flags and flagfiles.
 

@@ -15,6 +15,7 @@ class DigitSource(NamedTuple):
   text: str  # What it is, for help and errors.
   files: tuple[str, ...] = ()  # Patterns of its name, or of names in a folder.
   composer: str = 'scenes.compose'  # 'module.function', makes scenes of it.
+  are_digits: bool = True  # Or may be, as far as the source itself says.
 
 
 # Called without arguments.
@@ -22,17 +23,19 @@ BY_NAME = {
     'embedded': DigitSource(
         'embedded.load', 'handwriting that ships with scikit-learn'),
     'mnist': DigitSource('mnist.download', 'downloaded once by keras.datasets'),
-    'sprites': DigitSource('sprites.load', 'coloured shapes'),
+    'sprites': DigitSource(
+        'sprites.load', 'coloured shapes', are_digits=False),
     'blobs': DigitSource(
         'blobs.load', 'spots of light as under a microscope',
-        composer='micrographs.compose'),
+        composer='micrographs.compose', are_digits=False),
     'dsprites_like': DigitSource(
         'dsprites_like.load', 'squares, ellipses and hearts in colour, one in '
         'front of the other with --overlap; like Multi-dSprites',
-        composer='dsprites_like.compose'),
+        composer='dsprites_like.compose', are_digits=False),
     'tetrominoes_like': DigitSource(
         'tetrominoes_like.load', 'four squares side by side, in six colours; '
-        'like Tetrominoes', composer='tetrominoes_like.compose'),
+        'like Tetrominoes', composer='tetrominoes_like.compose',
+        are_digits=False),
 }
 # Called with the path; the first whose patterns match is taken.
 BY_PATH = (

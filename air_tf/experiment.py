@@ -72,15 +72,13 @@ def run(config: config_lib.Config, logdir: str,
     saved_model.check_target(folder.path / 'saved_model')
     progress.status('Preparing scenes.')
     skipped = images_lib.Skipped(config.on_error == 'stop')
-    config = datasets.settled(config, skipped)
-    pools, test_scenes = datasets.load(config, skipped)
-    config = datasets.with_image_shape(config, test_scenes)
+    config, pools, test_scenes = datasets.prepare(config, skipped)
     memory.require(config)
     train_scenes = pools(0)
     if config.scenes:
       for line in look.text(look.look(train_scenes.images, config)):
         progress.status(line)
-    config = object_size.resolve(config, train_scenes.images)
+    config = object_size.with_measured_size(config, train_scenes.images)
     fingerprint.check_held_out(config)
     scene_digests = fingerprint.of(train=train_scenes, test=test_scenes)
     folder.check(config, scene_digests)

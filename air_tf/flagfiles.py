@@ -7,7 +7,9 @@ that names it.
 """
 
 import codecs
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import functools
 import pathlib
 import re
@@ -17,7 +19,8 @@ from absl import logging
 from air_tf import errors
 from air_tf import paths
 
-__all__ = ['RENAMED', 'current_flag', 'current_name', 'expand', 'origin']
+__all__ = ['RENAMED', 'current_flag', 'current_name', 'expand', 'on_its_own',
+           'with_origin']
 
 # Old names of fields, still accepted in flags and run folders.
 RENAMED = {'average_decay': 'ema_decay',
@@ -50,16 +53,34 @@ def expand(arguments: Sequence[str]) -> list[str]:
   return _expand([(argument, '') for argument in arguments], ())
 
 
-def origin(name: str) -> str:
-  """Returns 'file:line' where a flag was given last.
+def with_origin(error: Exception) -> Exception:
+  """Returns an error with the line of the flagfile that gave its flag.
 
-  Args:
-    name: of a flag, without dashes.
-
-  Returns:
-    Empty if it was given on the command line, or not at all.
+  The same error, if it begins with no flag, or with one that was given on the
+  command line, or not at all.
   """
-  return _origins.get(name) or _origins.get(f'no{name}', '')
+  match = re.match(r"(?:flag )?--(\w+)|Unknown command line flag '(\w+)'|.*",
+                   str(error))
+  name = match[1] or match[2] or ''
+  where = _origins.get(name) or _origins.get(f'no{name}', '')
+  return errors.UserError(f'{where}: {error}') if where else error
+
+
+@contextlib.contextmanager
+def on_its_own() -> Iterator[None]:
+  """Within it, flags are expanded that are not those of the command line.
+
+  An error about one of them names its line; errors about flags of the command
+  line do so as before.
+  """
+  origins = dict(_origins)
+  try:
+    yield
+  except errors.UserError as error:
+    raise with_origin(error) from error
+  finally:
+    _origins.clear()
+    _origins.update(origins)
 
 
 @functools.cache  # One line for each name.

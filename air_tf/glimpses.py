@@ -119,12 +119,12 @@ def contrast(glimpses: tf.Tensor, alphas: tf.Tensor, background: tf.Tensor,
     `[N, T, h, w]`, |y - a b|.
   """
   num_steps, size = where.shape[1], alphas.shape[-1]
-  behind = read(tf.repeat(background, num_steps, axis=0),
-                tf.reshape(where, [-1, where.shape[-1]]), size)
-  behind = tf.reshape(behind, [-1, num_steps, *behind.shape[1:]])
-  if len(behind.shape) > len(alphas.shape):
+  covered = read(tf.repeat(background, num_steps, axis=0),
+                 tf.reshape(where, [-1, where.shape[-1]]), size)
+  covered = tf.reshape(covered, [-1, num_steps, *covered.shape[1:]])
+  if len(covered.shape) > len(alphas.shape):
     alphas = alphas[..., tf.newaxis]
-  return tf.abs(glimpses - alphas * behind)
+  return tf.abs(glimpses - alphas * covered)
 
 
 def tight_boxes(glimpses: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
@@ -163,9 +163,9 @@ def _extent(ink: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
   size = ink.shape[-1]
   ink = tf.cast(ink, tf.int32)
   first = tf.argmax(ink, axis=-1, output_type=tf.int32)
-  behind = tf.argmax(tf.reverse(ink, [-1]), axis=-1, output_type=tf.int32)
+  after = tf.argmax(tf.reverse(ink, [-1]), axis=-1, output_type=tf.int32)
   return (tf.cast(first, dtype) / size,
-          tf.cast(size - behind - first, dtype) / size)
+          tf.cast(size - after - first, dtype) / size)
 
 
 def _to_image(size, scale, shift, image_size) -> tf.Tensor:

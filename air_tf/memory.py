@@ -82,7 +82,7 @@ def parts(config: config_lib.Config) -> dict[str, float]:
   hidden = 8 * config.hidden_size + 6 * config.lstm_size + 4 * config.what_size
   result = {
       '--hidden_size, --lstm_size, --glimpse_size, --what_size or '
-      '--canvas_size': slots * _BYTES * num_parameters(config),
+      '--canvas_size': slots * _BYTES * _num_parameters(config),
       '--batch_size, --max_steps, --num_particles or --canvas_size':
           steps * _BYTES * (hidden + _IMAGES_PER_STEP[config.difference]
                             * _pixels(config)
@@ -95,7 +95,7 @@ def parts(config: config_lib.Config) -> dict[str, float]:
   return result
 
 
-def num_parameters(config: config_lib.Config) -> int:
+def _num_parameters(config: config_lib.Config) -> int:
   """Returns about how many weights the model has; biases are left out."""
   hidden, units, what = config.hidden_size, config.lstm_size, config.what_size
   places = ((config.canvas_size // 4 + 1) // 2 + 1)**2

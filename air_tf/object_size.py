@@ -16,7 +16,7 @@ from air_tf import errors
 from air_tf import ground
 from air_tf import progress
 
-__all__ = ['ObjectSize', 'measure', 'resolve']
+__all__ = ['ObjectSize', 'measure', 'with_measured_size']
 
 _SAMPLE = 256  # Images that are looked at.
 _SMALLEST, _SCALES = 3., 16  # Pixels; how many sizes, up to 2 / 3 of an image.
@@ -67,8 +67,8 @@ def measure(images: np.ndarray) -> ObjectSize | None:
                     per_image=len(found) / len(pixels))
 
 
-def resolve(config: config_lib.Config,
-            images: np.ndarray) -> config_lib.Config:
+def with_measured_size(config: config_lib.Config,
+                       images: np.ndarray) -> config_lib.Config:
   """Returns the configuration with `--object_size=0` measured, and says so.
 
   The prior over size is set, too: as wide as the sizes are, but not wider than
@@ -103,34 +103,37 @@ def resolve(config: config_lib.Config,
 
 def _blobs(pixels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
   """Returns the diameters of all blobs of `[N, H, W]`."""
-  stddevs = diameters / math.sqrt(8.)
-  responses = np.stack(
-      [_response(pixels, s) for s in stddevs.tolist()], axis=1)  # [N, S, H, W]
-  is_peak = responses == ndimage.maximum_filter(responses, [1, 3, 3, 3])
-  is_peak[:, [0, -1]] = False
-  is_peak &= responses > 0.
-  if not is_peak.any():
+  peaks = [_peaks(image, diameters) for image in pixels]
+  strengths = np.concatenate([strength for strength, *_ in peaks])
+  if not strengths.size:
     return np.zeros([0])
-  is_peak &= responses > _FAINTEST * np.quantile(responses[is_peak], .99)
-  image, scale, y, x = np.nonzero(is_peak)
-  strength = responses[is_peak]
-  kept = []  # Those of one image, the strongest first, stand together.
-  for i in np.lexsort([-strength, image]):
+  faintest = _FAINTEST * np.quantile(strengths, .99)
+  return diameters[[scale for of_image in peaks
+                    for scale in _apart(*of_image, diameters, faintest)]]
+
+
+def _peaks(image: np.ndarray, diameters: np.ndarray) -> tuple[np.ndarray, ...]:
+  """Returns strengths, scales, y and x of the maxima over place and scale."""
+  # Minus the scale-normalised Laplacians of the blurred image, [S, H, W].
+  responses = np.stack([
+      -stddev**2 * ndimage.gaussian_laplace(image, stddev, mode='nearest')
+      for stddev in (diameters / math.sqrt(8.)).tolist()])
+  is_peak = responses == ndimage.maximum_filter(responses, 3)
+  is_peak[[0, -1]] = False
+  is_peak &= responses > 0.
+  return responses[is_peak], *np.nonzero(is_peak)
+
+
+def _apart(strength: np.ndarray, scale: np.ndarray, y: np.ndarray,
+           x: np.ndarray, diameters: np.ndarray, faintest: float) -> list[int]:
+  """Returns the scales of the peaks that none that is stronger covers."""
+  kept = []
+  for i in np.argsort(-strength, kind='stable'):
+    if strength[i] <= faintest:
+      break
     size = diameters[scale[i]]
     near = (math.hypot(y[i] - y[j], x[i] - x[j])
-            < _OVERLAP * max(size, diameters[scale[j]])
-            for j in reversed(kept) if image[j] == image[i])
+            < _OVERLAP * max(size, diameters[scale[j]]) for j in kept)
     if not any(near):
       kept.append(i)
-  return diameters[scale[kept]]
-
-
-def _response(pixels: np.ndarray, stddev: float) -> np.ndarray:
-  """Returns minus the scale-normalised Laplacian of the blurred images.
-
-  `ndimage.gaussian_laplace` would add the image itself for the first axis.
-  """
-  curvature = [ndimage.gaussian_filter(
-      pixels, [0., stddev, stddev], order, mode='nearest')
-               for order in ([0, 2, 0], [0, 0, 2])]
-  return -stddev**2 * sum(curvature)
+  return [scale[i] for i in kept]

@@ -255,9 +255,10 @@ class Run:
                 scenes, self.image_shape, max_steps or self.max_steps,
                 self.value_range))
     train = self._probed_scenes(needed=scenes is None)
+    signatures = (self.signatures if max_steps is None
+                  else self.signatures_with(max_steps))
     return {'step': self.step} | report.evaluate(
-        self.signatures_with(max_steps), test, train, num_samples, progress,
-        refined)
+        signatures, test, train, num_samples, progress, refined)
 
   def _probed_scenes(self, needed: bool) -> scenes_lib.Scenes | None:
     try:

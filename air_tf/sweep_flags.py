@@ -19,7 +19,7 @@ from air_tf import memory
 from air_tf import paths
 
 __all__ = ['check_folder', 'check_runs', 'define_sweep_flags', 'parse_known',
-           'seeds', 'train_flags', 'with_flagfiles']
+           'require_composed', 'seeds', 'train_flags', 'with_flagfiles']
 
 flags.disclaim_key_flags()  # They are those of the script that asks for them.
 
@@ -86,6 +86,20 @@ def with_flagfiles(arguments: list[str], refused: Iterable[str] = ()
   return [*(f'--flagfile={file}' for file in files), *common]
 
 
+def require_composed(arguments: Sequence[str], why: str) -> None:
+  """Refuses scenes from files, which flagfiles may name, too.
+
+  Args:
+    arguments: flags of bin/train.py.
+    why: what composed scenes have in advance, for the text.
+  """
+  with flagfiles.on_its_own():
+    scenes = config_flags.config_of(arguments).scenes
+    if scenes:
+      raise errors.UserError(
+          f'--scenes={scenes}: expected --digits=..., {why}.')
+
+
 def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
                jobs: flags.FlagHolder, elsewhere: bool = False) -> int:
   """Reads the flags of runs as bin/train.py would.
@@ -114,13 +128,14 @@ def check_runs(arguments: Iterable[Sequence[str]], num_runs: int,
     alike.setdefault(tuple(x for x in run if not x.startswith('--seed=')),
                      []).append(run)
   for runs in alike.values():
-    config = config_flags.config_of(max(runs, key=_seed))
-    _require_sources(config)
-    _require_devices(config)
-    if not config.scenes and not elsewhere:
-      if not jobs.present:
-        at_a_time = min(at_a_time, memory.jobs_that_fit(config))
-      memory.require(config, at_a_time)
+    with flagfiles.on_its_own():
+      config = config_flags.config_of(max(runs, key=_seed))
+      _require_sources(config)
+      _require_devices(config)
+      if not config.scenes and not elsewhere:
+        if not jobs.present:
+          at_a_time = min(at_a_time, memory.jobs_that_fit(config))
+        memory.require(config, at_a_time)
   return at_a_time
 
 

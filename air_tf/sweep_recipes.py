@@ -76,7 +76,8 @@ def require_different(recipes: Recipes, common: Sequence[str]) -> None:
   names = {}
   for name, chosen in recipes.items():
     flagfile = [x for x in chosen if x.startswith('--flagfile=')]
-    key = *flagfile, config_flags.config_of([*chosen, *common])
+    with flagfiles_lib.on_its_own():
+      key = *flagfile, config_flags.config_of([*chosen, *common])
     if names.setdefault(key, name) != name:
       raise errors.UserError(
           f'--vary: {names[key]} and {name} are the same training; expected '

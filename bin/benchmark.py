@@ -77,6 +77,9 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         f"--rows={','.join(_ROW_FLAGS.value)}: expected some of "
         f"{', '.join(_ROWS)}, each once.")
+  for name in _ROW_FLAGS.value:
+    for value in _ROWS[name]:
+      _check_row(config, name, value)
   cli.import_tensorflow()
   from air_tf.studies import benchmark
   result = benchmark.measure(config, _ROUNDS.value, cli.STARTED)
@@ -96,11 +99,28 @@ def _inference() -> dict:
           path, cli.TRAIN.with_name('infer.py'), min(3, rounds))
 
 
+def _changed(name: str, value) -> dict:
+  """Returns the flags of a row."""
+  # Scenes with more objects than steps would be refused.
+  counts = {'counts': (0, 1)} if name == 'max_steps' else {}
+  return {name: value} | counts
+
+
+def _check_row(config: config_lib.Config, name: str, value) -> None:
+  """Raises `UserError` if a row could not be timed."""
+  try:
+    dataclasses.replace(config, **_changed(name, value))
+  except errors.UserError as error:
+    raise errors.UserError(
+        f'--rows={name}: {value} does not go with the other flags: {error}'
+        ) from error
+
+
 def _in_own_process(name: str, value) -> dict:
   """Times the configuration with one flag changed."""
-  changed = [f'--{name}={value}', '--rows=']
-  if name == 'max_steps':  # Scenes with more objects would be refused.
-    changed.append('--counts=0,1')
+  changed = ['--rows=', *(
+      f"--{flag}={','.join(map(str, x)) if isinstance(x, tuple) else x}"
+      for flag, x in _changed(name, value).items())]
   given = [x for x in sys.argv if not x.startswith('--rows=')]
   done = subprocess.run(
       [sys.executable, *given, *changed], stdout=subprocess.PIPE, text=True)

@@ -94,13 +94,15 @@ def _in_scenes(run, fitted):
 
 
 def _in_pictures(run, fitted):
+  from air_tf.data import images as images_lib
   from air_tf.data import large_pictures
   from air_tf.data import true_places
   from air_tf.studies import detector_comparison
   if _SCENES.value is not None:
     pictures = large_pictures.read(_SCENES.value, run.value_range)
   elif run.config.crop:
-    pictures = large_pictures.split(run.config)[1]
+    pictures = large_pictures.split(
+        run.config, images_lib.Skipped(run.config.on_error == 'stop'))[1]
   else:
     raise errors.UserError(
         f'--tile: the run in {_LOGDIR.value} was not trained on --crop of '
@@ -110,8 +112,9 @@ def _in_pictures(run, fitted):
   truth = None if _TRUTH.value is None else true_places.read(
       _TRUTH.value, [x.image.shape for x in pictures])
   found = detector_comparison.in_pictures(
-      lambda images: run.explain(images).as_dict(), run.image_shape[0], fitted,
-      pictures, _WINDOW_OVERLAP.value)
+      # As floats: uint8 of at most 1, as in a dark window, would be refused.
+      lambda images: run.explain(images_lib.to_floats(images)).as_dict(),
+      run.image_shape[0], fitted, pictures, _WINDOW_OVERLAP.value)
   return found if truth is None else found._replace(truth=truth)
 
 

@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> dict:
   """Trains the models that are missing and tests all of them."""
   common = sweep_flags.with_flagfiles(
       arguments, refused=('counts', 'max_steps'))
+  sweep_flags.require_composed(
+      common, 'from which scenes with other counts can be composed')
   seeds = sweep_flags.seeds(_SEEDS.value)
   cli.import_tensorflow()
   from air_tf.studies import generalisation

@@ -18,7 +18,7 @@ from air_tf import errors
 _LOGDIR = cli.define_path(
     'logdir', None, 'Folder of the run.', required=True)
 _ESTIMATORS = flags.DEFINE_list(
-    'estimators', list(config_lib.ESTIMATORS), 'Which to measure.')
+    'estimators', None, 'Which to measure; all that suit the run, if left out.')
 _REPEATS = flags.DEFINE_integer(
     'repeats', 200, 'Gradients per estimator: 200 give the variance of one '
     'number to within 10 %.', lower_bound=2, upper_bound=1_000_000)
@@ -32,8 +32,9 @@ def main(arguments: list[str]) -> dict:
   """Measures, and leaves the result in the run folder."""
   cli.no_arguments(arguments)
   names = _ESTIMATORS.value
-  if not names or len(set(names)) < len(names) or not all(
-      name in config_lib.ESTIMATORS for name in names):
+  if names is not None and (
+      not names or len(set(names)) < len(names)
+      or not set(names) <= set(config_lib.ESTIMATORS)):
     raise errors.UserError(
         f"--estimators={','.join(names)}: expected some of "
         f"{', '.join(config_lib.ESTIMATORS)}, each once.")

@@ -59,12 +59,10 @@ _OVERLAY = cli.define_path(
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 256, 'Images in one call of the model.', lower_bound=1,
     upper_bound=1_000_000)
-
-
 cli.define_config_flags('on_error')
 _RANGE = flags.DEFINE_string(
-    'range', None, "Values that become black and white, LOW,HIGH, 'dtype' or "
-    "'auto', if they are not those of the model's training.")
+    'range', None, "Values that become black and white, LOW,HIGH, 'dtype', "
+    "'auto' or 'objects', if not those of the model's training.")
 
 
 def main(arguments: list[str]) -> dict:
@@ -105,7 +103,7 @@ def _pixels(source: images_lib.Source, predictor,
     config = cli.config_from_flags(
         range=_RANGE.value, invert=trained.invert, contrast=trained.contrast,
         scenes=source.path)
-    found, _ = images_lib.settled_range(config, source, skipped)
+    found, _ = images_lib.measured_range(config, source, skipped)
   yield from source.read_pixels(found, skipped)
 
 

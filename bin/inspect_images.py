@@ -35,9 +35,7 @@ def main(arguments: list[str]) -> dict:
   from air_tf.plotting import canvas
   from air_tf.plotting import looks
   skipped = images_lib.Skipped(config.on_error == 'stop')
-  config = datasets.settled(config, skipped)
-  pools, test = datasets.load(config, skipped)
-  config = datasets.with_image_shape(config, test)
+  config, pools, _ = datasets.prepare(config, skipped)
   memory.require(config)  # As bin/train.py would.
   images = pools(0).images
   seen = look.look(images, config)

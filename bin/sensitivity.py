@@ -25,6 +25,7 @@ _LOGDIR, _SEEDS, _JOBS = sweep_flags.define_sweep_flags(
 def main(arguments: list[str]) -> dict:
   """Makes the runs that are missing and draws the heat maps."""
   common = sweep_flags.with_flagfiles(arguments, refused=_OWN)
+  sweep_flags.require_composed(common, 'whose scenes have counts')
   seeds = sweep_flags.seeds(_SEEDS.value)
   jobs = sweep_flags.check_runs(
       [(*common, f'--seed={max(seeds)}')], _JOBS.value, _JOBS)

@@ -73,11 +73,12 @@ def main(arguments: list[str]) -> dict:
   # A seed of every recipe before the next seed: early reports compare them.
   in_turn = itertools.chain.from_iterable(zip(*runs.values(), strict=True))
   write_hparams = lambda: hparams.write(_LOGDIR.value, runs)
-  script = launchers.launch(_LAUNCHER.value, list(in_turn), launchers.Placement(
+  options = launchers.LaunchOptions(
       script=cli.TRAIN, logdir=_LOGDIR.value, address=address, jobs=jobs,
       at_a_time=jobs if _JOBS.present else None,
-      cores=_CORES_PER_RUN.value or 1, gpus=_GPUS_PER_RUN.value or 0),
-      write_hparams)
+      cores=_CORES_PER_RUN.value or 1, gpus=_GPUS_PER_RUN.value or 0)
+  script = launchers.launch(
+      _LAUNCHER.value, list(in_turn), options, write_hparams)
   write_hparams()  # If all had ended before.
   report = sweep_report.summarise(runs, _THRESHOLD.value)
   sweep_report.save(report, _LOGDIR.value)

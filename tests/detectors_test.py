@@ -125,7 +125,7 @@ def blind(images):
   return {'presence': np.zeros([len(images), 2]), 'num_steps': np.zeros(
       len(images), np.int32), 'boxes': np.zeros([len(images), 2, 4]),
           'canvases': np.zeros([len(images), 2, 20, 20], np.float32),
-          'num_steps_probs': np.tile([1., 0., 0.], [len(images), 1])}
+          'step_probs': np.zeros([len(images), 2])}
 
 
 def test_whole_pictures_against_truth_and_each_other(tmp_path):

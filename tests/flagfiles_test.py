@@ -43,6 +43,20 @@ def test_an_included_flagfile_is_found_beside_the_one_that_names_it(
   assert flagfiles.expand(['--flagfile=flags/a.flags'])[0] == '--seed=3'
 
 
+def test_flags_of_others_leave_those_of_the_command_line_alone(tmp_path):
+  (tmp_path / 'ours.flags').write_text('\n--seed=1\n')
+  (tmp_path / 'theirs.flags').write_text('--logdir=there\n--seed=2\n')
+  flagfiles.expand([f'--flagfile={tmp_path}/ours.flags', '--logdir=here'])
+  with pytest.raises(errors.UserError) as raised, flagfiles.on_its_own():
+    flagfiles.expand([f'--flagfile={tmp_path}/theirs.flags'])
+    raise errors.UserError('--seed=2: expected another.')
+  assert str(raised.value).startswith(f'{tmp_path}/theirs.flags:2: --seed=2')
+  assert flagfiles.with_origin(raised.value) is raised.value
+  said = lambda text: str(flagfiles.with_origin(errors.UserError(text)))
+  assert said('--seed=1: no') == f'{tmp_path}/ours.flags:2: --seed=1: no'
+  assert said('--logdir=here: no') == '--logdir=here: no'
+
+
 def test_what_follows_two_dashes_is_left_alone():
   arguments = ['--', '--flagfile=none', '--average_decay=1']
   assert flagfiles.expand(arguments) == arguments

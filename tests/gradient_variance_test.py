@@ -7,6 +7,7 @@ import tensorflow as tf
 import tiny
 
 from air_tf import config as config_lib
+from air_tf import errors
 from air_tf.data import streams
 from air_tf.estimators import base
 from air_tf.studies import gradient_variance
@@ -189,6 +190,15 @@ def test_unbiased_to_the_last_parameter(name, particles):
       stderr = along.std(ddof=1) / np.sqrt(repeats)
       # Student's t with 11 degrees of freedom: 8 is passed once in 150,000.
       assert abs(along.mean()) <= 8. * stderr + 1e-4 * length, (group, length)
+
+
+def test_what_does_not_suit_the_run_is_left_out_or_refused_at_once():
+  config = tiny.config(compositing='over')
+  found = gradient_variance._configs(config, None)
+  assert set(config_lib.ESTIMATORS) - set(found) == {'concrete', 'rebar'}
+  assert all(x.estimator == name for name, x in found.items())
+  with pytest.raises(errors.UserError, match='--estimators: found rebar'):
+    gradient_variance._configs(config, ['mvd', 'rebar'])
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ PACKAGE = scripts.ROOT / 'air_tf'
 # Each may import what stands in lines above its own, and its own line.
 LAYERS = (
     ('errors',),
-    ('boxes', 'console', 'digit_sources', 'files', 'markdown', 'options',
+    ('boxes', 'console', 'digit_sources', 'files', 'folder_lock', 'options',
      'paths', 'progress'),
     ('chatter', 'consistency', 'scene_options'),
     ('config',),
@@ -23,9 +23,9 @@ LAYERS = (
     ('plotting',),
     ('data', 'prior', 'modules', 'glimpses', 'search', 'background', 'cell',
      'compositing', 'inference', 'level_ground', 'segment',
-     'elbo', 'encoders', 'ground', 'initialisation', 'model', 'noise',
+     'elbo', 'encoders', 'ground', 'model', 'noise',
      'unroll'),
-    ('estimators', 'explain', 'likelihood', 'object_size'),
+    ('estimators', 'explain', 'object_size'),
     ('training', 'serving'),
     ('evaluation',),
     ('run', 'experiment'),
@@ -37,7 +37,7 @@ ONLY = {
     'plotting': {'errors', 'files', 'plotting'},
     'cli': {'errors', 'config_flags', 'chatter', 'console', 'flagfiles',
             'progress'},
-    'data': {'digit_sources', 'errors', 'files', 'markdown', 'paths',
+    'data': {'boxes', 'digit_sources', 'errors', 'files', 'paths',
              'progress', 'config', 'memory', 'scene_options', 'data'},
 }
 # The interface (`air_tf/__init__.py`) names modules of all layers, and imports

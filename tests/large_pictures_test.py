@@ -92,6 +92,25 @@ def test_test_scenes_of_their_own(folder, tmp_path):
              for x in some_pictures())
 
 
+def test_test_scenes_are_grey_where_those_to_train_on_are(folder, tmp_path):
+  other = tmp_path / 'other'
+  other.mkdir()
+  pixels = np.stack([some_pictures(1)[0]] * 3, axis=-1) // [1, 2, 3]
+  Image.fromarray(pixels.astype(np.uint8)).save(other / 'colour.png')
+  pools, test = datasets.load(config(folder, test_scenes=str(other)))
+  assert test.images.shape[1:] == pools(0).images.shape[1:] == (16, 16)
+  pools, test = datasets.load(config(other, test_scenes=str(folder)))
+  assert test.images.shape[1:] == pools(0).images.shape[1:] == (16, 16, 3)
+
+
+def test_pictures_that_are_all_left_out_are_refused(folder, tmp_path):
+  broken = tmp_path / 'broken'
+  broken.mkdir()
+  (broken / 'a.png').write_bytes(b'no picture')
+  with pytest.raises(errors.UserError, match='none that can be read'):
+    datasets.load(config(folder, test_scenes=str(broken), on_error='skip'))
+
+
 def test_one_in_colour_makes_all_coloured(folder):
   Image.fromarray(np.full([30, 30, 3], (90, 10, 10), np.uint8)).save(
       folder / 'c.png')

@@ -15,6 +15,7 @@ import sweep_test
 import tiny
 
 from air_tf import errors
+from air_tf import folder_lock
 from air_tf import sweep_flags
 from air_tf.studies import sweep
 from air_tf.studies import sweep_report
@@ -22,7 +23,6 @@ from air_tf.studies.launchers import local
 from air_tf.studies.launchers import ray_cluster
 from air_tf.studies.launchers import slurm
 from air_tf.studies.launchers import task
-from air_tf.training import folder_lock
 
 script = sweep_test.script
 runs, starts, wait_for = sweep_test.runs, sweep_test.starts, sweep_test.wait_for

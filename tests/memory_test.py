@@ -17,7 +17,7 @@ def test_the_number_of_parameters_is_about_that_of_the_model(changes):
   config = tiny.config(**changes)
   exact = sum(int(v.shape.num_elements())
               for v in tiny.trainer(**changes).model.trainable_variables)
-  assert .6 * exact < memory.num_parameters(config) <= exact
+  assert .6 * exact < memory._num_parameters(config) <= exact
 
 
 @pytest.mark.parametrize('changes, flag', [

@@ -42,11 +42,11 @@ def test_resolved_once_and_said(monkeypatch):
   said = []
   monkeypatch.setattr(progress, 'status', said.append)
   config = config_lib.Config(object_size=0., canvas_size=64)
-  resolved = object_size.resolve(config, _discs([14.] * 30))
+  resolved = object_size.with_measured_size(config, _discs([14.] * 30))
   assert 18. < resolved.object_size < 25.  # 1.5 diameters.
   assert resolved.scale_prior_stddev == .15
   assert f'--object_size={resolved.object_size:g} ' in said[0]
-  assert object_size.resolve(resolved, None) is resolved
+  assert object_size.with_measured_size(resolved, None) is resolved
 
 
 def test_colour_is_taken_by_its_brightest_channel():
@@ -59,7 +59,7 @@ def test_nothing_to_measure_is_an_error():
   black = np.zeros([3, 50, 50], np.uint8)
   assert object_size.measure(black) is None
   with pytest.raises(errors.UserError, match='found nothing in the images'):
-    object_size.resolve(config_lib.Config(object_size=0.), black)
+    object_size.with_measured_size(config_lib.Config(object_size=0.), black)
 
 
 def test_a_model_needs_a_size():

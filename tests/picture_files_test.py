@@ -35,7 +35,7 @@ def as_trained(path, **options):
   """Returns the pixels that a run with --scenes=path is trained on."""
   config = config_lib.Config(scenes=str(path), **options)
   source = images_lib.open_source(str(path), config.invert)
-  found, _ = images_lib.settled_range(config, source)
+  found, _ = images_lib.measured_range(config, source)
   return [pixels for _, pixels in source.read_pixels(found)]
 
 
@@ -328,6 +328,17 @@ def test_what_is_left_out_of_a_folder_is_counted(tmp_path, caplog):
       'other files, 1 subfolder.']
 
 
+def test_a_model_without_a_range_leaves_out_what_is_not_finite(tmp_path):
+  values = np.linspace(0., 9., 64, dtype=np.float32).reshape(8, 8)
+  for name, image in ('a', values), ('b', values * np.nan):
+    Image.fromarray(image).save(tmp_path / f'{name}.tif')
+  source, skipped = images_lib.open_source(str(tmp_path)), images_lib.Skipped(
+      stop=False)
+  found = images_lib.inference_range(source, value_range.BY_TYPE)
+  assert len(list(source.read_pixels(found, skipped))) == 1
+  assert skipped.as_result() == {'skipped': 1}
+
+
 def test_one_unreadable_picture_is_skipped_or_stops(tmp_path, caplog):
   for name in 'abc':
     Image.fromarray(GREY[:8, :8]).save(tmp_path / f'{name}.png')
@@ -346,10 +357,10 @@ def test_a_range_is_kept_in_numbers_and_says_the_same_again(tmp_path):
   values = np.stack([TWELVE[:, :8]] * 20) // 3 + 100
   np.save(tmp_path / 'a.npy', values)
   config = config_lib.Config(scenes=str(tmp_path / 'a.npy'), object_size=5.)
-  settled = datasets.settled(config)
+  settled = datasets.with_measured_range(config)
   low, high = settled.range_limits
   assert 100 <= low < 130 and 1400 < high <= 1465
-  assert datasets.settled(settled) is settled
+  assert datasets.with_measured_range(settled) is settled
   np.testing.assert_array_equal(datasets.load(config)[1].images,
                                 datasets.load(settled)[1].images)
 

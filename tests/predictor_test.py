@@ -30,7 +30,8 @@ class Stand:
       box[0] = (rows.min(), columns.min(), np.ptp(rows) + 1,
                 np.ptp(columns) + 1)
     return {'num_steps': np.ones(len(images), np.int32), 'tight_boxes': boxes,
-            'num_steps_probs': np.tile([.1, .7, .2], [len(images), 1])}
+            'num_steps_probs': np.tile([.1, .7, .2], [len(images), 1]),
+            'step_probs': np.tile([.9, .2], [len(images), 1])}
 
 
 def named(num_images, shape=(20, 20)):

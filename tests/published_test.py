@@ -14,6 +14,7 @@ from air_tf import config as config_lib
 from air_tf.data import datasets
 from air_tf.data import published
 from air_tf.data import scene_files
+from air_tf.evaluation import report
 
 
 def floats(number):
@@ -180,11 +181,18 @@ def test_a_run_holds_the_first_ones_out(tmp_path, monkeypatch):
   assert train.masks is None
   np.testing.assert_array_equal(train.images, images[32:])
   pools, test = datasets.load(config(path, num_train_scenes=100))
-  assert len(test.images) == 13 and len(pools(0).images) == 132 - 13
+  check(test, images[:32], owners[:32])
+  np.testing.assert_array_equal(pools(0).images, images[32:132])
+  few = write_hdf5(tmp_path / 'few.hdf5', images[:100], owners[:100])
+  pools, test = datasets.load(config(few))
+  assert len(test.images) == 10 and len(pools(0).images) == 90
   other = write_hdf5(tmp_path / 'other.hdf5', images[::-1], owners[::-1])
   pools, test = datasets.load(config(path, test_scenes=other))
   np.testing.assert_array_equal(pools(0).images, images)
   check(test, images[::-1][:32], owners[::-1][:32])
+  pools, _ = datasets.load(config(path, test_scenes=other,
+                                  num_train_scenes=100))
+  np.testing.assert_array_equal(pools(0).images, images[:100])
   one = write_hdf5(tmp_path / 'one.hdf5', images[:1], owners[:1])
   data_util.assert_user_error(['one image', 'at least 2'], datasets.load,
                               config(one))
@@ -194,6 +202,8 @@ def test_a_run_takes_the_size_and_the_most_objects(tmp_path):
   path, _ = clevr(tmp_path / 'clevr.tfrecords', [3, 7, 5])
   pools, test = datasets.load(config(path, canvas_size=32, max_objects=6))
   assert test.images.shape == (1, 32, 32, 3) and len(pools(0).images) == 1
+  seen = report.read_scenes(path, (32, 32, 3), 7)
+  assert seen.images.shape == (3, 32, 32, 3)
   data_util.assert_user_error(
       ['up to 5 objects', '--max_steps=4'], datasets.load, config(path))
 

@@ -95,7 +95,7 @@ def test_small_weights_may_stay_as_they_are():
 def test_weights_beyond_float16_are_refused():
   model = model_lib.AIRModel(tiny.config())
   model.variables[0].assign(tf.fill(model.variables[0].shape, 1e5))
-  with pytest.raises(ValueError, match='beyond float16'):
+  with pytest.raises(errors.UserError, match='beyond float16'):
     half_precision.HalfPrecision(model)
 
 

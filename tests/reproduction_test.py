@@ -122,6 +122,9 @@ def test_a_path_becomes_a_name():
   config = tiny.config(digits='/some/where/mnist.npz', cache_dir='/some/where')
   kept = run_records._without_paths(config)
   assert (kept.digits, kept.cache_dir) == ('mnist.npz', 'data/generated')
+  kept = run_records._without_paths(tiny.config(
+      scenes='/some/where/a.npz', test_scenes='/some/where/b.npz'))
+  assert (kept.scenes, kept.test_scenes) == ('a.npz', 'b.npz')
   config = tiny.config(digits='embedded')
   assert run_records._without_paths(config) == config
 

@@ -19,12 +19,12 @@ import tiny
 from air_tf import errors
 from air_tf import experiment
 from air_tf import files
+from air_tf import folder_lock
 from air_tf import run as run_lib
 from air_tf.data import datasets
 from air_tf.data import fingerprint
 from air_tf.data import scene_files
 from air_tf.data import streams
-from air_tf.training import folder_lock
 from air_tf.training import metrics_file
 from air_tf.training import projector
 from air_tf.training import run_folder
@@ -229,7 +229,7 @@ def test_a_new_folder_goes_away_if_nothing_was_begun(tmp_path):
 
 HOLDER = '''
 import pathlib, sys
-from air_tf.training import folder_lock
+from air_tf import folder_lock
 lock = folder_lock.FolderLock(pathlib.Path(sys.argv[1]))
 lock.acquire()
 print('locked', flush=True)
@@ -237,7 +237,7 @@ sys.stdin.read()
 '''
 FORKING = '''
 import os, pathlib, sys, time
-from air_tf.training import folder_lock
+from air_tf import folder_lock
 lock = folder_lock.FolderLock(pathlib.Path(sys.argv[1]))
 lock.acquire()
 child = os.fork()

@@ -12,13 +12,13 @@ import tiny
 
 from air_tf import errors
 from air_tf import explain as explain_lib
+from air_tf import folder_lock
 from air_tf import model as model_lib
 from air_tf import run as run_lib
 from air_tf.data import streams
 from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import saved_model as saved_model_lib
 from air_tf.serving import signatures as signatures_lib
-from air_tf.training import folder_lock
 
 NAMES = {'num_steps', 'num_steps_probs', 'step_probs', 'presence', 'where',
          'boxes', 'tight_boxes', 'what', 'glimpses', 'canvases',

@@ -173,6 +173,20 @@ def test_report_is_written_as_json_table_and_picture(report, tmp_path):
   assert_shows_something(tmp_path / 'curves.png')
 
 
+def test_scenes_without_counts_have_an_elbo(tmp_path):
+  (tmp_path / 'seed-0').mkdir()
+  (tmp_path / 'seed-0' / 'metrics.jsonl').write_text(''.join(
+      json.dumps({'step': step, 'split': 'test', 'elbo': 5. * step,
+                  'expected_num_steps': 1., 'seconds': step / 10.}) + '\n'
+      for step in (10, 20)))
+  run, = runs(tmp_path, (0,))
+  report = sweep_report.summarise({'pictures': [run]}, .98)
+  recipe = report['recipes']['pictures']
+  assert (recipe['elbo'], recipe['milliseconds_per_iteration']) == (100., 100.)
+  assert recipe['count_accuracy']['mean'] is None
+  sweep_report.save(report, str(tmp_path))
+
+
 def test_without_masks_there_is_one_table(report):
   for summary in report['recipes'].values():
     summary['over_seeds'] = {'count_accuracy': {

@@ -6,9 +6,6 @@ import pytest
 import scripts
 import tiny
 
-from air_tf import errors
-from air_tf.studies import generalisation
-
 pytestmark = pytest.mark.slow
 # Executed before a script: its runs are forked by the server too, instead of
 # started as new interpreters. How those are started is tested in sweep_test.py.
@@ -60,11 +57,13 @@ def test_generalise_trains_and_asks(tmp_path):
     assert config['counts'] == [0, 1, 3] and config['max_steps'] == 4
 
 
-def test_generalise_wants_digits(tmp_path):
+@pytest.mark.parametrize('script', ['generalise', 'sensitivity'])
+def test_scenes_from_files_are_refused(script, tmp_path):
   (tmp_path / 'a.flags').write_text('--scenes=some.npz\n')
   for flag in '--scenes=some.npz', f'--flagfile={tmp_path / "a.flags"}':
-    with pytest.raises(errors.UserError, match='scenes=some.npz: .* --digits='):
-      generalisation.runs('runs', {'AIR': ()}, [flag], [0])
+    process = scripts.run(f'bin/{script}.py', flag)
+    assert process.returncode == 2
+    assert '--scenes=some.npz: expected --digits=' in process.stderr
 
 
 def test_sweep_compares_recipes_and_goes_on(tmp_path):

@@ -138,7 +138,7 @@ class Stand:
     probs = np.eye(STEPS + 1)[counts] * .86 + .02
     return {'num_steps': counts, 'presence': presence.astype(np.float32),
             'boxes': boxes * presence[..., np.newaxis], 'canvases': canvases,
-            'num_steps_probs': probs}
+            'step_probs': np.cumsum(probs[:, :0:-1], axis=1)[:, ::-1]}
 
 
 def explained(model, image, overlap=None, **options):

@@ -29,8 +29,8 @@ from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import untrusted
 
-__all__ = ['SceneSource', 'composition_options', 'load', 'settled',
-           'with_image_shape']
+__all__ = ['SceneSource', 'composition_options', 'load', 'prepare',
+           'with_image_shape', 'with_measured_range']
 
 SceneSource = Callable[[int], scenes_lib.Scenes]  # From the number of a pool.
 
@@ -40,8 +40,9 @@ _CACHE_VERSION = 1  # Raise it when `scenes.compose` changes what it draws.
 _TRAIN_SEED, _TEST_SEED = 1, 2
 
 
-def settled(config: config_lib.Config,
-            report: picture_files.Report | None = None) -> config_lib.Config:
+def with_measured_range(config: config_lib.Config,
+                        report: picture_files.Report | None = None
+                        ) -> config_lib.Config:
   """Returns a configuration whose range of values is in numbers.
 
   With --scenes, --range=auto and --range=objects are measured, over all
@@ -58,13 +59,27 @@ def settled(config: config_lib.Config,
   if (not config.scenes or config.range not in scene_options.MEASURED_RANGES
       or published.knows(config.scenes)):  # These are 8 bits, all used.
     return config
-  value_range, survey = images_lib.settled_range(
+  value_range, survey = images_lib.measured_range(
       config, images_lib.open_source(config.scenes, config.invert),
       report or images_lib.Skipped(config.on_error == 'stop'))
   progress.status(f'{untrusted.printable(config.scenes)}: {survey}; black ... '
                   f'white are {value_range} (--range).')
   return dataclasses.replace(
       config, range=f'{value_range.low:.10g},{value_range.high:.10g}')
+
+
+def prepare(config: config_lib.Config,
+            report: picture_files.Report | None = None
+            ) -> tuple[config_lib.Config, SceneSource, scenes_lib.Scenes]:
+  """Returns (configuration, training scenes, test scenes) of a run.
+
+  In the configuration are the range of values, measured if it has to be, and
+  the size and channels of the images. The rest is as for `load`.
+  """
+  report = report or images_lib.Skipped(config.on_error == 'stop')
+  config = with_measured_range(config, report)
+  pools, test = load(config, report)
+  return with_image_shape(config, test), pools, test
 
 
 def load(config: config_lib.Config, report: picture_files.Report | None = None
@@ -83,15 +98,15 @@ def load(config: config_lib.Config, report: picture_files.Report | None = None
   training images of a large scene file are a `streams.MappedImages`.
 
   Args:
-    config: of a run; what is not `settled` becomes so first.
-    report: as `settled` takes it.
+    config: of a run; a range that is to be measured is measured first.
+    report: as `with_measured_range` takes it.
 
   Raises:
     errors.UserError: if a file or a flag cannot be used.
   """
   if config.scenes:
     report = report or images_lib.Skipped(config.on_error == 'stop')
-    config = settled(config, report)
+    config = with_measured_range(config, report)
     if config.crop:
       return _load_crops(config, report)
     train, test = given.load(config, report)

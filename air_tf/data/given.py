@@ -43,7 +43,7 @@ def load(config: config_lib.Config, report: picture_files.Report
     if isinstance(train.images, np.memmap):
       train = _rows(train, np.arange(len(train.images)))
   else:
-    train, test = _hold_out(config.scenes, train)
+    train, test = _hold_out(config, train)
   _warn_of_copies(config, train, test)
   return train, test
 
@@ -65,8 +65,9 @@ def _read(path: str, config: config_lib.Config, report: picture_files.Report
               f'--max_objects={config.max_objects}', 'it beside a published '
               'set (.tfrecords, .h5) alone; leave it out')
   if published.knows(path):
-    number = (published.EVALUATED if path == config.test_scenes else
-              config.num_train_scenes + published.EVALUATED)
+    number = 0 if path == config.test_scenes else config.num_train_scenes
+    if path == config.test_scenes or not config.test_scenes:
+      number += published.EVALUATED
     scenes = published.read(
         path, number, config.canvas_size, config.max_objects)
     hint = 'choose another set'
@@ -129,11 +130,11 @@ def check_size(path: str, side: int, config: config_lib.Config,
               'the largest objects; lower --object_size')
 
 
-def _hold_out(path: str, scenes: scenes_lib.Scenes):
+def _hold_out(config: config_lib.Config, scenes: scenes_lib.Scenes):
   """Returns (the rest, a tenth), always the same tenth of a file."""
-  if published.knows(path) and len(scenes.images) > 1:
-    return published.hold_out(scenes)
-  num_scenes = len(scenes.images)
+  path, num_scenes = config.scenes, len(scenes.images)
+  if published.knows(path) and num_scenes > 1:
+    return published.hold_out(scenes, config.num_train_scenes)
   npz.require(num_scenes >= 2, path, 'images', 'one image',
               'at least 2, to hold a tenth out; or give --test_scenes')
   order = np.random.RandomState(0).permutation(num_scenes)

@@ -30,7 +30,7 @@ from air_tf.data import value_range as value_range_lib
 
 __all__ = ['Placement', 'Skipped', 'Source', 'fit', 'fit_all',
            'inference_range', 'is_array',
-           'open_source', 'settled_range', 'to_floats']
+           'open_source', 'measured_range', 'to_floats']
 
 _SURVEYED = 50_000  # Images whose values are looked at, of any number.
 
@@ -167,7 +167,7 @@ def open_source(path: str, light: bool = False) -> Source:
   return Source(path, (path,), light)
 
 
-def settled_range(config: config_lib.Config, source: Source,
+def measured_range(config: config_lib.Config, source: Source,
                   report: picture_files.Report = picture_files.stop
                   ) -> tuple[value_range_lib.ValueRange, survey_lib.Survey]:
   """Returns the value range of a set of images, measured if it has to be.
@@ -191,12 +191,12 @@ def settled_range(config: config_lib.Config, source: Source,
     raise errors.UserError(
         f'{untrusted.printable(source.path)}: no image in it could be read; '
         'expected at least one.')
-  settled = value_range_lib.of_config(config)
+  value_range = value_range_lib.of_config(config)
   if config.range in scene_options.MEASURED_RANGES:
     low, high = (survey.limits() if config.range == 'auto'
                  else survey.object_limits())
-    settled = settled._replace(low=low, high=high)
-  return settled, survey
+    value_range = value_range._replace(low=low, high=high)
+  return value_range, survey
 
 
 def inference_range(source: Source, trained: value_range_lib.ValueRange
@@ -215,7 +215,10 @@ def inference_range(source: Source, trained: value_range_lib.ValueRange
   for name, values in source.read(report=lambda error: None):
     if values.dtype == np.uint8 and not survey.num_images:
       return trained._replace(low=0., high=255.)
-    survey.add(values, name)
+    try:
+      survey.add(values, name)
+    except errors.UserError:
+      continue  # It is refused, or left out, when it is read again.
   if not survey.num_images:
     return trained
   low, high = survey.limits()

@@ -17,6 +17,7 @@ from air_tf.data import masks as masks_lib
 from air_tf.data import picture_files
 from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
+from air_tf.data import untrusted
 from air_tf.data import value_range as value_range_lib
 
 __all__ = ['describe', 'from_scenes', 'read', 'recoloured', 'split']
@@ -43,6 +44,8 @@ def read(path: str,
   source = images_lib.open_source(path, value_range.invert)
   pictures = [crops.Picture(image)
               for _, image in source.read_pixels(value_range, report)]
+  untrusted.require(pictures, path, 'images', 'none that can be read',
+                    'at least one')
   coloured = any(x.image.ndim == 3 for x in pictures)
   return recoloured(pictures, 3 if coloured else 1)
 
@@ -75,13 +78,16 @@ def split(config: config_lib.Config,
           ) -> tuple[list[crops.Picture], list[crops.Picture]]:
   """Returns the (training, held-out) pictures of a run with `--crop`.
 
+  All are grey, or all in colour, as those to train on are.
+
   Raises:
     errors.UserError: if a path cannot be used, or nothing be held out.
   """
   value_range = value_range_lib.of_config(config)
   pictures = read(config.scenes, value_range, report)
   if config.test_scenes:
-    return pictures, read(config.test_scenes, value_range, report)
+    test = read(config.test_scenes, value_range, report)
+    return pictures, recoloured(test, 3 if pictures[0].image.ndim == 3 else 1)
   return crops.hold_out(pictures, config.crop, config.scenes)
 
 

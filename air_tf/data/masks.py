@@ -1,4 +1,4 @@
-"""Whose each pixel of a composed scene is.
+"""Masks of composed scenes: which object each pixel belongs to.
 
 Letters: `N` scenes of `[H, W]` pixels, at most `M` objects a scene. A mask is
 uint8: 0 of the ground, k of the k-th object of its scene, from 1 on.
@@ -6,12 +6,12 @@ uint8: 0 of the ground, k of the k-th object of its scene, from 1 on.
 
 import numpy as np
 
+from air_tf import boxes as boxes_lib
+
 __all__ = ['MOST', 'claim', 'empty', 'is_ink', 'relabel']
 
 MOST = 255  # Objects that a mask can tell apart.
-# Of the brightest pixel of an object, from where on a pixel is ink: smoothing
-# leaves fainter ones around strokes, which are lost in the noise.
-_INK = .25
+
 
 
 def empty(images: np.ndarray, most: int) -> np.ndarray | None:
@@ -30,9 +30,10 @@ def empty(images: np.ndarray, most: int) -> np.ndarray | None:
 def is_ink(patch: np.ndarray) -> np.ndarray:
   """Returns bool `[h, w]`, which pixels of an object `[h, w]` belong to it.
 
-  Those of at least a quarter of the brightness of its brightest pixel.
+  Those of at least a quarter of the brightness of its brightest pixel:
+  smoothing leaves fainter ones around strokes, which are lost in the noise.
   """
-  return (patch > 0) & (patch >= _INK * patch.max())
+  return (patch > 0) & (patch >= boxes_lib.INK_THRESHOLD * patch.max())
 
 
 def claim(mask: np.ndarray, row: int, patch: np.ndarray, shown: np.ndarray

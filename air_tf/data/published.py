@@ -18,6 +18,7 @@ from air_tf import errors
 from air_tf import progress
 from air_tf.data import hdf5
 from air_tf.data import masks as masks_lib
+from air_tf.data import scene_files
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import tfrecords
 from air_tf.data import untrusted
@@ -27,6 +28,7 @@ __all__ = ['EVALUATED', 'hold_out', 'knows', 'read']
 EVALUATED = 320  # Scenes that published results are of.
 _READERS = {'.tfrecord': tfrecords.stream, '.tfrecords': tfrecords.stream,
             '.h5': hdf5.stream, '.hdf5': hdf5.stream}
+assert set(_READERS) == set(scene_files.PUBLISHED)
 # Of CLEVR's 240 x 320 pixels: rows and columns that IODINE and others take.
 _CLEVR, _CROP = (240, 320), (slice(29, 221), slice(64, 256))
 
@@ -82,13 +84,20 @@ def read(path: str, num_scenes: int = EVALUATED, side: int = 128,
   return _described(images, masks)
 
 
-def hold_out(scenes: scenes_lib.Scenes
+def hold_out(scenes: scenes_lib.Scenes, num_train: int
              ) -> tuple[scenes_lib.Scenes, scenes_lib.Scenes]:
-  """Returns (training, held-out): the first 320 are held out, a tenth at most.
+  """Returns (training, held-out): the first 320 are held out.
 
   Training scenes come without masks, which only evaluation needs.
+
+  Args:
+    scenes: the first of a set.
+    num_train: how many are to be trained on. If there are not so many beside
+      320, a tenth is held out, and at most 320.
   """
-  number = min(EVALUATED, max(1, len(scenes.images) // 10))
+  number = EVALUATED
+  if len(scenes.images) < num_train + EVALUATED:
+    number = min(EVALUATED, max(1, len(scenes.images) // 10))
   test = scenes.select(slice(number))
   train = scenes._replace(masks=None).select(slice(number, None))
   return train, test._replace(masks=test.masks.copy())

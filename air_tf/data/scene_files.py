@@ -16,15 +16,16 @@ from air_tf.data import stacks
 from air_tf.data import untrusted
 from air_tf.data import value_range as value_range_lib
 
-__all__ = ['read', 'write']
+__all__ = ['PUBLISHED', 'read', 'write']
 
 _BOX = '(y, x, height, width) in pixels'
-_PUBLISHED = '.tfrecord', '.tfrecords', '.h5', '.hdf5'
+# Suffixes of files that `published` reads.
+PUBLISHED = '.tfrecord', '.tfrecords', '.h5', '.hdf5'
 _LARGEST = 10  # A box may reach beyond the image, by so many of its sides.
 
 
 def read(path: str, value_range: value_range_lib.ValueRange
-         = value_range_lib.BY_TYPE) -> scenes_lib.Scenes:
+         = value_range_lib.BY_TYPE, side: int = 128) -> scenes_lib.Scenes:
   """Returns the scenes in the scene file `path`, checked.
 
   What cannot be is refused; what is only unlikely is for `plausibility`.
@@ -35,14 +36,15 @@ def read(path: str, value_range: value_range_lib.ValueRange
   Args:
     path: of the file.
     value_range: which of its values become black and white.
+    side: of CLEVR's images, as for `published.read`.
 
   Raises:
     errors.UserError: if the file is missing, damaged, or not a scene file; the
       text names the file, the key, what was found and what is expected.
   """
-  if path.lower().endswith(_PUBLISHED):
+  if path.lower().endswith(PUBLISHED):
     from air_tf.data import published  # It takes TensorFlow.
-    return published.read(path)
+    return published.read(path, side=side)
   optional = ('counts', 'boxes', 'labels', 'masks')
   arrays = npz.read_npz(path, required=('images',), optional=optional)
   images = _checked_images(path, arrays['images'], value_range)

@@ -22,9 +22,9 @@ class Splits:
     self._given = config
 
   @functools.cached_property
-  def _loaded(self) -> tuple[datasets.SceneSource, scenes_lib.Scenes]:
-    self._given = datasets.settled(self._given)
-    return datasets.load(self._given)
+  def _prepared(self) -> tuple[
+      config_lib.Config, datasets.SceneSource, scenes_lib.Scenes]:
+    return datasets.prepare(self._given)
 
   @functools.cached_property
   def train(self) -> scenes_lib.Scenes:
@@ -32,18 +32,18 @@ class Splits:
 
     A whole run composes new ones every `config.refresh_every` iterations.
     """
-    return self._loaded[0](0)
+    _, pools, _ = self._prepared
+    return pools(0)
 
   @property
   def test(self) -> scenes_lib.Scenes:
     """The held-out scenes; composed ones are kept in `config.cache_dir`."""
-    return self._loaded[1]
+    return self._prepared[2]
 
   @property
   def config(self) -> config_lib.Config:
     """See the class."""
-    test = self.test  # Loading settles `_given`.
-    return datasets.with_image_shape(self._given, test)
+    return self._prepared[0]
 
   def __repr__(self) -> str:
     """Names the source; loads nothing."""

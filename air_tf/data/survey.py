@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from air_tf import errors
+from air_tf.data import untrusted
 
 __all__ = ['Survey']
 
@@ -56,11 +57,7 @@ class Survey:
     Raises:
       errors.UserError: if a value is not finite.
     """
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(high - low):
-      raise errors.UserError(
-          f'{name}: found values that are not finite; expected numbers. '
-          'Replace them, or leave the image out by --on_error=skip.')
+    low, high = untrusted.extremes(values, name)
     self.num_images += 1
     sizes = (*self._sizes, values.shape[:2])
     self._sizes = (min(sizes, key=math.prod), max(sizes, key=math.prod))
@@ -170,7 +167,7 @@ class Survey:
   def _check_kinds(self) -> None:
     if len(self.kinds) > 1:
       raise errors.UserError(
-          f"--range=auto: found images of several types, {_names(self.kinds)}, "
+          f'--range: found images of several types, {_names(self.kinds)}, '
           'whose values may mean different things; expected one type. Convert '
           'them, give --range=LOW,HIGH for all, or --range=dtype, the whole '
           'range of each type.')

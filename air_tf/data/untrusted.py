@@ -7,12 +7,14 @@ the word of a header, nothing in an archive is written to disk.
 import os
 import zipfile
 
+import numpy as np
+
 from air_tf import errors
 from air_tf import memory
 from air_tf import paths
 
-__all__ = ['check_file', 'check_member', 'check_memory', 'printable',
-           'require']
+__all__ = ['check_file', 'check_member', 'check_memory', 'extremes',
+           'printable', 'require']
 
 # Deflate cannot do better than 1,032 to 1; small members have some overhead.
 _MAX_RATIO, _OVERHEAD = 1_032, 4_096
@@ -34,6 +36,24 @@ def printable(text: str) -> str:
   text = text.encode('utf-8', 'surrogateescape').decode(
       'utf-8', 'backslashreplace')
   return ''.join(x if x.isprintable() else repr(x)[1:-1] for x in text)
+
+
+def extremes(values: np.ndarray, name: str) -> tuple[float, float]:
+  """Returns the smallest and the largest pixel of an image.
+
+  Args:
+    values: of the image.
+    name: of it, printable, for the text.
+
+  Raises:
+    errors.UserError: if a value is not finite.
+  """
+  low, high = float(values.min()), float(values.max())  # NaN if one is.
+  if not np.isfinite(high - low):
+    raise errors.UserError(
+        f'{name}: found values that are not finite; expected numbers. '
+        'Replace them, or leave the image out by --on_error=skip.')
+  return low, high
 
 
 def check_file(path: str, expected: str) -> None:

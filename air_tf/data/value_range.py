@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from air_tf import config as config_lib
 from air_tf import errors
+from air_tf.data import untrusted
 
 __all__ = ['BY_TYPE', 'ValueRange', 'of_config']
 
@@ -88,10 +89,8 @@ class ValueRange(NamedTuple):
     Raises:
       errors.UserError: as `apply`.
     """
-    if values.dtype.kind == 'f' and not np.isfinite(values).all():
-      raise errors.UserError(
-          f'{name}: found values that are not finite; expected numbers. '
-          'Replace them, or leave the image out by --on_error=skip.')
+    if values.dtype.kind == 'f' and values.size:
+      untrusted.extremes(values, name)
     if self.low is None or self.high is None:
       return _type_limits(values, name)
     self._check_scale(values, name)
@@ -133,7 +132,7 @@ BY_TYPE = ValueRange(None, None)
 def of_config(config: config_lib.Config) -> ValueRange:
   """Returns the range of a configuration; by the type, if it has no numbers.
 
-  That of a run on pictures has them: `images.settled_range` measures them.
+  That of a run on pictures has them: `images.measured_range` measures them.
   """
   low, high = config.range_limits or (None, None)
   return ValueRange(low, high, config.invert, config.contrast)

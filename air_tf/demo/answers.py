@@ -129,7 +129,8 @@ class Answers:
     return {'image': _data_url(image)}
 
   def _explain(self, image: np.ndarray) -> dict:
-    seen = self._model.explain(image[np.newaxis])
+    # As floats: uint8 of at most 1, as in a dark picture, would be refused.
+    seen = self._model.explain(images_lib.to_floats(image[np.newaxis]))
     count = int(seen.num_steps[0])
     attended = glimpses_lib.read(
         tf.repeat(tf.constant(image[np.newaxis] / np.float32(255)),

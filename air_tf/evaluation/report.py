@@ -138,7 +138,7 @@ def read_scenes(path: str, image_shape: tuple[int, ...],
   Raises:
     errors.UserError: if they do not, or the file is not a scene file.
   """
-  scenes = scene_files.read(path, value_range)
+  scenes = scene_files.read(path, value_range, image_shape[0])
   found = scenes.images.shape[1:]
   if found != image_shape:
     raise errors.UserError(

@@ -6,6 +6,8 @@ import contextlib
 import sonnet as snt
 import tensorflow as tf
 
+from air_tf import errors
+
 __all__ = ['HalfPrecision']
 
 
@@ -28,7 +30,7 @@ class HalfPrecision(tf.Module):
       min_size: variables of fewer numbers stay in float32.
 
     Raises:
-      ValueError: if a weight is beyond the range of float16, +-65,504.
+      errors.UserError: if a weight is beyond the range of float16.
     """
     super().__init__(name='half_precision')
     rounded = [v for v in module.variables
@@ -40,7 +42,9 @@ class HalfPrecision(tf.Module):
                     name=v.name.partition(':')[0]) for v in rounded]
     for variable, copy in zip(rounded, self.copies, strict=True):
       if not tf.reduce_all(tf.math.is_finite(copy)):
-        raise ValueError(f'{variable.name}: found weights beyond float16')
+        raise errors.UserError(
+            f'{variable.name}: found weights beyond float16; expected them in '
+            '-65504 ... 65504. Write the SavedModel in float32.')
     copies = {v.ref(): copy for v, copy in zip(
         rounded, self.copies, strict=True)}
     # In a closure: attributes of a `tf.Module` would be saved too.

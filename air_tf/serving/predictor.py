@@ -141,13 +141,13 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
   Args:
     predictor: the model.
     named: names and uint8 `[H, W]`; what is not in the model's colours, grey
-      or red, green and blue, is made so (`images.recolour`).
+      or red, green and blue, is made so (`colours.recolour`).
     batch_size: how many to explain at a time.
     resize: whether images of another size than the model's are fitted to it
       (`images.fit`); boxes are then in pixels of the image as given.
     report: called with the error about an image of another size, which is then
       left out, unless it raises.
-    masks: whether to say whose each pixel is.
+    masks: whether to say which object each pixel belongs to.
 
   Yields:
     A prediction for each image, in their order.
@@ -182,14 +182,13 @@ def _predictions(batch: Sequence[tuple[str, np.ndarray]],
                  answer: Mapping[str, np.ndarray]) -> Iterator[Prediction]:
   """Yields the prediction of each image of an explained batch."""
   probs, masks = answer['num_steps_probs'], answer.get('masks')
-  scores = np.cumsum(probs[:, ::-1], axis=1)[:, ::-1]  # P(n >= 0 ... T).
   boxes = answer['tight_boxes'].astype(float)
   for i, ((name, image), place) in enumerate(zip(batch, places, strict=True)):
     count = answer['num_steps'][i]
     yield Prediction(
         name, image, probs[i], place.boxes(boxes[i, :count]),
         None if masks is None else place.mask(masks[i], image.shape[:2]),
-        scores[i, 1:count + 1])
+        answer['step_probs'][i, :count])
 
 
 def _value_range(signatures) -> value_range_lib.ValueRange:

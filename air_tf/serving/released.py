@@ -11,8 +11,7 @@ import pathlib
 import air_tf
 from air_tf import config as config_lib
 from air_tf import config_flags
-from air_tf.data import datasets
-from air_tf.data import digits as digits_lib
+from air_tf import flagfiles
 from air_tf.data import scenes as scenes_lib
 
 __all__ = ['FOLDER', 'config_of', 'free_digits', 'names', 'saved_model_path',
@@ -47,7 +46,8 @@ def config_of(name: str, digits: str = '') -> config_lib.Config:
     digits: where MNIST is, for the models that are trained on it; downloaded,
       if empty.
   """
-  config = config_flags.config_of([f'--flagfile={FOLDER / name}/train.flags'])
+  with flagfiles.on_its_own():
+    config = config_flags.config_of([f'--flagfile={FOLDER / name}/train.flags'])
   if digits and config.digits == 'mnist':
     config = dataclasses.replace(config, digits=digits)
   return config
@@ -64,6 +64,8 @@ def scenes(name: str, num_scenes: int, seed: int) -> scenes_lib.Scenes:
   They are as those of its training, of held-out digits; digits of MNIST are
   replaced by those of scikit-learn.
   """
+  from air_tf.data import datasets  # It imports h5py: not to find a model.
+  from air_tf.data import digits as digits_lib
   config = config_of(name)
   source = free_digits(config)
   digits = digits_lib.load(source)

@@ -19,12 +19,12 @@ import tensorflow as tf
 from air_tf import errors
 from air_tf import explain as explain_lib
 from air_tf import files
+from air_tf import folder_lock
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf.data import value_range as value_range_lib
 from air_tf.serving import half_precision as half_precision_lib
 from air_tf.serving import signatures
-from air_tf.training import folder_lock
 
 __all__ = ['ExportedAIR', 'check_target', 'save', 'tidy']
 

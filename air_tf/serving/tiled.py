@@ -94,7 +94,8 @@ def _objects(outputs: dict[str, np.ndarray], start: int, corners: np.ndarray,
     offset = [*corners[b], 0., 0.]
     glimpse = outputs['boxes'][b, t] + offset
     box, corner, patch = _patch(lights[b, t], glimpse, corners[b], shape)
-    rows.append((start + b, box, glimpse, _score(outputs, b, t), corner, patch))
+    rows.append((start + b, box, glimpse, outputs['step_probs'][b, t], corner,
+                 patch))
   return _stack(rows)
 
 
@@ -121,10 +122,6 @@ def _lights(outputs: dict[str, np.ndarray]) -> np.ndarray:
     added = added.max(axis=-1)
   return np.round(255. * np.clip(added, 0., 1.)).astype(np.uint8)
 
-
-def _score(outputs: dict[str, np.ndarray], b: int, t: int) -> float:
-  """P(n > t) of a window."""
-  return float(outputs['num_steps_probs'][b, t + 1:].sum())
 
 
 def _patch(light: np.ndarray, glimpse: np.ndarray, corner: np.ndarray,

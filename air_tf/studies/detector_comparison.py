@@ -4,7 +4,6 @@ Letters: `N` images, `[H, W]` image, `K` objects in it. Places are (y, x) in
 pixels.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import itertools
@@ -157,8 +156,8 @@ def save(found: Found, result: Mapping[str, Any],
               folder / 'detectors.png')
 
 
-def _all(ours: Places, fitted: Sequence[Callable], images: Sequence[np.ndarray]
-         ) -> dict[str, Places]:
+def _all(ours: Places, fitted: Sequence[detectors.Detector],
+         images: Sequence[np.ndarray]) -> dict[str, Places]:
   return {AIR: ours} | {
       detector.name: [detector(image) for image in images]
       for detector in fitted}

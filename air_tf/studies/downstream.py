@@ -20,6 +20,7 @@ from absl import logging
 import numpy as np
 
 from air_tf import config as config_lib
+from air_tf import digit_sources
 from air_tf import errors
 from air_tf import memory
 from air_tf import progress
@@ -37,7 +38,6 @@ from air_tf.training import summaries
 
 __all__ = ['run', 'table', 'targets']
 
-_WITHOUT_ORDER = 'sprites', 'blobs', 'dsprites_like', 'tetrominoes_like'
 _BYTES_PER_PIXEL = 5  # As composed, and as floats.
 # Not the scenes that the model has seen.
 _TRAIN_SEED, _TEST_SEED, _UNLABELLED_SEED = 3, 4, 5
@@ -154,7 +154,8 @@ def _digits(config: config_lib.Config, logdir: str) -> digits_lib.Digits:
   refusal = errors.UserError(
       f'--logdir={logdir}: was trained on {source}; expected a run on digits '
       'from 0 to 9, whose sum and order can be asked for.')
-  if config.scenes or config.digits in _WITHOUT_ORDER:
+  known = digit_sources.BY_NAME.get(config.digits)
+  if config.scenes or (known and not known.are_digits):
     raise refusal
   digits = digits_lib.load(config.digits)
   if max(digits.train_labels.max(), digits.test_labels.max()) > 9:

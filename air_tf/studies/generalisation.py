@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from air_tf import config_flags
-from air_tf import errors
 from air_tf import files
 from air_tf import run as run_lib
 from air_tf.data import datasets
@@ -50,15 +48,7 @@ def runs(logdir: str, models: Mapping[str, Sequence[str]],
     models: flags of bin/train.py for each model to compare, by its name.
     flags: common to all runs; they override a model's.
     seeds: of the runs.
-
-  Raises:
-    errors.UserError: if the flags name a scene file, whose counts are fixed.
   """
-  scenes = config_flags.config_of(flags).scenes  # Also of a flagfile.
-  if scenes:
-    raise errors.UserError(
-        f'--scenes={scenes}: expected --digits=..., from which scenes with '
-        'other counts can be composed.')
   return {
       (name, model): [sweep.Run(
           pathlib.Path(logdir) / name / model / f'seed-{seed}',

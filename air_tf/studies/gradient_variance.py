@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import errors
 from air_tf import files
 from air_tf import progress
 from air_tf import run as run_lib
@@ -32,7 +33,7 @@ __all__ = ['PARTS', 'compare', 'markdown', 'measure', 'save']
 PARTS = ('total', 'backpropagation', 'score')
 
 
-def compare(logdir: str, names: Sequence[str], repeats: int,
+def compare(logdir: str, names: Sequence[str] | None, repeats: int,
             warm_up: int) -> dict:
   """Measures estimators side by side, on the model of one run.
 
@@ -41,7 +42,7 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
 
   Args:
     logdir: folder of the run.
-    names: of estimators.
+    names: of estimators; all that suit the run, if None.
     repeats: independent gradients of each, at least 2.
     warm_up: iterations for which another estimator trains its variables.
 
@@ -50,19 +51,22 @@ def compare(logdir: str, names: Sequence[str], repeats: int,
     each its `num_particles` and `groups` as by `measure`.
 
   Raises:
-    errors.UserError: if there is no such run, or no checkpoint of it.
+    errors.UserError: if there is no such run, or no checkpoint of it, or an
+      estimator does not suit it.
   """
   opened = run_lib.Run(logdir)
-  config, scenes = opened.config, opened.scenes.train
+  config = opened.config
+  configs = _configs(config, names)
+  scenes = opened.scenes.train
   batch = scenes.select(slice(config.batch_size))
   images = streams.to_pixels(tf.constant(batch.images))
   results = {}
-  with progress.bar(len(names) * repeats, 'gradients') as bar:
-    for name in names:
+  with progress.bar(len(configs) * repeats, 'gradients') as bar:
+    for name in configs:
       bar.compiling(name)
       trainer = opened.trainer
       if name != config.estimator:
-        trainer = _with_estimator(trainer, name)
+        trainer = _with_model_of(trainer, configs[name])
         trainer.train_auxiliary(
             tf.constant(scenes.images), tf.constant(warm_up))
       groups = measure(trainer, images, repeats, bar.update)
@@ -161,11 +165,25 @@ def save(result: dict, logdir: str) -> None:
   writer.flush()
 
 
-def _with_estimator(run: trainer_lib.Trainer,
-                    name: str) -> trainer_lib.Trainer:
-  """A trainer of the same model at the same iteration, another estimator."""
-  config: config_lib.Config = dataclasses.replace(
-      run.config, estimator=name, num_particles=0)
+def _configs(config: config_lib.Config,
+             names: Sequence[str] | None) -> dict[str, config_lib.Config]:
+  """Returns the configuration with other estimators; all, if None."""
+  configs = {}
+  for name in names or config_lib.ESTIMATORS:
+    try:
+      configs[name] = dataclasses.replace(
+          config, estimator=name, num_particles=0)
+    except errors.UserError as error:
+      if names:
+        raise errors.UserError(
+            f'--estimators: found {name}, which does not suit the run: {error}'
+            ) from error
+  return configs
+
+
+def _with_model_of(run: trainer_lib.Trainer,
+                   config: config_lib.Config) -> trainer_lib.Trainer:
+  """Returns a trainer of the same model, at the same iteration."""
   trainer = trainer_lib.Trainer(config)
   for ours, theirs in zip(trainer.model.variables, run.model.variables,
                           strict=True):

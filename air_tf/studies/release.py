@@ -14,6 +14,7 @@ import subprocess
 import numpy as np
 
 from air_tf import config as config_lib
+from air_tf import errors
 from air_tf import experiment
 from air_tf import files
 from air_tf import run as run_lib
@@ -148,7 +149,12 @@ def _save(run: run_lib.Run, path: pathlib.Path
   model, num_steps_prior = run.trainer.averaged_model()
   expected = predictions.collect(run.signatures, run.test.images).num_steps
   for precision, options in _PRECISIONS.items():
-    saved_model.save(model, path, num_steps_prior, **options)
+    try:
+      saved_model.save(model, path, num_steps_prior, **options)
+    except errors.UserError:
+      if options:  # A weight is too large for float16.
+        continue
+      raise
     loaded = run_lib.LoadedModel(path)
     if not options or (_counts(loaded, run.test) == expected).all():
       return loaded, precision

@@ -205,10 +205,10 @@ def _samples(model: model_lib.AIRModel) -> figure.Figure:
 def _traversals(model: model_lib.AIRModel,
                 predictions: predictions_lib.Predictions) -> figure.Figure:
   """Moves the code of an object along the principal directions of all codes."""
-  codes = predictions.what[predictions.presence > 0.]
+  what = predictions.what[predictions.presence > 0.]
   single = predictions.what[predictions.num_steps == 1, 0]
-  code = single[0] if len(single) else codes[0]
-  directions, shares = samples.principal_directions(codes, _NUM_DIRECTIONS)
+  code = single[0] if len(single) else what[0]
+  directions, shares = samples.principal_directions(what, _NUM_DIRECTIONS)
   moves = np.array(_DEVIATIONS)[:, np.newaxis] * directions[:, np.newaxis]
   shape = model.config.glimpse_shape
   count = moves.shape[0] * moves.shape[1]

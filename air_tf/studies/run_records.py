@@ -189,9 +189,11 @@ def _rounded(line: dict) -> dict:
 
 def _without_paths(config: config_lib.Config) -> config_lib.Config:
   """Returns a configuration with names of files in place of paths."""
-  default, digits = config_lib.Config(), config.digits
+  digits = config.digits
   return dataclasses.replace(
-      config, cache_dir=default.cache_dir,
+      config, cache_dir=config_lib.Config().cache_dir,
+      scenes=pathlib.Path(config.scenes).name,
+      test_scenes=pathlib.Path(config.test_scenes).name,
       digits=digits if digits in digit_sources.BY_NAME
       else pathlib.Path(digits).name)
 

@@ -69,7 +69,8 @@ INPUTS = {
     'latents': Input("AIR's latents", _of_run(latents)),
     'pixels': Input('pixels, by convolutions', lambda models: np.asarray),
     'vae': Input('codes of a VAE', lambda models: image_codes.vae(
-        models.unlabelled, models.opened.config.pixel_stddev, models.seed)),
+        models.unlabelled, float(models.opened.model.pixel_stddev),
+        models.seed)),
     'autoencoder': Input(
         'codes of an autoencoder', lambda models: image_codes.autoencoder(
             models.unlabelled, models.seed))}

@@ -125,6 +125,6 @@ def require_a_success(runs: Iterable[Run]) -> None:
     return
   kind = (errors.Diverged if set(codes) == {errors.Diverged.exit_code}
           else errors.UserError)
-  run, reason = codes[max(codes, key=lambda x: x != kind.exit_code)]
+  run, reason = codes[max(codes, key=lambda x: x != errors.Diverged.exit_code)]
   raise kind(f'no run ended well; the first is {run.folder}: {reason}. All of '
              f'its output is in {LOG} there.')

@@ -89,7 +89,8 @@ def save(report: dict, logdir: str) -> None:
   files.write_text(folder / 'report.json', json.dumps(report, indent=1))
   files.write_text(folder / 'report.md', markdown(report))
   canvas.save(comparisons.accuracy_curves(
-      {name: [(run['iterations'], run['accuracies']) for run in summary['runs']]
+      {name: [(run['iterations'] if run['accuracies'] else [],
+               run['accuracies']) for run in summary['runs']]
        for name, summary in report['recipes'].items()},
       report['threshold']), folder / 'curves.png')
 
@@ -97,14 +98,15 @@ def save(report: dict, logdir: str) -> None:
 def _line(run: sweep.Run) -> dict:
   """Returns the curve of a run, and how it ended."""
   lines = [x for x in run_folder.RunFolder(run.folder).metrics()
-           if x['split'] == 'test' and 'count_accuracy' in x]
+           if x['split'] == 'test']
+  counted = [x for x in lines if 'count_accuracy' in x]  # All of them, or none.
   ended = sweep.outcome(run)
   return {
       'folder': run.folder.name,
       'exit_code': None if ended is None else ended.exit_code,
       'error': '' if ended is None else ended.error,
       'iterations': [x['step'] for x in lines],
-      'accuracies': [x['count_accuracy'] for x in lines],
+      'accuracies': [x['count_accuracy'] for x in counted],
       'seconds': [x['seconds'] for x in lines],
       'elbo': lines[-1]['elbo'] if lines else None,
       'final': {name: lines[-1][name] for name in _OVER_SEEDS

@@ -30,7 +30,7 @@ class Display:
       iteration: at which it starts or resumes.
     """
     self._iteration, self._accuracy = iteration, None
-    self._compiling, self._left = True, ''
+    self._compiling, self._evaluated, self._left = True, False, ''
     if iteration >= config.num_iterations:
       self._bar = progress.Bar(
           config.num_iterations, 'trained', iteration, lines=False)
@@ -62,7 +62,8 @@ class Display:
 
   def evaluated(self, line: dict) -> None:
     """Writes a line; `line` is that of the metrics, held-out."""
-    if self._accuracy is None:  # The first one was compiled, too.
+    if not self._evaluated:  # The first one was compiled, too.
+      self._evaluated = True
       self._bar.start_clock()
     self._accuracy = line.get('count_accuracy')
     progress.status(

@@ -14,16 +14,16 @@ from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 
-__all__ = ['Input', 'Scenes', 'make', 'next_images', 'sample_indices']
+__all__ = ['Input', 'SceneInput', 'make', 'next_images', 'sample_indices']
 
 Images = np.ndarray | tf.Tensor | streams.MappedImages  # uint8 [N, H, W].
 # The same in other forms: with annotations, or made from the number of a pool.
-Scenes = Images | scenes_lib.Scenes | datasets.SceneSource
+SceneInput = Images | scenes_lib.Scenes | datasets.SceneSource
 # What compiled code reads: all images in memory, or a stream of batches.
 Input = tf.Tensor | tf.data.Iterator
 
 
-def make(scenes: Scenes | Input, config: config_lib.Config,
+def make(scenes: SceneInput | Input, config: config_lib.Config,
          iteration: tf.Variable,
          indices: Callable[[int, tf.Tensor], tf.Tensor]) -> Input:
   """Returns scenes as compiled code reads them: those on disk as a stream.

@@ -23,10 +23,10 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import files
+from air_tf import folder_lock
 from air_tf import paths
 from air_tf.data import fingerprint
 from air_tf.training import checkpoints
-from air_tf.training import folder_lock
 from air_tf.training import metrics_file
 from air_tf.training import projector
 from air_tf.training import run_config

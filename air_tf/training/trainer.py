@@ -155,7 +155,7 @@ class Trainer(snt.Module):
 
     tf.while_loop(lambda i: i < iterations, iterate, [tf.constant(0)])
 
-  def make_input(self, scenes: inputs.Scenes) -> inputs.Input:
+  def make_input(self, scenes: inputs.SceneInput) -> inputs.Input:
     """Returns scenes as compiled code reads them, from this iteration on.
 
     `train` does so at every call. It is worth doing once for a large array,
@@ -180,7 +180,7 @@ class Trainer(snt.Module):
     return inputs.next_images(
         scenes, self.config.batch_size, self._seed(_SCENES))
 
-  def train(self, scenes: inputs.Scenes | inputs.Input,
+  def train(self, scenes: inputs.SceneInput | inputs.Input,
             iterations: int | tf.Tensor = 1) -> dict[str, tf.Tensor]:
     """Trains for some iterations, compiled at the first call.
 

@@ -12,10 +12,10 @@ from air_tf.studies.launchers import local
 from air_tf.studies.launchers import ray_cluster
 from air_tf.studies.launchers import slurm
 
-__all__ = ['Placement', 'launch']
+__all__ = ['LaunchOptions', 'launch']
 
 
-class Placement(NamedTuple):
+class LaunchOptions(NamedTuple):
   """What runs are made with, and on what."""
   script: pathlib.Path    # bin/train.py.
   logdir: str             # Of the sweep.
@@ -26,38 +26,38 @@ class Placement(NamedTuple):
   gpus: int = 0           # Likewise.
 
 
-def launch(launcher: str, runs: Sequence[sweep.Run], placement: Placement,
+def launch(launcher: str, runs: Sequence[sweep.Run], options: LaunchOptions,
            on_end: Callable[[], None]) -> str | None:
   """Makes the runs that are missing, or has a script make them.
 
   Args:
     launcher: 'local', 'ray' or 'slurm'.
     runs: of a sweep.
-    placement: how they are made.
+    options: how they are made.
     on_end: called whenever one has ended.
 
   Returns:
     The path of the script that is to make them, if there is one.
   """
   if launcher == 'slurm':
-    return _write_job_array(sweep.missing(runs), placement)
+    return _write_job_array(sweep.missing(runs), options)
   if launcher == 'ray':
     made_by = ray_cluster.RayCluster(
-        placement.script, placement.address, placement.cores, placement.gpus,
-        placement.jobs)
+        options.script, options.address, options.cores, options.gpus,
+        options.jobs)
   else:
-    made_by = local.Local(placement.script, placement.jobs)
+    made_by = local.Local(options.script, options.jobs)
   made_by.run_all(runs, on_end)
   return None
 
 
 def _write_job_array(missing: Sequence[sweep.Run],
-                     placement: Placement) -> str | None:
+                     options: LaunchOptions) -> str | None:
   if not missing:
     return None
   path = str(slurm.write(
-      missing, placement.script, placement.logdir, placement.cores,
-      placement.gpus, placement.at_a_time))
+      missing, options.script, options.logdir, options.cores,
+      options.gpus, options.at_a_time))
   progress.status(f'{len(missing)} runs to make: sbatch {shlex.quote(path)}. '
                   'Then the same command writes the report.')
   return path

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from absl import logging
 
+from air_tf import folder_lock
 from air_tf.studies import sweep
-from air_tf.training import folder_lock
 
 __all__ = ['Local', 'share_of_cores']
 
