@@ -38,7 +38,7 @@ def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
                            tf.unstack(alphas, axis=1), strict=True):
     change = colour - _channelled(alpha, canvas) * canvas
     canvases.append(canvases[-1] + _channelled(left, canvas) * change)
-    left = uncovered(left, alpha)
+    left *= 1. - alpha
   return tf.stack(canvases, axis=1)
 
 
@@ -53,9 +53,14 @@ def add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
   return tf.stack(canvases, axis=1)
 
 
-def uncovered(left: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-  """1 - A after an object of opacity `alpha`, from `left`, 1 - A before it."""
-  return left * (1. - alpha)
+def uncovered(left: tf.Tensor, painted: tf.Tensor) -> tf.Tensor:
+  """Returns the part of `left` that an object does not cover.
+
+  Args:
+    left: `[B, H, W]` or `[B, H, W, C]`.
+    painted: `[B, H, W, C + 1]`, the object, of colour and opacity.
+  """
+  return left * (1. - _channelled(painted[..., -1], left))
 
 
 def painted_shape(glimpse_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ class Explanation(NamedTuple):
   # [N, T, h, w], opacity of the glimpses, whose colours are premultiplied by
   # it; None where objects add up.
   alphas: tf.Tensor | None = None
-  # uint8 [N, H, W], whose each pixel is: 0 of the ground, t of step t; None
+  # uint8 [N, H, W]: 0 at pixels of the ground, t at those of step t; None
   # unless asked for.
   masks: tf.Tensor | None = None
 
@@ -70,7 +70,7 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
   Args:
     model: a trained model.
     images: float `[N, H, W]`, pixels in 0 ... 1.
-    masks: whether to say whose each pixel is, see `segment`.
+    masks: whether to say which object each pixel belongs to, see `segment`.
   """
   inference = model.infer(images)
   posterior = inference.num_steps_posterior

@@ -25,6 +25,7 @@ def define() -> dict[str, Any]:
   ignored = {field.name: field.default
              for field in dataclasses.fields(config_lib.Config)
              if field.name not in flags.FLAGS}
-  config_flags.define_config_flags(*ignored)
+  if ignored:
+    config_flags.define_config_flags(*ignored)
   flags.DEFINE_string('logdir', None, 'Ignored; flagfiles set it.')
   return ignored

@@ -216,7 +216,7 @@ class Run:
         (`value_range.apply_all` makes such); or others, of 16 bits for
         instance, to which the range of the training is applied. One image is
         `image[np.newaxis]`.
-      masks: whether to say whose each pixel is, in the field `masks`.
+      masks: whether to say which object each pixel belongs to, in `masks`.
       refined: whether to explain each object again, alone: the same counts,
         better codes, places and masks, for some five times the time.
 

@@ -1,4 +1,4 @@
-"""Whose each pixel is: an object's or the ground's, by what the model draws.
+"""Masks: which object each pixel belongs to, by what the model draws.
 
 Letters: `N` images, `T` most steps, `[H, W]` image (`[H, W, 3]` in colour).
 """

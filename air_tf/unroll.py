@@ -116,8 +116,7 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
     step, state = cell(tf.stack([images, left], axis=-1), encoded, state,
                        step_noise, reparameterise)
     glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
-    alpha = painted[..., -1:] if images.shape.rank == 4 else painted[..., -1]
-    left = compositing.uncovered(left, alpha)
+    left = compositing.uncovered(left, painted)
     steps.append(step)
     drawn.append((glimpse, painted))
   return Unrolled(_stack(steps), *_stack(drawn))

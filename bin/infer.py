@@ -202,10 +202,7 @@ def _open_csv(opened: contextlib.ExitStack, max_steps: int):
   from air_tf.serving import writers
   if not _CSV.value:
     return None
-  with files.unwritable_as_user_error(f'--csv={_CSV.value}'):
-    file = opened.enter_context(open(
-        _CSV.value, 'w', newline='', encoding='utf-8',
-        errors='backslashreplace'))
+  file = opened.enter_context(writers.open_csv(_CSV.value))
   return writers.CsvWriter(file, max_steps)
 
 

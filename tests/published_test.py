@@ -28,7 +28,7 @@ def list_of_bytes(array):
 
 
 def layers_of(owner, most):
-  """Returns [most, H, W] masks of 0 or 255, from whose each pixel is."""
+  """Returns [most, H, W] masks of 0 or 255, from the object of each pixel."""
   return 255 * (owner == np.arange(most)[:, np.newaxis, np.newaxis])
 
 

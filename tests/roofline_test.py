@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,12 @@ from air_tf.training import trainer as trainer_lib
 
 
 def multiply_adds(products):
-  return sum(product.multiply_adds for product in products)
+  total = 0
+  for product in products:
+    batch = np.broadcast_shapes(product.left[:-2], product.right[:-2])
+    columns = product.right[-2 if product.transpose_right else -1]
+    total += math.prod(batch) * math.prod(product.left[-2:]) * columns
+  return total
 
 
 def test_products_of_a_function_by_hand():

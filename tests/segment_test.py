@@ -1,4 +1,4 @@
-"""Tests of segment.py: whose each pixel is."""
+"""Tests of segment.py."""
 
 import numpy as np
 import tensorflow as tf

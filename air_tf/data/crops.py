@@ -201,12 +201,12 @@ def _cut(pictures, which, corners, turns, size: int) -> scenes_lib.Scenes:
 def _padded(images: np.ndarray, objects: list) -> scenes_lib.Scenes:
   counts = np.array([len(boxes) for boxes, _ in objects], np.int32)
   present = np.arange(max(1, counts.max())) < counts[:, np.newaxis]
-  boxes = np.full([*present.shape, 4], np.nan, np.float32)
-  boxes[present] = np.concatenate([x for x, _ in objects])
+  boxes = scenes_lib.pad_boxes(
+      present, np.concatenate([x for x, _ in objects]))
   labels = None
   if all(x is not None for _, x in objects):
-    labels = np.full(present.shape, -1, np.int32)
-    labels[present] = np.concatenate([x for _, x in objects])
+    labels = scenes_lib.pad_labels(
+        present, np.concatenate([x for _, x in objects]))
   return scenes_lib.Scenes(images, counts, boxes, labels)
 
 

@@ -64,10 +64,8 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
       no room.
   """
   rng = np.random.default_rng(seed)
-  scene_counts = rng.choice(np.asarray(counts, np.int32), num_scenes)
-  present = np.arange(max(1, *counts)) < scene_counts[:, np.newaxis]  # [N, M]
-  chosen, patches = scenes_lib.sample_patches(
-      rng, digits, int(present.sum()), digit_scale)
+  scene_counts, present, labels, patches = scenes_lib.draw(
+      rng, digits, labels, counts, num_scenes, digit_scale)
   fills = colours(rng, len(patches))
   sizes = np.reshape([patch.shape for patch in patches], [-1, 2])
   _check_largest(sizes, canvas_size)
@@ -86,12 +84,9 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   backdrops.KINDS[backdrop](
       rng, images, backdrop_level, digits[..., np.newaxis].repeat(3, axis=-1))
   _paint(images, np.nonzero(present)[0], corners, patches, fills)
-  boxes = np.full([*present.shape, 4], np.nan, np.float32)
-  boxes[present] = np.concatenate([corners, sizes], axis=1)
-  return scenes_lib.Scenes(
-      images, scene_counts, boxes,
-      scenes_lib.pad_labels(present, np.asarray(labels)[chosen]),
-      owners)
+  boxes = scenes_lib.pad_boxes(
+      present, np.concatenate([corners, sizes], axis=1))
+  return scenes_lib.Scenes(images, scene_counts, boxes, labels, owners)
 
 
 def _ink(patch: np.ndarray) -> np.ndarray:

@@ -70,10 +70,8 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
         f'--backdrop={backdrop}: expected black with these objects, which have '
         'uneven ground and noise of their own; see --backdrop_level.')
   rng = np.random.default_rng(seed)
-  scene_counts = rng.choice(np.asarray(counts, np.int32), num_scenes)
-  present = np.arange(max(1, *counts)) < scene_counts[:, np.newaxis]  # [N, M]
-  chosen, patches = scenes_lib.sample_patches(
-      rng, digits, int(present.sum()), digit_scale)
+  scene_counts, present, labels, patches = scenes_lib.draw(
+      rng, digits, labels, counts, num_scenes, digit_scale)
   ends = np.cumsum(scene_counts)
   images = np.zeros([num_scenes, canvas_size, canvas_size], np.uint8)
   owners = masks_lib.empty(images, present.shape[1]) if masks else None
@@ -91,9 +89,8 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
       if owners is not None:
         _own(owners[i], patches[objects], corners[objects])
     part[:] = _photograph(rng, light, backdrop_level)
-  return scenes_lib.Scenes(
-      images, scene_counts, _boxes(present, corners, patches, canvas_size),
-      scenes_lib.pad_labels(present, np.asarray(labels)[chosen]), owners)
+  boxes = scenes_lib.pad_boxes(present, _boxes(corners, patches, canvas_size))
+  return scenes_lib.Scenes(images, scene_counts, boxes, labels, owners)
 
 
 def _arrange(rng, patches: Sequence[np.ndarray], canvas_size: int,
@@ -211,11 +208,9 @@ def _ground(rng, num_scenes: int, side: int, level: float) -> np.ndarray:
   return (even + uneven * slope).astype(np.float32)
 
 
-def _boxes(present, corners, patches, canvas_size) -> np.ndarray:
-  """Returns float32 [N, M, 4] of the parts inside, NaN where there is none."""
+def _boxes(corners, patches, canvas_size) -> np.ndarray:
+  """Returns the boxes [K, 4] of the parts inside."""
   sizes = np.reshape([patch.shape for patch in patches], [-1, 2])
   low = np.maximum(corners, 0)
   high = np.minimum(corners + sizes, canvas_size)
-  boxes = np.full([*present.shape, 4], np.nan, np.float32)
-  boxes[present] = np.concatenate([low, high - low], axis=1)
-  return boxes
+  return np.concatenate([low, high - low], axis=1)

@@ -17,7 +17,7 @@ from air_tf.data import arrangement
 from air_tf.data import backdrops
 from air_tf.data import masks as masks_lib
 
-__all__ = ['Scenes', 'compose', 'pad_labels', 'sample_patches']
+__all__ = ['Drawn', 'Scenes', 'compose', 'draw', 'pad_boxes', 'pad_labels']
 
 
 class Scenes(NamedTuple):
@@ -26,7 +26,7 @@ class Scenes(NamedTuple):
   counts: np.ndarray | None  # [N] int32, how many objects a scene holds.
   boxes: np.ndarray | None   # [N, M, 4] float32, (y, x, height, width), or NaN.
   labels: np.ndarray | None  # [N, M] int32, which digit, or -1.
-  # [N, H, W] uint8, whose each pixel is: 0 of the ground, k of `boxes[k - 1]`.
+  # [N, H, W] uint8: 0 at pixels of the ground, k at those of `boxes[k - 1]`.
   masks: np.ndarray | None = None
 
   def select(self, which: slice | np.ndarray) -> 'Scenes':
@@ -38,6 +38,14 @@ class Scenes(NamedTuple):
     return 'Scenes(' + ', '.join(
         f'{name}={value if value is None else list(value.shape)}'
         for name, value in self._asdict().items()) + ')'
+
+
+class Drawn(NamedTuple):
+  """How many objects each scene holds, and which."""
+  counts: np.ndarray         # [N] int32.
+  present: np.ndarray        # [N, M] bool, the first ones of each scene.
+  labels: np.ndarray         # [N, M] int32, -1 where none is present.
+  patches: list[np.ndarray]  # K, cropped and resized, scene after scene.
 
 
 def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
@@ -82,14 +90,13 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
   if not overlap and max(counts) > 1:
     _check_pairs(bounds, digit_scale, canvas_size)
   rng = np.random.default_rng(seed)
-  scene_counts = rng.choice(np.asarray(counts, np.int32), num_scenes)
-  present = np.arange(max(1, *counts)) < scene_counts[:, np.newaxis]  # [N, M]
-  chosen, patches = sample_patches(rng, digits, present.sum(), digit_scale)
+  drawn = draw(rng, digits, labels, counts, num_scenes, digit_scale)
+  present = drawn.present
   sizes = np.zeros([*present.shape, 2], np.int64)
-  sizes[present] = np.reshape([patch.shape[:2] for patch in patches], [-1, 2])
+  sizes[present] = np.reshape([x.shape[:2] for x in drawn.patches], [-1, 2])
   try:
     corners = arrangement.arrange(
-        rng, sizes, scene_counts, canvas_size, overlap)
+        rng, sizes, drawn.counts, canvas_size, overlap)
   except arrangement.NoRoomError as error:
     raise errors.UserError(_no_room_text(
         error, counts, digit_scale, canvas_size)) from None
@@ -97,41 +104,48 @@ def compose(digits: np.ndarray, labels: np.ndarray, *, num_scenes: int,
       [num_scenes, canvas_size, canvas_size, *digits.shape[3:]], np.uint8)
   # The last use of `rng`, so that objects are the same before any backdrop.
   backdrops.KINDS[backdrop](rng, images, backdrop_level, digits)
-  scene_of_object, _ = np.nonzero(present)  # [K], in the order of `patches`.
+  scene_of_object, rows = np.nonzero(present)  # [K], in the order of `patches`.
   owners = masks_lib.empty(images, present.shape[1]) if masks else None
-  _paste(images, scene_of_object, corners[present], patches, owners,
-         np.nonzero(present)[1])
-  return Scenes(images, scene_counts, _boxes(present, corners, sizes),
-                pad_labels(present, np.asarray(labels)[chosen]), owners)
+  _paste(images, scene_of_object, corners[present], drawn.patches, owners, rows)
+  boxes = np.concatenate([corners, sizes], axis=-1)[present]
+  return Scenes(images, drawn.counts, pad_boxes(present, boxes), drawn.labels,
+                owners)
 
 
-def sample_patches(
-    rng: np.random.Generator, digits: np.ndarray, number: int,
-    digit_scale: tuple[float, float]) -> tuple[np.ndarray, list[np.ndarray]]:
-  """Draws objects: which digits, [K], and these cropped and resized, K patches.
+def draw(rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray,
+         counts: Sequence[int], num_scenes: int,
+         digit_scale: tuple[float, float]) -> Drawn:
+  """Draws the objects of scenes; where they are is another matter.
 
   Args:
     rng: source of randomness.
     digits: uint8 [D, 28, 28] or [D, 28, 28, 3], bright on black.
-    number: K.
+    labels: int [D].
+    counts: numbers of objects, equally likely; M is the largest, at least 1.
+    num_scenes: N.
     digit_scale: smallest and largest factor, uniform in between.
 
   Raises:
     errors.UserError: if a digit is blank.
   """
   bounds = _ink_bounds(digits)
+  scene_counts = rng.choice(np.asarray(counts, np.int32), num_scenes)
+  present = np.arange(max(1, *counts)) < scene_counts[:, np.newaxis]
+  number = int(present.sum())
   chosen = rng.integers(len(digits), size=number)
   factors = rng.uniform(*digit_scale, size=number)
-  return chosen, [_resized(_crop(digits[i], bounds[i]), factor)
-                  for i, factor in zip(chosen, factors, strict=True)]
+  patches = [_resized(_crop(digits[i], bounds[i]), factor)
+             for i, factor in zip(chosen, factors, strict=True)]
+  return Drawn(scene_counts, present,
+               pad_labels(present, np.asarray(labels)[chosen]), patches)
 
 
-def _boxes(present: np.ndarray, corners: np.ndarray,
-           sizes: np.ndarray) -> np.ndarray:
-  """Returns float32 [N, M, 4], NaN where no object is `present` [N, M]."""
-  boxes = np.concatenate([corners, sizes], axis=-1).astype(np.float32)
-  boxes[~present] = np.nan
-  return boxes
+def pad_boxes(present: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+  """Returns `boxes` [K, 4] as float32 [N, M, 4], NaN where none is `present`.
+  """
+  padded = np.full([*present.shape, 4], np.nan, np.float32)
+  padded[present] = boxes
+  return padded
 
 
 def pad_labels(present: np.ndarray, labels: np.ndarray) -> np.ndarray:

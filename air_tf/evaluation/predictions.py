@@ -39,7 +39,7 @@ class Predictions(NamedTuple):
   boxes: np.ndarray            # [N, T, 4], of glimpses, in pixels.
   tight_boxes: np.ndarray      # [N, T, 4], around the ink of the glimpses.
   squared_error: np.ndarray    # [N], of the reconstruction, mean over pixels.
-  # uint8 [N, H, W], whose each pixel is; None unless asked for.
+  # uint8 [N, H, W], which object a pixel belongs to; None unless asked for.
   masks: np.ndarray | None = None
 
   @property
@@ -55,7 +55,7 @@ def collect(model: Signatures, images: np.ndarray,
   Args:
     model: its signatures.
     images: uint8 `[N, H, W]`.
-    masks: whether to say whose each pixel is.
+    masks: whether to say which object each pixel belongs to.
     refined: whether to explain each object again, alone, see `refinement`.
   """
   serve = model['segment' if masks and 'segment' in model

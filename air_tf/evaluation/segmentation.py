@@ -1,6 +1,6 @@
 """Segmentation metrics: adjusted Rand index, overlap of masks, precision.
 
-A mask says whose each pixel is: 0 of the ground, k of the k-th object. All
+A mask is 0 at pixels of the ground, k at those of the k-th object. All
 metrics are functions of one table per scene: how many pixels the true object i
 and the predicted object j share, row and column 0 being the ground.
 

@@ -1,4 +1,4 @@
-"""Images beside whose each pixel is, in truth and by a model.
+"""Images beside their masks, the true ones and those of a model.
 
 Letters: `N` images, `[H, W]` image (`[H, W, 3]` in colour). Masks are uint8: 0
 of the ground, k of an object.

@@ -1,4 +1,4 @@
-"""Writes whose each pixel of an image is: label images, and a COCO file.
+"""Writes masks of the objects in images: label images, and a COCO file.
 
 Letters: `[H, W]` image, `K` objects of it.
 """

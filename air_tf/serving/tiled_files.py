@@ -12,6 +12,7 @@ from air_tf import files
 from air_tf.serving import object_tables
 from air_tf.serving import tiled
 from air_tf.serving import tiling
+from air_tf.serving import writers
 
 __all__ = ['Targets', 'Writer', 'stem']
 
@@ -36,10 +37,8 @@ class Writer(contextlib.AbstractContextManager):
     self._opened = contextlib.ExitStack()
     self._table = None
     if targets.csv:
-      with files.unwritable_as_user_error(f'--csv={targets.csv}'):
-        self._table = object_tables.ObjectWriter(self._opened.enter_context(
-            open(targets.csv, 'w', newline='', encoding='utf-8',
-                 errors='backslashreplace')))
+      self._table = object_tables.ObjectWriter(
+          self._opened.enter_context(writers.open_csv(targets.csv)))
 
   def __exit__(self, *_: object) -> None:
     """Closes the table."""

@@ -9,9 +9,10 @@ from typing import TextIO
 
 import numpy as np
 
+from air_tf import files
 from air_tf.serving import predictor
 
-__all__ = ['CsvWriter', 'json_line']
+__all__ = ['CsvWriter', 'json_line', 'open_csv']
 
 
 def json_line(prediction: predictor.Prediction) -> str:
@@ -20,6 +21,17 @@ def json_line(prediction: predictor.Prediction) -> str:
       'image': prediction.name, 'count': len(prediction.boxes),
       'probabilities': _rounded(prediction.probabilities, 6),
       'boxes': _rounded(prediction.boxes, 2)})
+
+
+def open_csv(path: str) -> TextIO:
+  """Opens a table, `--csv=PATH`, to be written by one of the writers.
+
+  Raises:
+    errors.UserError: if it cannot be written.
+  """
+  with files.unwritable_as_user_error(f'--csv={path}'):
+    return open(path, 'w', newline='', encoding='utf-8',
+                errors='backslashreplace')
 
 
 class CsvWriter:

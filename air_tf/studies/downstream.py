@@ -81,18 +81,20 @@ def run(logdirs: Sequence[str], num_labels: Sequence[int], num_test: int,
   scene_descriptions.check(inputs)
   config = _common_config(logdirs)
   digits = _digits(config, logdirs[0])
+  num_unlabelled = (
+      0 if scene_descriptions.WITH_UNLABELLED.isdisjoint(inputs)
+      else _NUM_UNLABELLED)
   memory.require_for_scenes(
-      max(num_labels) + num_test, config, '--labels or --num_test_scenes',
-      _BYTES_PER_PIXEL)
+      max(num_labels) + num_test + num_unlabelled, config,
+      '--labels, --num_test_scenes or --inputs', _BYTES_PER_PIXEL)
   inputs = [name for name in inputs
             if name != 'refined' or config.compositing == 'add']
   scenes = lambda number, seed, split: _two_digits(
       config, *(digits[:2] if split == 'train' else digits[2:]), number, seed)
   train = scenes(max(num_labels), _TRAIN_SEED, 'train')
   test = scenes(num_test, _TEST_SEED, 'test')
-  unlabelled = (
-      scenes(_NUM_UNLABELLED, _UNLABELLED_SEED, 'train').images
-      if not scene_descriptions.WITH_UNLABELLED.isdisjoint(inputs) else None)
+  unlabelled = (scenes(num_unlabelled, _UNLABELLED_SEED, 'train').images
+                if num_unlabelled else None)
   y, y_test = targets(train), targets(test)
   result = {'steps': [], 'num_labels': list(num_labels)} | {
       task: {name: [] for name in inputs} for task in _TASKS}

@@ -34,13 +34,6 @@ class Product(NamedTuple):
   transpose_left: bool = False
   transpose_right: bool = False
 
-  @property
-  def multiply_adds(self) -> int:
-    """Number of multiplications, each with its addition."""
-    batch = np.broadcast_shapes(self.left[:-2], self.right[:-2])
-    columns = self.right[-2 if self.transpose_right else -1]
-    return math.prod(batch) * math.prod(self.left[-2:]) * columns
-
 
 def products(trainer: trainer_lib.Trainer) -> list[Product]:
   """Returns the matrix products of an iteration, forward and backward.
