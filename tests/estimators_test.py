@@ -327,6 +327,34 @@ def test_wake_wake_by_hand():
         found['logits'][0, k], -v[k] * tape.gradient(log_q, logits), atol=1e-5)
 
 
+@pytest.mark.parametrize('particles', [2, 5])
+def test_vimco_by_hand(particles):
+  # L = log mean_j w_j; without particle k, log w_k is the mean of the others.
+  # L falls by w_k / sum_j w_j as log q(n_k) rises, beside the score function.
+  leaf = leaves(1, particles)
+  counts = base.sample_counts(
+      batch(leaf, .3, particles=particles)).counts.numpy()
+  assert len(set(counts)) > 1
+  found = gradients(estimators.make('vimco'), 1, .3, particles=particles)
+  log_w, slopes = [], []
+  for k, n in enumerate(counts):
+    logits = tf.Variable(leaf['logits'][k])
+    with tf.GradientTape() as tape:
+      log_q = exploration_lib.mix_with_uniform(
+          prior.NumStepsDistribution(logits).log_pmf(), .3)[n]
+    slopes.append(tape.gradient(log_q, logits))
+    log_w.append(
+        leaf['log_likelihood'][k, n] + np.sum(leaf['log_ratio'][k, :n])
+        + log_prior()[n] - log_q)
+  bound = lambda log_w: np.log(np.mean(np.exp(log_w)))
+  for k, slope in enumerate(slopes):
+    others = np.delete(log_w, k)
+    share = np.exp(log_w[k]) / np.sum(np.exp(log_w))
+    signal = bound(log_w) - bound([*others, np.mean(others)])
+    np.testing.assert_allclose(
+        found['logits'][0, k], -(signal - share) * slope, atol=1e-5)
+
+
 @FLOORS
 def test_responsibilities_by_hand(exploration, share):
   # r(n) ~ p(n) exp(L(n) - KLs of the first n steps), normalised.
