@@ -99,7 +99,10 @@ def _in_pictures(run, fitted):
   from air_tf.data import true_places
   from air_tf.studies import detector_comparison
   if _SCENES.value is not None:
-    pictures = large_pictures.read(_SCENES.value, run.value_range)
+    trained = run.value_range
+    source = images_lib.open_source(_SCENES.value, trained.invert)
+    pictures = large_pictures.read(
+        _SCENES.value, images_lib.inference_range(source, trained))
   elif run.config.crop:
     pictures = large_pictures.split(
         run.config, images_lib.Skipped(run.config.on_error == 'stop'))[1]

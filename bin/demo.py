@@ -40,8 +40,9 @@ def main(arguments: list[str]) -> None:
   chosen = _chosen()
   with _listener() as listener:  # Before the models, which take seconds.
     app = _app(chosen)
-    progress.status(f'Open http://{_HOST.value}:{_PORT.value} in a browser; '
-                    'Ctrl-C ends this.')
+    host = f'[{_HOST.value}]' if ':' in _HOST.value else _HOST.value
+    progress.status(
+        f'Open http://{host}:{_PORT.value} in a browser; Ctrl-C ends this.')
     with contextlib.suppress(KeyboardInterrupt):  # The usual end.
       uvicorn.Server(uvicorn.Config(
           app, log_level='warning', limit_concurrency=32,

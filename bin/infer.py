@@ -17,6 +17,7 @@ and a line has the objects of the whole picture, `num_steps`, `boxes`, `scores`.
 import contextlib
 import dataclasses
 import math
+import os
 import pathlib
 import sys
 import time
@@ -29,7 +30,9 @@ from air_tf import errors
 from air_tf import files
 from air_tf import paths
 from air_tf import progress
+from air_tf import scene_options
 from air_tf.data import images as images_lib
+from air_tf.data import value_range as value_range_lib
 
 _SAVED_MODEL = cli.define_path(
     'saved_model', None, 'Folder of the SavedModel, `saved_model` of a run, or '
@@ -103,7 +106,9 @@ def _pixels(source: images_lib.Source, predictor,
     config = cli.config_from_flags(
         range=_RANGE.value, invert=trained.invert, contrast=trained.contrast,
         scenes=source.path)
-    found, _ = images_lib.measured_range(config, source, skipped)
+    found = value_range_lib.of_config(config)
+    if config.range in scene_options.MEASURED_RANGES:
+      found, _ = images_lib.measured_range(config, source, skipped)
   yield from source.read_pixels(found, skipped)
 
 
@@ -119,9 +124,10 @@ def _write_predictions(sources: list[images_lib.Source], predictor,
   images = objects = 0
   with contextlib.ExitStack() as opened:
     table = _open_csv(opened, predictor.max_steps)
-    bar = opened.enter_context(tqdm.tqdm(
-        total=sum(source.num_images for source in sources), unit='image',
-        disable=not sys.stderr.isatty() or sys.stdout.isatty()))
+    shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    bar = opened.enter_context(tqdm.tqdm(  # Counting opens every file.
+        total=sum(source.num_images for source in sources) if shown else None,
+        unit='image', disable=not shown))
     masks = _open_masks(opened)
     for prediction in predictor_lib.predict(
         predictor, named, _BATCH_SIZE.value, _RESIZE.value, skipped,
@@ -196,6 +202,11 @@ def _check_targets(inputs: list[str]) -> None:
                      ('--tables', _TABLES.value)):
     if path:
       paths.check_folder(flag, path, [*inputs, _SAVED_MODEL.value])
+  if _OVERLAY.value and _MASKS.value and os.path.realpath(
+      _OVERLAY.value) == os.path.realpath(_MASKS.value):
+    raise errors.UserError(
+        f'--overlay={_OVERLAY.value}: found the folder of --masks, whose files '
+        'have the same names; expected another.')
 
 
 def _open_csv(opened: contextlib.ExitStack, max_steps: int):

@@ -8,6 +8,8 @@ what should be changed; draws the first sixteen training images as the model
 gets them. The last line on standard output is the same, as JSON.
 """
 
+import os
+
 from air_tf import cli
 from air_tf import errors
 from air_tf import memory
@@ -28,6 +30,9 @@ def main(arguments: list[str]) -> dict:
         'them, of a scene file or of a stack.')
   paths.check_target('--out', _OUT.value, [config.scenes], suffix='.png',
                      begins=b'\x89PNG')
+  # Among the pictures, it would be one of them the next time.
+  paths.check_folder('--out', os.path.dirname(_OUT.value) or '.', [
+      x for x in (config.scenes, config.test_scenes) if x])
   cli.import_tensorflow()
   from air_tf.data import datasets
   from air_tf.data import images as images_lib

@@ -152,24 +152,17 @@ def test_downstream_refuses_numbers_of_labels_it_cannot_use():
                    '--labels', 'at least 50')
 
 
-@pytest.fixture(scope='module')
-def saved_model(tmp_path_factory):
-  path = tmp_path_factory.mktemp('model') / 'saved_model'
-  tiny.save_model(path)
-  return path
-
-
 @pytest.mark.parametrize('shape', [(16, 17), (50, 50)])
-def test_infer_refuses_images_of_another_size(saved_model, tmp_path, shape):
+def test_infer_refuses_images_of_another_size(untrained, tmp_path, shape):
   Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / 'a.png')
   assert_refused(
-      run('bin/infer.py', f'--saved_model={saved_model}', tmp_path / 'a.png'),
+      run('bin/infer.py', f'--saved_model={untrained}', tmp_path / 'a.png'),
       tmp_path / 'a.png', f'{shape[0]} x {shape[1]}', '16 x 16')
 
 
-def test_infer_refuses_what_is_no_image(saved_model, tmp_path):
+def test_infer_refuses_what_is_no_image(untrained, tmp_path):
   (tmp_path / 'a.png').write_text('not a picture')
-  model = f'--saved_model={saved_model}'
+  model = f'--saved_model={untrained}'
   assert_refused(run('bin/infer.py', model, tmp_path / 'a.png'),
                  tmp_path / 'a.png', 'cannot be read as an image')
   assert_refused(run('bin/infer.py', model, tmp_path / 'none.png'),

@@ -72,3 +72,13 @@ def finished(tmp_path_factory):
   ended = scripts.Ended(*json.loads((folder / 'ended.json').read_text()))
   assert ended.returncode == 0, ended.stderr
   return pathlib.Path(folder / 'run'), ended
+
+
+@pytest.fixture(scope='session')
+def untrained(tmp_path_factory):
+  """The SavedModel of a tiny model, never trained. Do not change it."""
+  import tiny
+  path = tmp_path_factory.mktemp('untrained') / 'saved_model'
+  with tiny.eagerly():
+    tiny.save_model(path)
+  return path

@@ -1,15 +1,14 @@
 """README and docs: their commands, links, file names and examples hold."""
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import pathlib
 import re
 import runpy
 import textwrap
 
 from absl import flags
+import docs_util
 import numpy as np
 from PIL import Image
 import pytest
@@ -20,13 +19,12 @@ from air_tf import cli
 from air_tf import errors
 from air_tf import flagfiles
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT, SCRIPTS = docs_util.ROOT, docs_util.SCRIPTS
 GUIDES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')),
           ROOT / 'data' / 'README.md', ROOT / 'models' / 'README.md']
 PAGES = [*GUIDES, ROOT / 'BUILD_NOTES.md', ROOT / 'tests' / 'README.md',
          ROOT / 'docs' / 'images' / 'README.md',
          ROOT / 'docs' / 'reports' / 'README.md']
-SCRIPTS = sorted([*(ROOT / 'bin').glob('*.py'), *(ROOT / 'data').glob('*.py')])
 
 name_of = lambda path: str(path.relative_to(ROOT))
 each_guide = pytest.mark.parametrize('page', GUIDES, ids=name_of)
@@ -83,33 +81,13 @@ def dead_links(page, text):
 
 
 # --- Flags --------------------------------------------------------------------
-@contextlib.contextmanager
-def own_flags():
-  """In which `flags.FLAGS` holds those of absl, then those of a script."""
-  def take():
-    taken = {name: flags.FLAGS[name] for name in flags.FLAGS
-             if not flags.FLAGS.find_module_defining_flag(name, '')
-             .startswith('absl.')}
-    for name in taken:
-      delattr(flags.FLAGS, name)
-    return taken
-
-  others = take()
-  try:
-    yield take
-  finally:
-    take()
-    for name, flag in others.items():
-      flags.FLAGS[name] = flag
-
-
 @pytest.fixture(scope='module')
 def definitions():
   """The flags of each script, as it defines them."""
   found = {}
   for script in SCRIPTS:
     found[name_of(script)] = own = flags.FlagValues()
-    with own_flags() as take:
+    with docs_util.own_flags() as take:
       runpy.run_path(str(script), run_name='not main')
       for name, flag in take().items():
         own[name] = flag

@@ -5,8 +5,8 @@ import signal
 
 import numpy as np
 import pytest
+import run_util
 import scripts
-from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 import tiny
 
@@ -38,23 +38,6 @@ def metrics(folder):
   return run_folder.RunFolder(folder).metrics()
 
 
-def parameters(folder):
-  """All that the newest checkpoint holds, by name."""
-  prefix = run_folder.RunFolder(folder).saved()[-1][1]
-  reader = tf.train.load_checkpoint(str(prefix))
-  return {name: reader.get_tensor(name)
-          for name in reader.get_variable_to_shape_map()
-          if not name.startswith('_')}
-
-
-def assert_same_end(folder, other):
-  """Asserts that two runs ended with the same bits."""
-  expected, found = parameters(folder), parameters(other)
-  assert found.keys() == expected.keys()
-  for name, value in expected.items():
-    np.testing.assert_array_equal(value, found[name], err_msg=name)
-
-
 def test_leaves_everything_in_its_folder(finished):
   folder, process = finished
   result = json.loads(process.stdout.splitlines()[-1])
@@ -76,26 +59,21 @@ def test_leaves_everything_in_its_folder(finished):
 
 def test_events_read_back(finished):
   folder, _ = finished
-  def read(split):
-    events = event_accumulator.EventAccumulator(
-        str(folder / split), size_guidance={'tensors': 0})
-    events.Reload()
-    return {tag: {e.step: tf.make_ndarray(e.tensor_proto)
-                  for e in events.Tensors(tag)}
-            for tag in events.Tags()['tensors']}
-  train, test = read('train'), read('test')
+  found = {'train': {}, 'test': {}}
+  for (split, tag), entries in run_util.events(folder).items():
+    found[split][tag] = {entry.step: entry.value for entry in entries}
+  train, test = found['train'], found['test']
   assert {f'training/{name}' for name in (
       'elbo', 'log_likelihood', 'kl_what', 'kl_where', 'kl_num_steps',
       'expected_num_steps', 'prior_log_success', 'exploration', 'learning_rate',
       'gradient_norm')} <= set(train)
   assert set(train['training/elbo']) == {2, 4, 6, 8, 10, 12}
   assert set(train['gradient_variance/encoder']) == {4, 8, 12}
-  for split, found in (('train', train), ('test', test)):
-    for line in metrics(folder):
-      if line['split'] == split:
-        for name in ('elbo', 'count_accuracy', 'kl_what'):
-          np.testing.assert_allclose(
-              found[f'evaluation/{name}'][line['step']], line[name], rtol=1e-5)
+  for line in metrics(folder):
+    for name in ('elbo', 'count_accuracy', 'kl_what'):
+      np.testing.assert_allclose(
+          found[line['split']][f'evaluation/{name}'][line['step']], line[name],
+          rtol=1e-5)
   # Of a tag's pictures an entry has width and height, then the PNGs.
   width, height, png, *_ = test['scenes'][12]
   decoded = tf.io.decode_png(png)
@@ -118,7 +96,7 @@ def test_killed_resumed_and_prolonged_run_ends_with_the_same_bits(
   assert 'Resumed at iteration 2' in resumed.stderr
   longer = scripts.succeed('train.py', *flags)
   assert 'Resumed at iteration 8' in longer.stderr
-  assert_same_end(folder, logdir)
+  run_util.assert_same_end(folder, logdir)
   without_time = lambda lines: [
       {k: v for k, v in x.items() if k != 'seconds'} for x in lines]
   assert without_time(metrics(logdir)) == without_time(metrics(folder))
@@ -176,7 +154,7 @@ def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(
       'train.py', *flags, code=3, before=scripts.EAGER).stderr.splitlines()[-1]
   assert 'the first term that is not finite' in error
   assert 'iteration' in error and 'checkpoints' in error
-  for value in parameters(tmp_path / 'run').values():
+  for value in run_util.last_variables(tmp_path / 'run').values():
     assert np.all(np.isfinite(value))
 
 

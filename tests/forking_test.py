@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import forking
 import pytest
 import scripts
 
@@ -109,8 +108,19 @@ def test_one():
   assert 'early_test.py called TensorFlow' in ended.stderr
 
 
-def test_a_runtime_that_was_started_is_found():
-  import tensorflow as tf
-  assert not forking._has_runtime()
-  tf.constant(1)
-  assert forking._has_runtime()
+def test_a_runtime_that_was_started_is_found(tmp_path):
+  # In a process of its own: in this one, other tests may have started it.
+  script = tmp_path / 'script.py'
+  script.write_text(f'''
+import sys
+import tensorflow as tf
+
+sys.path.append({str(scripts.ROOT / 'tests')!r})
+import forking
+
+assert not forking._has_runtime()
+tf.constant(1)
+assert forking._has_runtime()
+''')
+  ended = scripts.run(script)
+  assert ended.returncode == 0, ended.stderr

@@ -127,11 +127,20 @@ def test_fitted_boxes_come_back_where_they_were(shape):
   box = np.array([rows.min(), columns.min(), np.ptp(rows) + 1,
                   np.ptp(columns) + 1])
   np.testing.assert_allclose(
-      place.boxes(box), [y, x, height, width], atol=1. / place.scale)
-  assert place[1:] == (  # In the middle.
-      (60 - shape[0] * place.scale) // 2, (60 - shape[1] * place.scale) // 2)
+      place.boxes(box), [y, x, height, width], atol=1. / min(place.scales))
+  assert place[1:] == tuple(  # In the middle.
+      (60 - round(side * scale)) // 2
+      for side, scale in zip(shape, place.scales))
   np.testing.assert_allclose(  # Proportions are kept.
       box[2] / box[3], height / width, rtol=.15)
+
+
+@pytest.mark.parametrize('shape', [(3_000, 4_000), (2_000, 10), (7, 3)])
+def test_the_whole_content_is_the_whole_picture(shape):
+  fitted, place = images_lib.fit(np.full(shape, 255, np.uint8), (50, 50))
+  rows, columns = np.nonzero(fitted)
+  box = [rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1]
+  np.testing.assert_allclose(place.boxes(np.array(box)), [0, 0, *shape])
 
 
 @pytest.mark.parametrize('shape', [(40, 20), (5, 10), (33, 33), (90, 61)])
@@ -142,10 +151,10 @@ def test_fitted_masks_come_back_where_they_were(shape):
   found = place.mask(np.uint8(fitted > 100), shape) > 0
   assert found.shape == shape
   # But for pixels at the edge.
-  assert (found != (mask > 0)).sum() <= sum(shape) / max(1., place.scale)
+  assert (found != (mask > 0)).sum() <= sum(shape) / max(1., *place.scales)
 
 
 def test_an_image_of_the_right_size_is_left_alone():
   fitted, place = images_lib.fit(PIXELS[0], (6, 6))
   assert fitted is PIXELS[0] or np.array_equal(fitted, PIXELS[0])
-  assert place == (1., 0., 0.)
+  assert place == ((1., 1.), 0., 0.)

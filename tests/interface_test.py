@@ -26,14 +26,11 @@ NAMES = {'AIRModel', 'Config', 'NumStepsDistribution', 'Trainer',
 ROOT = pathlib.Path(__file__).parent.parent
 
 _IMPORT = '''
-import sys, time
-start = time.process_time()
+import sys
 import air_tf
-seconds = time.process_time() - start
 assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules
 assert air_tf.Config().max_steps == 3
 assert 'tensorflow' not in sys.modules
-print(seconds)
 '''
 
 
@@ -60,11 +57,8 @@ def loaded(folder):
   return air_tf.load(folder / 'saved_model')
 
 
-def test_the_import_costs_no_tensorflow_and_no_time():
-  printed = subprocess.run(
-      [sys.executable, '-c', _IMPORT], check=True, capture_output=True,
-      text=True).stdout
-  assert float(printed) < .1
+def test_neither_the_import_nor_a_configuration_costs_tensorflow():
+  subprocess.run([sys.executable, '-c', _IMPORT], check=True)
 
 
 def test_names_are_these_and_all_resolve():

@@ -24,6 +24,7 @@ import time
 from absl import app
 from absl import flags
 import conftest  # noqa: F401  Limits the threads of what is started.
+import run_util
 import scripts
 import tiny
 
@@ -51,22 +52,23 @@ def start(folder, name):
       folder, name, **_FLAGS), before=_BEFORE)
 
 
+def digest(value):
+  """Returns a hash of an array; of strings, numpy holds pointers only."""
+  return hashlib.sha256(repr(value).encode() if value.dtype == object
+                        else value.tobytes()).hexdigest()
+
+
 def variables(prefix):
-  """Returns name -> digest of the bytes of every variable of a checkpoint."""
-  import tensorflow as tf
-  reader = tf.train.load_checkpoint(str(prefix))
-  return {name: hashlib.sha256(
-      repr(reader.get_tensor(name)).encode()
-      if dtype == tf.string else reader.get_tensor(name).tobytes()).hexdigest()
-          for name, dtype in reader.get_variable_to_dtype_map().items()
-          if not name.startswith('_CHECKPOINTABLE')}
+  """Returns name -> digest of every variable of a checkpoint."""
+  return {name: digest(value)
+          for name, value in run_util.variables(prefix).items()}
 
 
 def answer(folder):
   """Returns what the SavedModel says of fixed images, as digests."""
   import tensorflow as tf
   serve = tf.saved_model.load(str(folder)).signatures['serving_default']
-  return {name: hashlib.sha256(value.numpy().tobytes()).hexdigest()
+  return {name: digest(value.numpy())
           for name, value in serve(images=tiny.images(3)).items()}
 
 

@@ -103,6 +103,12 @@ def test_test_scenes_are_grey_where_those_to_train_on_are(folder, tmp_path):
   assert test.images.shape[1:] == pools(0).images.shape[1:] == (16, 16, 3)
 
 
+def test_published_sets_have_no_crops(folder):
+  for changes in dict(scenes='clevr.h5'), dict(max_objects=3):
+    with pytest.raises(errors.UserError, match='--crop beside a published'):
+      datasets.load(config(folder, **changes))
+
+
 def test_pictures_that_are_all_left_out_are_refused(folder, tmp_path):
   broken = tmp_path / 'broken'
   broken.mkdir()

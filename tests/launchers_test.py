@@ -175,12 +175,12 @@ def test_scripts_refuse_flags_of_other_launchers(tmp_path):
 
 @pytest.mark.parametrize('address', ['127.0.0.1:1', 'ray://127.0.0.1:1',
                                      'nowhere', '127.0.0.1:many'])
-def test_a_cluster_out_of_reach_is_reported_at_once(address):
-  pytest.importorskip('ray')
-  started = time.monotonic()
+def test_a_cluster_out_of_reach_is_reported_at_once(address, monkeypatch):
+  ray = pytest.importorskip('ray')
+  monkeypatch.setattr(  # Ray itself would try for minutes.
+      ray, 'init', lambda **_: pytest.fail('Ray was asked'))
   with pytest.raises(errors.UserError, match=f'ray_address={address}: found'):
     ray_cluster.RayCluster(local.__file__, address, 1)
-  assert time.monotonic() - started < 20.
 
 
 # With flags of a tiny model: bin/train.py itself, by the server of scripts.py.

@@ -1,6 +1,7 @@
 """Tests of layers.py and of the scenes made of it: opaque objects."""
 
 import functools
+import hashlib
 
 import data_util
 import numpy as np
@@ -132,17 +133,22 @@ def test_what_does_not_fit_is_a_user_error(options, fragments):
       fragments, functools.partial(compose, **options | {'num_scenes': 3}))
 
 
-def test_scenes_never_change():
-  # Whoever changes these values changes what runs are trained and tested on.
-  digits = digits_lib.load('dsprites_like')
-  made = digits_lib.composer('dsprites_like')(
-      digits.test_images, digits.test_labels, num_scenes=50, canvas_size=64,
-      counts=(2, 3, 4, 5), overlap=True, backdrop='grey', masks=True, seed=1)
-  assert [int(x.astype(np.int64).sum()) for x in (
-      made.images, made.masks, made.counts)] == SUMS
-
-
-SUMS = [86423380, 90555, 176]
+@pytest.mark.parametrize('source, options, expected', [
+    ('dsprites_like', dict(canvas_size=64, counts=(2, 3, 4, 5), overlap=True,
+                           backdrop='grey'), '5327cf77ee1f245f'),
+    ('dsprites_like', dict(canvas_size=48, counts=(0, 1, 2),
+                           digit_scale=(.5, .9)), '666ee6a01c8021bf'),
+    ('tetrominoes_like', dict(canvas_size=35, counts=(3,)),
+     '65398ce871ec5b57')])
+def test_scenes_never_change(source, options, expected):
+  # Whoever changes these values changes what runs are trained and tested on,
+  # and has to raise `datasets._CACHE_VERSION`.
+  digits = digits_lib.load(source)
+  made = digits_lib.composer(source)(
+      digits.test_images, digits.test_labels, num_scenes=20, masks=True, seed=1,
+      **options)
+  digest = hashlib.sha256(b''.join(field.tobytes() for field in made))
+  assert digest.hexdigest()[:16] == expected
 
 
 # --- dSprites-like ------------------------------------------------------------

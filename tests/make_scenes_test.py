@@ -1,5 +1,6 @@
 """Tests of data/make_scenes.py and of the flagfiles, which describe scenes."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import scripts
 
+from air_tf import config_flags
+from air_tf import flagfiles
 from air_tf.data import scene_files
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -27,11 +30,8 @@ print(json.dumps(dataclasses.asdict(cli.config_from_flags())))
 
 def parse(name):
   """Returns the configuration of a flagfile."""
-  process = subprocess.run(
-      [sys.executable, '-c', PARSE, flagfile(name)], capture_output=True,
-      text=True, env=scripts.ENVIRONMENT, timeout=120, cwd=ROOT / 'bin')
-  assert process.returncode == 0, process.stderr
-  return json.loads(process.stdout.splitlines()[-1])
+  with flagfiles.on_its_own():
+    return dataclasses.asdict(config_flags.config_of([flagfile(name)]))
 
 
 def make_scenes(path, *flags):
@@ -50,6 +50,15 @@ def test_flagfile_is_a_valid_configuration(name):
   config = parse(name)
   # One step more than the scenes hold, so that counting too many is possible.
   assert config['max_steps'] == max(config['counts']) + 1
+
+
+def test_a_script_makes_the_same_of_a_flagfile():
+  process = subprocess.run(
+      [sys.executable, '-c', PARSE, flagfile('blog')], capture_output=True,
+      text=True, env=scripts.ENVIRONMENT, timeout=120, cwd=ROOT / 'bin')
+  assert process.returncode == 0, process.stderr
+  # JSON has no tuples.
+  assert json.loads(process.stdout) == json.loads(json.dumps(parse('blog')))
 
 
 def test_the_two_recipes_of_the_blog_differ_where_they_say():

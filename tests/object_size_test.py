@@ -49,6 +49,34 @@ def test_resolved_once_and_said(monkeypatch):
   assert object_size.with_measured_size(resolved, None) is resolved
 
 
+@pytest.mark.parametrize('median, spread, widest, glimpse, stddev', [
+    # 1.5 * 14 = 21 pixels; .3 / (1 - 21 / 64) = .4465.
+    (14., .3, .9, 21., .45),
+    (14., .3, .4, 21., .4),  # Not wider than was asked for,
+    (14., .01, .9, 21., .15),  # and not narrower than can be measured.
+    (50., .3, 9., 57.6, 3.)])  # Nine tenths of an image at most.
+def test_glimpse_and_prior_of_a_size_by_hand(
+    median, spread, widest, glimpse, stddev, monkeypatch):
+  monkeypatch.setattr(object_size, 'measure', lambda images:
+                      object_size.ObjectSize(median, spread, 1.))
+  resolved = object_size.with_measured_size(
+      config_lib.Config(object_size=0., canvas_size=64,
+                        scale_prior_stddev=widest),
+      np.zeros([2, 64, 64], np.uint8))
+  assert resolved.object_size == glimpse
+  assert resolved.scale_prior_stddev == stddev
+
+
+def test_spread_is_that_of_a_normal_distribution_with_these_quartiles(
+    monkeypatch):
+  # Which lie 1.35 standard deviations apart; here at 1 and 3.
+  monkeypatch.setattr(object_size, '_blobs', lambda pixels, diameters:
+                      np.exp([4., 1., 0., 3., 2.]))
+  size = object_size.measure(np.zeros([4, 16, 16], np.uint8))
+  assert size.median == pytest.approx(np.exp(2.))
+  assert size.spread == pytest.approx(2. / 1.35)
+
+
 def test_colour_is_taken_by_its_brightest_channel():
   grey = _discs([14.] * 20)
   colour = np.stack([grey, grey // 4, grey * 0], axis=-1)

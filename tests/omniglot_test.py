@@ -22,9 +22,7 @@ def character(seed):
 
 def png(ink):
   """Returns a PNG file of 1 bit per pixel, black on white."""
-  file = io.BytesIO()
-  Image.fromarray(~ink).save(file, 'PNG')
-  return file.getvalue()
+  return data_util.png(~ink)
 
 
 def middle(image):

@@ -7,10 +7,10 @@ import subprocess
 import tomllib
 
 from absl import flags
-import docs_test
+import docs_util
 import pytest
 
-ROOT = docs_test.ROOT
+ROOT = docs_util.ROOT
 SPACE = ROOT / 'docs' / 'space'
 
 
@@ -70,7 +70,7 @@ def test_the_container_serves_the_page_where_a_space_expects_it():
   found = dict(instructions())
   python, script, *arguments = json.loads(found['CMD'])
   assert (python, script) == ('python', 'bin/demo.py')
-  with docs_test.own_flags():
+  with docs_util.own_flags():
     runpy.run_path(str(ROOT / script), run_name='not main')
     assert flags.FLAGS['host'].default == '127.0.0.1'
     own = flags.FlagValues()

@@ -1,8 +1,5 @@
 """Every kind of picture and array is read right, or refused."""
 
-import struct
-import zlib
-
 import data_util
 import numpy as np
 from PIL import Image
@@ -10,6 +7,7 @@ import pytest
 import tifffile
 
 from air_tf import config as config_lib
+from air_tf import errors
 from air_tf.data import datasets
 from air_tf.data import images as images_lib
 from air_tf.data import picture_files
@@ -46,14 +44,8 @@ def assert_scaled(pixels, values, low, high):
 
 
 def png_of_16_bits(values, kind):
-  """Returns a PNG file, written out by hand; Pillow writes no such."""
-  height, width = values.shape[:2]
   rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in values)
-  chunk = lambda name, data: struct.pack('>I', len(data)) + name + data + (
-      struct.pack('>I', zlib.crc32(name + data)))
-  return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack(
-      '>IIBBBBB', width, height, 16, kind, 0, 0, 0)) + chunk(
-          b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
+  return data_util.png_by_hand(*values.shape[:2], 16, kind, rows)
 
 
 @pytest.mark.parametrize('suffix', ['png', 'tif', 'gif', 'bmp', 'pgm', 'webp'])
@@ -337,6 +329,55 @@ def test_a_model_without_a_range_leaves_out_what_is_not_finite(tmp_path):
   found = images_lib.inference_range(source, value_range.BY_TYPE)
   assert len(list(source.read_pixels(found, skipped))) == 1
   assert skipped.as_result() == {'skipped': 1}
+
+
+def test_a_page_that_cannot_be_read_leaves_the_others(tmp_path):
+  path = tmp_path / 'pages.tif'
+  with tifffile.TiffWriter(path) as writer:
+    for page, photometric in ((GREY, 'minisblack'),
+                              (np.float32(GREY), 'miniswhite'),
+                              (GREY // 2, 'minisblack')):
+      writer.write(page, photometric=photometric)
+  skipped = images_lib.Skipped(stop=False)
+  found = dict(images_lib.open_source(str(path)).read(skipped))
+  assert list(found) == [f'{path}[0]', f'{path}[2]']
+  np.testing.assert_array_equal(found[f'{path}[2]'], GREY // 2)
+  text, = skipped.texts
+  assert text.startswith(f'{path}[1]: cannot be read')
+
+
+def test_sixteen_bits_behind_a_preview_of_eight_are_not_halved(tmp_path):
+  path = tmp_path / 'preview.tif'
+  colour = np.stack([TWELVE] * 3, axis=-1)
+  with tifffile.TiffWriter(path) as writer:
+    writer.write(GREY)
+    writer.write(colour, photometric='rgb')
+  skipped = images_lib.Skipped(stop=False)
+  assert len(list(images_lib.open_source(str(path)).read(skipped))) == 1
+  assert '16 bits in colour' in skipped.texts[0]
+
+
+def test_sparse_objects_of_another_scale_are_noticed():
+  values = np.full([100, 100], 100, np.uint16)
+  values[:5, :10] = 4_000  # A two-hundredth of the pixels.
+  with pytest.raises(errors.UserError, match='expected values on the scale'):
+    value_range.ValueRange(0., 255.).apply(values)
+  values[:] = 100
+  values[0, :5] = 4_000  # Stray pixels, a twenty-thousandth.
+  value_range.ValueRange(0., 255.).apply(values)
+
+
+def test_grey_and_coloured_folders_go_together(tmp_path):
+  grey, colour = tmp_path / 'grey', tmp_path / 'colour'
+  for folder, pixels in (grey, GREY), (colour, np.stack([GREY] * 3, -1)):
+    folder.mkdir()
+    pixels = pixels // (1 if pixels.ndim == 2 else np.array([1, 2, 3]))
+    for name in 'ab':
+      Image.fromarray(pixels.astype(np.uint8)).save(folder / f'{name}.png')
+  for train, test, channels in (grey, colour, ()), (colour, grey, (3,)):
+    pools, held_out = datasets.load(config_lib.Config(
+        scenes=str(train), test_scenes=str(test)))
+    assert pools(0).images.shape[3:] == held_out.images.shape[3:] == channels
 
 
 def test_one_unreadable_picture_is_skipped_or_stops(tmp_path, caplog):

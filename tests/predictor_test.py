@@ -47,7 +47,10 @@ def test_images_are_drawn_a_batch_at_a_time_and_keep_their_order():
   source = (drawn.append(name) or (name, image) for name, image in named(7))
   found = predictor.predict(stand, source, batch_size=3)
   assert next(found).name == '0'
-  time.sleep(.2)
+  deadline = time.monotonic() + 20.
+  while len(stand.batches) < 2 and time.monotonic() < deadline:
+    time.sleep(.01)
+  time.sleep(.05)  # In which it would draw the third, if it did.
   assert len(drawn) == 6 and stand.batches == [3, 3]  # One batch ahead.
   assert [x.name for x in found] == [str(i) for i in range(1, 7)]
   assert stand.batches == [3, 3, 1]

@@ -30,6 +30,19 @@ def process(ports, index=0):
   return cluster_lib.Cluster(value['cluster'], 'worker', index)
 
 
+def test_free_ports_are_given_once_and_none_in_use(monkeypatch, tmp_path):
+  counter = tmp_path / 'counter'
+  monkeypatch.setattr(cluster_util, '_COUNTER', counter)
+  counter.write_text('9000')  # Where no other test is.
+  ports = cluster_util.free_ports(3)
+  counter.write_text('9000')
+  with socket.create_server(('127.0.0.1', ports[1])):
+    others = cluster_util.free_ports(2)
+  assert others == [ports[0], ports[2]]
+  following = cluster_util.free_ports(1)
+  assert ports[2] < following[0] < cluster_util.first_ephemeral()
+
+
 def meet_all(*calls):
   """Calls `meet` with each of the arguments at once; returns the outcomes."""
   def call(arguments):
@@ -77,19 +90,36 @@ def test_nobody_leaves_before_the_last_is_there():
   assert sorted(left) == [0, 1, 2]
 
 
+class InStep(threading.local):
+  """A clock of each of some threads, which moves when they all sleep."""
+  now = 0.
+
+  def __init__(self, barrier):
+    self._barrier = barrier
+
+  def monotonic(self):
+    return self.now
+
+  def sleep(self, seconds):
+    self._barrier.wait()
+    self.now += seconds
+
+
 def test_who_is_missing_is_said_until_the_time_is_over(monkeypatch):
-  monkeypatch.setattr(rendezvous, '_SECONDS_BETWEEN_LINES', .3)
+  monkeypatch.setattr(rendezvous, 'time', InStep(
+      threading.Barrier(2, timeout=60.)))
   lines = []
   monkeypatch.setattr(progress, 'status', lines.append)
   ports = cluster_util.free_ports(3)
   first, second = meet_all(*(
-      (process(ports, i), FLAGS, 1.5) for i in range(2)))
+      (process(ports, i), FLAGS, 12.) for i in range(2)))
   missing = f'127.0.0.1:{ports[2]}'
   for outcome in first, second:
     assert type(outcome) is errors.WorkerLost and outcome.exit_code == 75
-    assert f'waited 2 s for {missing};' in str(outcome)
+    assert f'waited 12 s for {missing};' in str(outcome)
     assert '--wait_seconds' in str(outcome)
-  assert f'Waiting for {missing} (1 s).' in lines
+  assert sorted(lines) == sorted(2 * [
+      f'Waiting for {missing} ({seconds} s).' for seconds in (5, 10)])
 
 
 @pytest.mark.parametrize('answer', [b'HTTP/1.1 400 Bad Request\r\n\r\n', b'',
@@ -118,16 +148,24 @@ def test_a_stranger_on_a_port_is_said(answer):
 def test_strangers_who_connect_do_no_harm():
   ports = cluster_util.free_ports(2)
 
+  def connect():
+    deadline = time.monotonic() + 20.
+    while True:
+      try:
+        return socket.create_connection(('127.0.0.1', ports[0]))
+      except ConnectionRefusedError:  # It does not listen yet.
+        assert time.monotonic() < deadline
+        time.sleep(.01)
+
   def disturb():
     for text in (b'', b'GET / HTTP/1.1\r\n\r\n', b'{}\n', b'{"rank": []}\n',
                  b'\xff' * 100, b'{"air_tf": 1, "name": "x", "rank": 1, '
                  b'"cluster": {}, "flags": {}}\n'):
-      with socket.create_connection(('127.0.0.1', ports[0])) as connection:
+      with connect() as connection:
         connection.sendall(text)
 
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     first = pool.submit(rendezvous.meet, process(ports), FLAGS, 20.)
-    time.sleep(.3)
     disturb()
     second, = meet_all((process(ports, 1), FLAGS, 20.))
     for partners in second, first.result():
@@ -166,14 +204,20 @@ def test_an_index_twice_is_refused_here_and_on_another_host():
   assert 'this process itself answers at localhost' in str(double)
 
 
-@pytest.mark.parametrize('host', [
-    'no-such-host.invalid', 'x' * 70 + '.invalid', '-'])
-def test_an_unknown_host_is_refused_at_once(host):
+@pytest.mark.parametrize('host', ['no-such-host', 'x' * 70])
+def test_an_unknown_host_is_refused_at_once(host, monkeypatch):
+  def look_up(asked, *arguments, real=socket.getaddrinfo, **options):
+    if asked == host:  # As a resolver without such a host.
+      asked.encode('idna')  # Which may be an error of its own.
+      raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+    return real(asked, *arguments, **options)
+
+  monkeypatch.setattr(socket, 'getaddrinfo', look_up)
+  monkeypatch.setattr(
+      rendezvous, '_wait', lambda *_: pytest.fail('it waits for the host'))
   port, = cluster_util.free_ports(1)
-  started = time.monotonic()
   outcome, = meet_all((process([port, f'{host}:2222']), FLAGS, 60.))
   assert type(outcome) is errors.UserError and 'is not known' in str(outcome)
-  assert time.monotonic() - started < 10.
 
 
 @pytest.mark.parametrize('address', ['', '127.0.0.1'])
@@ -208,9 +252,8 @@ def test_a_signal_ends_the_waiting_at_once(number):
       env=scripts.ENVIRONMENT | {'TF_CONFIG': cluster_util.tf_config(ports)})
   line = waiting.stderr.readline()
   assert line.startswith(f'Waiting for 127.0.0.1:{ports[1]} ('), line
-  sent = time.monotonic()
   os.kill(waiting.pid, number)
   _, error = waiting.communicate(timeout=20)
   assert waiting.returncode == 128 + number
-  assert time.monotonic() - sent < 5. and 'Traceback' not in error
+  assert 'Traceback' not in error
   assert f'{number.name}: stopped while waiting.' in error.splitlines()[-1]

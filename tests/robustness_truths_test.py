@@ -16,27 +16,11 @@ from air_tf.data import scenes as scenes_lib
 pytestmark = pytest.mark.slow
 
 FULL = data_util.some_scenes()
-KERAS = ('x_train', 'y_train', 'x_test', 'y_test')
-
-
-read_scenes, read_digits = data_util.read_scenes, data_util.read_digits
-
-
-def train_on(path, **changes):
-  return datasets.load(config_lib.Config(scenes=str(path), **changes))
-
-
-def refused(fragments, function, *args, **kwargs):
-  data_util.assert_user_error(fragments, lambda: function(*args, **kwargs))
-
-
 DIGITS = data_util.random_digits()
 
-
-def at(array, index, value):
-  array = array.copy()
-  array[index] = value
-  return array
+at, train_on = data_util.at, data_util.train_on
+read_scenes, read_digits = data_util.read_scenes, data_util.read_digits
+refused = data_util.assert_user_error
 
 
 @pytest.mark.parametrize('changes, fragments', [
@@ -49,7 +33,7 @@ def at(array, index, value):
     (dict(x_train=np.uint8(7)), ['train images', 'uint8 []'])])
 def test_digits_that_cannot_be(tmp_path, changes, fragments):
   np.savez(tmp_path / 'a.npz', **dict(
-      zip(KERAS, DIGITS, strict=True)) | changes)
+      zip(data_util.KERAS, DIGITS, strict=True)) | changes)
   refused(['a.npz', 'expected', *fragments], read_digits, tmp_path / 'a.npz')
 
 
@@ -71,9 +55,11 @@ def suspicions(caplog, function, *args, **kwargs):
 def test_odd_digits_are_one_warning(tmp_path, caplog, change, text):
   digits = digits_lib.load('embedded')
   path = tmp_path / 'a.npz'
-  np.savez(path, **dict(zip(KERAS, digits, strict=True)))
+  save = lambda digits: np.savez(path, **dict(
+      zip(data_util.KERAS, digits, strict=True)))
+  save(digits)
   assert not suspicions(caplog, read_digits, path)
-  np.savez(path, **dict(zip(KERAS, change(digits), strict=True)))
+  save(change(digits))
   warning, = suspicions(caplog, read_digits, path)
   assert text in warning and str(path) in warning
 

@@ -1,4 +1,6 @@
+import itertools
 import math
+import types
 
 import numpy as np
 import pytest
@@ -99,10 +101,34 @@ def test_what_an_estimator_computes_counts():
   assert rest == 0 and inputs >= 16 * 16  # The image is one of them.
 
 
+@pytest.fixture
+def clock(monkeypatch):
+  """Whose every reading is a second after the last one."""
+  monkeypatch.setattr(roofline, 'time', types.SimpleNamespace(
+      perf_counter=itertools.count().__next__))
+
+
 @pytest.mark.parametrize('dtype', [tf.float32, tf.bfloat16])
 @pytest.mark.slow
-def test_roofline_is_measured(dtype):
-  assert 0. < roofline.milliseconds(trainer(), dtype) < 1_000.
+def test_roofline_is_measured(dtype, clock):
+  # A second for a round, of ten calls.
+  assert roofline.milliseconds(trainer(), dtype) == pytest.approx(100.)
+
+
+def test_neither_the_first_call_nor_slow_rounds_count(monkeypatch):
+  # Of a call: 1,000 seconds while it compiles, then as many as in its round.
+  rounds = [3., 90., 5., 1., 80., 4., 2., 70., 60.]
+  calls = itertools.chain([1_000.], np.repeat(rounds, 10))
+  now = [0.]
+
+  def iteration():
+    now[0] += next(calls)
+    return [0.]
+
+  monkeypatch.setattr(roofline, 'time', types.SimpleNamespace(
+      perf_counter=lambda: now[0]))
+  assert roofline._seconds(iteration) == pytest.approx(5.)  # The median.
+  assert next(calls, None) is None
 
 
 def test_libraries_compute_the_same_products():
@@ -118,7 +144,7 @@ def test_libraries_compute_the_same_products():
 
 
 @pytest.mark.slow
-def test_each_library_is_timed():
+def test_each_library_is_timed(clock):
   found = roofline.milliseconds_by_library(trainer())
   assert set(found) == {'xla', 'tensorflow', 'numpy'}
-  assert all(0. < x < 1_000. for x in found.values())
+  assert list(found.values()) == pytest.approx([100.] * 3)

@@ -97,12 +97,7 @@ def test_black_images_are_taken(path):
   assert scene_files.read(path).images.shape == (2, 9, 9)
 
 
-def at(array, index, value):
-  array = array.copy()
-  array[index] = value
-  return array
-
-
+at = data_util.at
 FULL = data_util.some_scenes()
 FLOATS = FULL.images / 255.
 BAD_ARRAYS = {

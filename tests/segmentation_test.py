@@ -131,15 +131,21 @@ def test_without_any_object_only_the_index_over_all_pixels_is_left():
   assert result == {'ari': 1.}
 
 
-def test_intervals_hold_the_mean_about_95_times_of_100():
-  rng = np.random.default_rng(1)
-  inside = 0
-  for _ in range(100):
-    values = rng.beta(4., 2., 80)
-    low, high = segmentation.bootstrap_interval(
-        lambda i, v=values: v[i].mean(), 80)
-    inside += low < 4. / 6. < high
-  assert 85 <= inside <= 99
+def test_intervals_of_a_mean_are_those_of_theory(monkeypatch):
+  """Of n values: 1.96 standard errors, std / sqrt(n), to either side.
+
+  Of 10,000 resamples, the width has a relative standard deviation of .95 %, the
+  middle one of .5 % of the width: right code would fail with one seed in two
+  million. A width 10 % off, as of 92 % or 97 % intervals, passes as rarely; of
+  those 5 % off, half are seen.
+  """
+  monkeypatch.setattr(segmentation, '_RESAMPLES', 10_000)
+  values = np.random.default_rng(1).normal(size=10_000)
+  low, high = segmentation.bootstrap_interval(
+      lambda i: values[i].mean(), len(values))
+  width = 2. * 1.96 * values.std() / np.sqrt(len(values))
+  assert high - low == pytest.approx(width, rel=.05)
+  assert (low + high) / 2. == pytest.approx(values.mean(), abs=.025 * width)
 
 
 def test_every_metric_gets_an_interval_around_it():

@@ -29,4 +29,9 @@ def test_an_object_too_many_has_a_colour_of_its_own():
 
 def test_scenes_without_objects_are_black():
   nothing = np.zeros([2, 5, 5], np.uint8)
-  assert canvas.rgb(segments.masks(nothing, nothing, nothing)).shape[2] == 3
+  drawn = canvas.rgb(segments.masks(255 + nothing, nothing, nothing))
+  assert (drawn == drawn[..., :1]).all()  # Grey, without any colour.
+  pixels = drawn[:, 90:, 0]  # Left of them are the names of the rows.
+  # Squares of 90 x 90 pixels, but for their borders: white images, black masks.
+  for value, squares in ((255, 2), (0, 4)):
+    assert abs((pixels == value).sum() / 90**2 - squares) < .1

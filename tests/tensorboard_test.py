@@ -9,6 +9,7 @@ from google.protobuf import text_format
 import numpy as np
 from PIL import Image
 import pytest
+import run_util
 from tensorboard import context as tensorboard_context
 from tensorboard.backend.event_processing import data_provider
 from tensorboard.backend.event_processing import plugin_event_multiplexer
@@ -16,7 +17,6 @@ from tensorboard.plugins import projector as plugin
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import backend_context
 from tensorboard.plugins.hparams import list_session_groups
-import tensorflow as tf
 import tiny
 
 from air_tf import errors
@@ -58,35 +58,23 @@ def test_only_the_first_event_has_the_description(tmp_path):
     writer.images('scenes', np.zeros([2, 3, 4, 3], np.uint8), i)
   writer.texts({'run/command': '    python'}, 3)
   writer.flush()
-  found = events(tmp_path)
-  assert [bool(x) for x in found['train', 'training/elbo'][0]] == [
-      True, False, False]
-  assert 'nats' in found['train', 'training/elbo'][0][0]
-  assert '✗' in found['test', 'scenes'][0][0]
-  assert found['train', 'run/command'][1] == [b'    python']
-
-
-def events(folder):
-  """Descriptions and values by (split, tag), in the order of events."""
-  found = {}
-  for path in folder.rglob('*tfevents*'):
-    for event in tf.compat.v1.train.summary_iterator(str(path)):
-      for value in event.summary.value:
-        texts, values = found.setdefault((path.parent.name, value.tag),
-                                         ([], []))
-        texts.append(value.metadata.summary_description)
-        values.append(tf.make_ndarray(value.tensor).tolist())
-  return found
+  found = run_util.events(tmp_path)
+  first, *others = found['train', 'training/elbo']
+  assert 'nats' in first.description
+  assert [x.description for x in others] == ['', '']
+  assert '✗' in found['test', 'scenes'][0].description
+  command, = found['train', 'run/command']
+  assert command.value == b'    python'
 
 
 @pytest.mark.slow
 def test_a_run_leaves_cards_that_say_what_they_show(finished):
-  found = events(finished[0])
-  scalars = {key: texts for key, (texts, _) in found.items() if key[1].split(
+  found = run_util.events(finished[0])
+  scalars = {key: entries[0] for key, entries in found.items() if key[1].split(
       '/')[0] in ('training', 'evaluation', 'gradient_variance')}
   assert len(scalars) > 50
-  assert not [key for key, texts in scalars.items()
-              if '**Direction:**' not in texts[0]]
+  assert not [key for key, first in scalars.items()
+              if '**Direction:**' not in first.description]
   # There is no model of the background.
   assert not [tag for _, tag in found if 'kl_background' in tag]
   for split in 'train', 'test':
@@ -94,23 +82,22 @@ def test_a_run_leaves_cards_that_say_what_they_show(finished):
   where = [tag for _, tag in found if tag.startswith('gradient_variance/where')]
   assert 'gradient_variance/where/where_estimator/hidden/linear_0/w' in where
   # Ten cards at a time: sizes, then pictures.
-  for value in found['test', 'scenes'][1]:
-    assert len(value) == 2 + 10
-  assert len(found['test', 'scenes'][1]) == 3
+  assert [len(x.value) for x in found['test', 'scenes']] == [2 + 10] * 3
   assert ('test', 'variance') in found and ('test', 'progress') not in found
 
 
 @pytest.mark.slow
 def test_a_run_says_what_repeats_it(finished):
   folder = finished[0]
-  found = events(folder)
-  command, = found['train', 'run/command'][1]
-  assert f'    python bin/train.py --flagfile={folder}/flags.txt' in (
-      command.decode())
-  flagfile, = found['train', 'run/flagfile'][1]
-  assert [line[4:] for line in flagfile.decode().splitlines()] == (
+  found = run_util.events(folder)
+  def text(tag):
+    entry, = found['train', tag]
+    return entry.value.item().decode()
+  assert f'    python bin/train.py --flagfile={folder}/flags.txt' in text(
+      'run/command')
+  assert [line[4:] for line in text('run/flagfile').splitlines()] == (
       folder / 'flags.txt').read_text().splitlines()
-  assert '"tensorflow": "2.' in found['train', 'run/versions'][1][0].decode()
+  assert '"tensorflow": "2.' in text('run/versions')
 
 
 # --- Pictures of scenes -------------------------------------------------------

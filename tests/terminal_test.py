@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import termios
+import types
 
 from absl import logging
 import pytest
@@ -137,21 +138,30 @@ def test_durations(seconds, text):
 
 def test_lines_stand_for_a_bar_where_there_is_no_terminal(
     monkeypatch, caplog):
-  monkeypatch.setattr(progress, '_SECONDS_BETWEEN_LINES', 0.)
+  now = [0.]
+  monkeypatch.setattr(progress, 'time', types.SimpleNamespace(
+      monotonic=lambda: now[0]))
   verbosity = logging.get_verbosity()
   logging.set_verbosity(logging.INFO)
   try:
-    with progress.bar(3, 'gradients') as shown:
+    with progress.bar(5, 'gradients') as shown:
       shown.compiling('nvil')
-      shown.update(text='ELBO 1')
-      shown.update()
-      shown.update()
-    assert list(progress.track('ab', 'letters')) == ['a', 'b']
+      for seconds, text in (
+          (300., 'ELBO 1'), (9., ''), (3., 'ELBO 3'), (12., ''), (10., '')):
+        now[0] += seconds
+        shown.update(text=text)
+    letters = []
+    for letter in progress.track('ab', 'letters'):
+      letters.append(letter)
+      now[0] += 75.
   finally:
     logging.set_verbosity(verbosity)
+  assert letters == ['a', 'b']
   assert caplog.messages == [
-      'nvil: 1 of 3, ELBO 1', 'nvil: 2 of 3, 0 s left', 'nvil: 3 of 3',
-      'letters: 1 of 2, 0 s left', 'letters: 2 of 2']
+      'nvil: 1 of 5, ELBO 1',  # Compiling says nothing of what is left.
+      'nvil: 3 of 5, ELBO 3, 12 s left',  # The second came too soon for a line.
+      'nvil: 4 of 5, 8 s left', 'nvil: 5 of 5',
+      'letters: 1 of 2, 1 min 15 s left', 'letters: 2 of 2']
 
 
 def test_nothing_is_shown_to_who_imports_the_package(caplog, capsys):

@@ -89,9 +89,25 @@ def test_more_objects_than_sixteen_bits_have_names_for(tmp_path):
     assert np.asarray(mask).dtype == np.int32
 
 
+def test_the_folder_of_a_table_is_made(tmp_path):
+  path = tmp_path / 'new' / 'table.csv'
+  with tiled_files.Writer(tiled_files.Targets(csv=str(path))):
+    pass
+  assert path.read_text().startswith('index,image,')
+
+
+def test_names_of_files_are_not_too_long(tmp_path):
+  name = 'é' * 150 + '.png'  # 304 bytes.
+  targets = tiled_files.Targets(tables=str(tmp_path), masks=str(tmp_path))
+  with tiled_files.Writer(targets) as writer:
+    writer.write(prediction(name, 1))
+  assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_what_cannot_be_written_is_a_user_error(tmp_path):
-  with pytest.raises(errors.UserError, match='--csv=.*missing'):
-    tiled_files.Writer(tiled_files.Targets(csv=str(tmp_path / 'missing/x')))
+  (tmp_path / 'file').touch()
+  with pytest.raises(errors.UserError, match='--csv=.*file'):
+    tiled_files.Writer(tiled_files.Targets(csv=str(tmp_path / 'file/x')))
 
 
 @pytest.mark.parametrize('shape', [(600, 20), (600, 20, 3)])

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from air_tf import errors
 from air_tf.serving import tiled
@@ -121,7 +122,6 @@ class Stand:
     self.largest = 0
 
   def __call__(self, images):
-    from scipy import ndimage
     self.largest = max(self.largest, len(images))
     boxes = np.zeros([len(images), STEPS, 4], np.float32)
     canvases = np.zeros([len(images), STEPS, SIZE, SIZE], np.float32)

@@ -8,6 +8,7 @@ import pytest
 
 from air_tf import errors
 from air_tf.data import true_places
+from air_tf.serving import mask_files
 
 SHAPE = 20, 30
 
@@ -42,6 +43,12 @@ def test_label_images(tmp_path, name):
     Image.fromarray(labels()).save(path)
   found, = true_places.read(str(path), [SHAPE])
   np.testing.assert_allclose(found, MIDDLES)
+
+
+def test_colours_of_a_palette_are_labels(tmp_path):
+  (tmp_path / 'a.png').write_bytes(mask_files.png(labels().astype(np.uint8)))
+  found, = true_places.read(str(tmp_path / 'a.png'), [SHAPE])
+  np.testing.assert_allclose(sorted(found.tolist()), MIDDLES)
 
 
 def test_the_parts_of_a_mask_are_objects(tmp_path):

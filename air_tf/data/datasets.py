@@ -169,6 +169,11 @@ class _FreshPools:
 def _load_crops(config: config_lib.Config, report: picture_files.Report
                 ) -> tuple[SceneSource, scenes_lib.Scenes]:
   """Returns random crops of pictures, and all of what is held out."""
+  for path in filter(None, (config.scenes, config.test_scenes)):
+    untrusted.require(
+        not published.knows(path) and not config.max_objects, path, 'scenes',
+        '--crop beside a published set or --max_objects',
+        'it beside pictures, a stack or a scene file')
   train, test = large_pictures.split(config, report)
   held_out = crops.grid(test, config.crop, config.num_test_scenes)
   given.check_size(config.scenes, config.crop, config, 'set another --crop')

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from air_tf import config as config_lib
+from air_tf.data import colours
 from air_tf.data import images as images_lib
 from air_tf.data import npz
 from air_tf.data import picture_files
@@ -36,6 +37,10 @@ def load(config: config_lib.Config, report: picture_files.Report
   train = _read(config.scenes, config, report)
   if config.test_scenes:
     test = _read(config.test_scenes, config, report)
+    if _is_pictures(config.scenes) and _is_pictures(config.test_scenes):
+      channels = 3 if train.images.ndim == 4 else 1
+      test = test._replace(images=np.stack(
+          [colours.recolour(x, channels) for x in test.images]))
     expected, found = train.images.shape[1:], test.images.shape[1:]
     npz.require(found == expected, config.test_scenes, 'images',
                 npz.describe_image(found), f'{npz.describe_image(expected)}, '
@@ -46,6 +51,10 @@ def load(config: config_lib.Config, report: picture_files.Report
     train, test = _hold_out(config, train)
   _warn_of_copies(config, train, test)
   return train, test
+
+
+def _is_pictures(path: str) -> bool:
+  return not (published.knows(path) or path.lower().endswith('.npz'))
 
 
 def _warn_of_copies(config, train, test) -> None:
@@ -77,7 +86,7 @@ def _read(path: str, config: config_lib.Config, report: picture_files.Report
   else:
     scenes = scenes_lib.Scenes(
         _fitted(path, config, value_range, report), None, None, None)
-    hint = f'--canvas_size={config.canvas_size}'
+    hint = 'resize them, or give --crop'
   check_size(path, scenes.images.shape[1], config, hint)
   plausibility.warn(path, plausibility.scene_suspicions(scenes))
   if scenes.counts is not None:

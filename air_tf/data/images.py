@@ -37,23 +37,25 @@ _SURVEYED = 50_000  # Images whose values are looked at, of any number.
 
 class Placement(NamedTuple):
   """Where an image went when it was fitted into another, in pixels there."""
-  scale: float  # Pixels there for a pixel of the image.
+  scales: tuple[float, float]  # Pixels there for one of the image, (y, x).
   top: float
   left: float
 
   def boxes(self, boxes: np.ndarray) -> np.ndarray:
     """Maps boxes `[..., 4]`, (y, x, height, width), back to the image."""
-    if self == (1., 0., 0.):
+    if self == ((1., 1.), 0., 0.):
       return boxes
-    return (boxes - [self.top, self.left, 0., 0.]) / self.scale
+    return (boxes - [self.top, self.left, 0., 0.]) / [
+        *self.scales, *self.scales]
 
   def mask(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Maps a mask of the frame back to an image of that size, `[H, W]`.
 
     Each pixel gets the value of the nearest one of the frame.
     """
-    axes = [((np.arange(side) + .5) * self.scale + first).astype(int)
-            for side, first in zip(size, (self.top, self.left), strict=True)]
+    axes = [((np.arange(side) + .5) * scale + first).astype(int)
+            for side, scale, first in zip(
+                size, self.scales, (self.top, self.left), strict=True)]
     return mask[np.ix_(*(np.minimum(axis, side - 1) for axis, side in zip(
         axes, mask.shape, strict=True)))]
 
@@ -114,32 +116,32 @@ class Source:
 
 
 class Skipped:
-  """A `picture_files.Report` that notes what is left out, and goes on.
-
-  Attributes:
-    texts: of the errors, in their order.
-  """
+  """A `picture_files.Report` that notes what is left out, and goes on."""
 
   def __init__(self, stop: bool):
     """Raises the first error instead, if `stop`."""
-    self._stop, self.texts = stop, []
+    self._stop, self._texts = stop, {}
 
   def __call__(self, error: errors.UserError) -> None:
     """Notes or raises an error."""
     if self._stop:
       raise error
-    if str(error) not in self.texts:  # What is read twice fails twice.
-      self.texts.append(str(error))
+    self._texts.setdefault(str(error))  # What is read twice fails twice.
+
+  @property
+  def texts(self) -> list[str]:
+    """Of the errors, each once, in their order."""
+    return list(self._texts)
 
   def as_result(self) -> dict[str, int]:
     """Returns what a script's result says of it: nothing, if nothing was."""
-    return {'skipped': len(self.texts)} if self.texts else {}
+    return {'skipped': len(self._texts)} if self._texts else {}
 
   def log(self) -> None:
     """Says what was left out, if anything was."""
-    if self.texts:
+    if self._texts:
       logging.warning('%d images could not be read and are left out:\n  %s',
-                      len(self.texts), '\n  '.join(self.texts))
+                      len(self._texts), '\n  '.join(self._texts))
 
 
 def open_source(path: str, light: bool = False) -> Source:
@@ -246,7 +248,7 @@ def fit(image: np.ndarray, size: tuple[int, int]
   """
   height, width = image.shape[:2]
   if (height, width) == size:
-    return image, Placement(1., 0., 0.)
+    return image, Placement((1., 1.), 0., 0.)
   scale = min(size[0] / height, size[1] / width)
   new = [max(1, round(side * scale)) for side in (height, width)]
   resized = np.asarray(Image.fromarray(image).resize(
@@ -254,7 +256,8 @@ def fit(image: np.ndarray, size: tuple[int, int]
   top, left = (size[0] - new[0]) // 2, (size[1] - new[1]) // 2
   framed = np.zeros([*size, *image.shape[2:]], np.uint8)
   framed[top:top + new[0], left:left + new[1]] = resized
-  return framed, Placement(scale, top, left)
+  # Sides are whole pixels: the two scales differ a little from `scale`.
+  return framed, Placement((new[0] / height, new[1] / width), top, left)
 
 
 def fit_all(images: Iterable[np.ndarray], side: int) -> np.ndarray:

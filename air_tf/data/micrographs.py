@@ -114,7 +114,9 @@ def _arrange_once(rng, patches, canvas_size, overlap) -> np.ndarray | None:
   for i, patch in enumerate(patches):
     ink, size = patch > 0, np.array(patch.shape)
     for place in _places(rng, corners[:i], patches[:i], canvas_size):
-      corner = np.floor(place - size / 2).astype(np.int64)
+      corner = np.clip(  # One that is a pixel wide may lie beside its middle.
+          np.floor(place - size / 2).astype(np.int64), 1 - size,
+          canvas_size - 1)
       y, x = corner + margin
       view = taken[y:y + size[0], x:x + size[1]]
       if overlap or not (view & ink).any():

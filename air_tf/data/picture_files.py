@@ -71,30 +71,43 @@ def read(path: str, light: bool = False, report: Report = stop
     such as `cells.tif[3]`. The orientation that EXIF states is applied, pages
     in which 0 is white are inverted.
   """
-  name, index, several = untrusted.printable(path), 0, False
+  name = untrusted.printable(path)
   try:
     untrusted.check_file(path, EXPECTED)
     with _opened(path) as picture:
       if picture is None or tiff.is_needed(picture):
         yield from tiff.read(path, light, report)
         return
-      several = (frames := _num_frames(picture)) > 1
+      frames = _num_frames(picture)
       for index in range(frames):
-        yield (f'{name}[{index}]' if several else name,
-               _frame(path, picture, index, light))
-  except errors.UserError as error:
-    report(error)
-  except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-    report(errors.UserError(
-        f'{name}: found a picture of more than {Image.MAX_IMAGE_PIXELS:,} '
+        where = f'{name}[{index}]' if frames > 1 else name
+        try:
+          values = _frame(path, picture, index, light)
+        except Exception as error:
+          report(_refusal(where, path, error))
+          if picture.format != 'TIFF':
+            return  # Its frames may build on those before them.
+        else:
+          yield where, values
+  except Exception as error:
+    report(_refusal(name, path, error))
+
+
+def _refusal(where: str, path: str, error: Exception) -> errors.UserError:
+  """Returns the error about an image; damaged bytes make Pillow raise anything.
+  """
+  if isinstance(error, errors.UserError):
+    return error
+  if isinstance(error, (Image.DecompressionBombError,
+                        Image.DecompressionBombWarning)):
+    return errors.UserError(
+        f'{where}: found a picture of more than {Image.MAX_IMAGE_PIXELS:,} '
         'pixels, which can fill the memory; expected a smaller one. Shrink or '
-        'crop it.'))
-  except Exception as error:  # Damaged bytes make Pillow raise nearly anything.
-    reason = getattr(error, 'strerror', None) or errors.one_line(error)
-    where = f'{name}[{index}]' if several else name
-    report(errors.UserError(
-        f'{where}: cannot be read as an image ({reason}); expected {EXPECTED}.'
-        + tiff.hint(path)))
+        'crop it.')
+  reason = getattr(error, 'strerror', None) or errors.one_line(error)
+  return errors.UserError(
+      f'{where}: cannot be read as an image ({reason}); expected {EXPECTED}.'
+      + tiff.hint(path))
 
 
 @functools.cache
@@ -140,6 +153,8 @@ def _frame(path: str, picture: Image.Image, index: int, light: bool
     warnings.simplefilter('ignore')
     if index:
       picture.seek(index)
+      if tiff.is_needed(picture):
+        raise ValueError('16 bits in colour behind a page of another kind')
     width, height = picture.size
     if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
       raise Image.DecompressionBombError

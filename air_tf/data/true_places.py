@@ -58,7 +58,9 @@ def read(path: str, shapes: Iterable[tuple[int, ...]]) -> list[np.ndarray]:
 
 def _centroids(name: str, values: np.ndarray, shape: tuple[int, int]
                ) -> np.ndarray:
-  """Returns the centroids of the labels in `[H, W]`."""
+  """Returns the centroids of the labels in `[H, W]`, or of its colours."""
+  if values.ndim == 3 and values.shape[:2] == shape:  # By a palette.
+    values = values.astype(np.int64) @ [1, 1 << 16, 1 << 32]
   if values.shape != shape or not np.array_equal(values, np.trunc(values)):
     raise errors.UserError(
         f'{name}: found an array of {values.dtype} {list(values.shape)}; '

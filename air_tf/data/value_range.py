@@ -27,6 +27,7 @@ _REACH = 1 / 8  # Standard deviation of --contrast=local over the shorter side.
 _UNITS = 4.  # Of its standard deviations that become white.
 _LEAST_STDDEV = .02
 _CHECKED = 1 << 16  # Values of an image whose scale is compared.
+_STRAY = .1  # Per cent of them that may lie beyond it.
 _MAXIMA = {np.dtype(bool): 1., np.dtype(np.uint8): 255.,
            np.dtype(np.uint16): 65535.}
 
@@ -100,9 +101,10 @@ class ValueRange(NamedTuple):
     """Raises `UserError` about an image on another scale."""
     span = self.high - self.low
     too_bright = values.max() > self.low + _FACTOR * span
-    if too_bright:  # Not by a few pixels; this takes longer.
+    if too_bright:  # Not by stray pixels; this takes longer.
       sample = values.ravel()[::max(1, values.size // _CHECKED)]
-      too_bright = np.percentile(sample, 99) > self.low + _FACTOR * span
+      too_bright = (np.percentile(sample, 100. - _STRAY)
+                    > self.low + _FACTOR * span)
     if values.dtype == np.uint8:
       most = 1. if _is_mask(values) else 255.
     else:  # Integers can have any scale; floats up to 1 have that of 0 ... 1.

@@ -65,8 +65,8 @@ class Answers:
     """Explains a picture.
 
     Args:
-      file: of any format that `bin/infer.py` takes; it is fitted into the
-        model's frame.
+      file: of a picture that Pillow reads; it is fitted into the model's
+        frame.
 
     Raises:
       errors.UserError: if it is no picture, or has too many pixels.
@@ -76,7 +76,8 @@ class Answers:
       path = pathlib.Path(folder) / 'picture'
       path.write_bytes(file)
       try:
-        source = images_lib.open_source(str(path))
+        source = images_lib.open_source(
+            str(path), self._model.value_range.invert)
         image = next(source.read_pixels(images_lib.inference_range(
             source, self._model.value_range)))[1]
       except (errors.UserError, StopIteration) as error:
@@ -193,7 +194,7 @@ def _padded(rows: list, name: str, steps: int, size: int) -> np.ndarray:
     values = np.array(rows, np.float32).reshape([len(rows), size])
     if len(values) > steps or not np.isfinite(values).all():
       raise ValueError
-  except (TypeError, ValueError) as error:
+  except (OverflowError, TypeError, ValueError) as error:
     raise errors.UserError(
         f'{name}: expected at most {steps} rows of {size} finite numbers.'
         ) from error

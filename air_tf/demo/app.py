@@ -99,7 +99,7 @@ def _objects(body: bytes) -> dict:
   try:
     sent = json.loads(body)
     return {'what': list(sent['what']), 'where': list(sent['where'])}
-  except (ValueError, TypeError, KeyError) as error:
+  except (ValueError, TypeError, KeyError, RecursionError) as error:
     raise errors.UserError(
         'expected JSON with `what` and `where`, a row for each object.'
         ) from error

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent import futures
-import itertools
 import math
 import os
 from typing import NamedTuple
@@ -27,6 +26,8 @@ from air_tf.serving import released
 from air_tf.serving import signatures as signatures_lib
 
 __all__ = ['Prediction', 'Predictor', 'predict']
+
+_MOST_BYTES = 1 << 28  # Of the images of a batch, as they were given.
 
 
 class Prediction(NamedTuple):
@@ -162,7 +163,13 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
            if resize or _has_size(name, image, size, report))
 
   def explain_next():
-    batch = list(itertools.islice(named, batch_size))
+    batch, num_bytes = [], 0
+    while len(batch) < batch_size and num_bytes < _MOST_BYTES:
+      found = next(named, None)
+      if found is None:
+        break
+      batch.append(found)
+      num_bytes += found[1].nbytes
     if not batch:
       return None
     fitted = [images_lib.fit(image, size) for _, image in batch]

@@ -94,6 +94,8 @@ def _objects(outputs: dict[str, np.ndarray], start: int, corners: np.ndarray,
     offset = [*corners[b], 0., 0.]
     glimpse = outputs['boxes'][b, t] + offset
     box, corner, patch = _patch(lights[b, t], glimpse, corners[b], shape)
+    if lights[b, t].any() and not patch.size:
+      continue  # It lies beside the picture.
     rows.append((start + b, box, glimpse, outputs['step_probs'][b, t], corner,
                  patch))
   return _stack(rows)

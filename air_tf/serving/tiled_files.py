@@ -16,6 +16,8 @@ from air_tf.serving import writers
 
 __all__ = ['Targets', 'Writer', 'stem']
 
+_LONGEST = 200  # Bytes; with number and suffix, file systems take 255.
+
 
 class Targets(NamedTuple):
   """Where to write; nothing where it is None."""
@@ -70,6 +72,7 @@ class Writer(contextlib.AbstractContextManager):
 def stem(number: int, name: str) -> str:
   """Returns the name of files about one of the images, without a suffix."""
   last = pathlib.Path(name.replace('[', '_').replace(']', '')).name
+  last = last.encode()[:_LONGEST].decode(errors='ignore')
   return f'{number:05d}_{last}'
 
 

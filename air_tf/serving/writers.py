@@ -5,6 +5,7 @@ Letters: `T` most steps.
 
 import csv
 import json
+import pathlib
 from typing import TextIO
 
 import numpy as np
@@ -24,12 +25,13 @@ def json_line(prediction: predictor.Prediction) -> str:
 
 
 def open_csv(path: str) -> TextIO:
-  """Opens a table, `--csv=PATH`, to be written by one of the writers.
+  """Opens a table, `--csv=PATH`, for one of the writers; makes its folder.
 
   Raises:
     errors.UserError: if it cannot be written.
   """
   with files.unwritable_as_user_error(f'--csv={path}'):
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     return open(path, 'w', newline='', encoding='utf-8',
                 errors='backslashreplace')
 

@@ -6,7 +6,8 @@ FILES are what bin/infer.py takes: pictures, folders of them, scene files and
 stacks. They are shared out among workers on all machines of the Ray cluster
 (RAY_ADDRESS; without it, on this one), each of which holds the model, and the
 same lines of JSON as those of bin/infer.py are printed, in the same order (the
-last digit may differ, for other images share a batch).
+last digit may differ, for other images share a batch). Where bin/infer.py
+measures a range of values over a folder, it is measured here for each file.
 """
 
 import argparse
@@ -38,7 +39,7 @@ class Counter:
 
   def _read(self, path: str):
     from air_tf.data import images
-    source = images.open_source(str(path))
+    source = images.open_source(str(path), self._predictor.value_range.invert)
     return source.read_pixels(
         images.inference_range(source, self._predictor.value_range))
 
