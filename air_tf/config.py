@@ -153,7 +153,7 @@ class Config(scene_options.SceneOptions):
       .1, 'Final success probability s (blog: 1e-5). The smaller it is, the '
       'more small and faint objects are left out.', lower=1e-30, upper=1.)
   success_hold: int = _iterations(
-      500, 'Iterations at the initial success probability.')
+      500, 'Last iteration at the initial success probability.')
   success_iterations: int = _iterations(
       0, 'Iterations after the hold over which log s changes linearly to its '
       'final value (blog: 100,000).')
@@ -242,6 +242,8 @@ class Config(scene_options.SceneOptions):
   def __post_init__(self) -> None:
     """Checks every value; see the class for what it raises."""
     for field in dataclasses.fields(self):
+      if isinstance(field.default, tuple):  # Lists are given from Python.
+        object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
       options.check_bounds(field, getattr(self, field.name))
     consistency.check(self, ESTIMATORS)
 

@@ -81,6 +81,7 @@ def run(config: config_lib.Config, logdir: str,
     config = object_size.with_measured_size(config, train_scenes.images)
     fingerprint.check_held_out(config)
     scene_digests = fingerprint.of(train=train_scenes, test=test_scenes)
+    del train_scenes  # Else this pool would be kept beside the two next ones.
     folder.check(config, scene_digests)
     experiment = Experiment(
         config, devices, folder, pools, test_scenes, started, scene_digests)

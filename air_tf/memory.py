@@ -135,6 +135,8 @@ def _certain_parts(config) -> dict[str, float]:
 
 def _require(needed: dict[str, float], of_process: float = 0.,
              jobs: int = 1) -> None:
+  if not needed:
+    return
   total, limit = sum(needed.values()) + of_process, available()
   if total > limit:
     flags, largest = max(needed.items(), key=lambda x: x[1])

@@ -6,7 +6,6 @@ axis of 3 channels.
 """
 
 import copy
-import dataclasses
 
 import sonnet as snt
 import tensorflow as tf
@@ -57,7 +56,9 @@ class AIRModel(snt.Module):
   def with_max_steps(self, max_steps: int) -> 'AIRModel':
     """Returns a model with another T that shares this model's weights."""
     other = copy.copy(self)
-    other.config = dataclasses.replace(self.config, max_steps=max_steps)
+    other.config = copy.copy(self.config)
+    # What training with as many steps would need does not matter here.
+    object.__setattr__(other.config, 'max_steps', max_steps)
     return other
 
   def infer(self, images: tf.Tensor,

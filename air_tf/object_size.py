@@ -93,7 +93,7 @@ def with_measured_size(config: config_lib.Config,
   # The logit's derivative with respect to the logarithm of the scale s is
   # 1 / (1 - s).
   stddev = size.spread / (1. - glimpse / side)
-  stddev = round(min(max(stddev, _NARROWEST), config.scale_prior_stddev), 2)
+  stddev = min(round(max(stddev, _NARROWEST), 2), config.scale_prior_stddev)
   progress.status(
       f'Objects are about {size.median:.0f} pixels large, {size.per_image:.1f} '
       f'per image: --object_size={glimpse:g} --scale_prior_stddev={stddev:g}.')

@@ -252,7 +252,8 @@ def mask_absent(presence: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 def _pad(x: tf.Tensor, before: float | None = None,
          after: float | None = None) -> tf.Tensor:
   """Puts constants before and after the last axis of `x` `[..., S]`."""
-  parts = [x if part is x else tf.fill(tf.shape(x[..., :1]), part)
+  parts = [x if part is x else
+           tf.fill(tf.shape(x[..., :1]), tf.constant(part, x.dtype))
            for part in (before, x, after) if part is not None]
   return tf.concat(parts, axis=-1)
 

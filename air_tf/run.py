@@ -254,7 +254,8 @@ class Run:
             else report.read_scenes(
                 scenes, self.image_shape, max_steps or self.max_steps,
                 self.value_range))
-    train = self._probed_scenes(needed=scenes is None)
+    train = (None if test.boxes is None or test.labels is None
+             else self._probed_scenes(needed=scenes is None))
     signatures = (self.signatures if max_steps is None
                   else self.signatures_with(max_steps))
     return {'step': self.step} | report.evaluate(

@@ -49,8 +49,8 @@ def recipes(flagfiles: Sequence[str], varied: Sequence[str],
     names.append(current)
     choices.append([f'{name}={value}' for value in values])
   found = {}
-  for flagfile in flagfiles or ['']:
-    stem = [pathlib.Path(flagfile).stem] if flagfile else []
+  for flagfile in flagfiles or [None]:
+    stem = [] if flagfile is None else [pathlib.Path(flagfile).stem]
     for choice in itertools.product(*choices):
       # A name of one folder, also where a value is a path.
       name = ','.join([*stem, *choice]).replace('/', '_') or 'default'
@@ -58,8 +58,9 @@ def recipes(flagfiles: Sequence[str], varied: Sequence[str],
         raise errors.UserError(
             f'--flagfile={flagfile}: a second recipe is called {name!r}; '
             'expected flagfiles with names of their own, each given once.')
-      found[name] = (*([f'--flagfile={flagfile}'] if flagfile else []),
-                     *(f'--{flag}' for flag in choice))
+      found[name] = (
+          *([] if flagfile is None else [f'--flagfile={flagfile}']),
+          *(f'--{flag}' for flag in choice))
   return found
 
 

@@ -109,7 +109,8 @@ def _changed(name: str, value) -> dict:
 def _check_row(config: config_lib.Config, name: str, value) -> None:
   """Raises `UserError` if a row could not be timed."""
   try:
-    dataclasses.replace(config, **_changed(name, value))
+    memory.require(dataclasses.replace(
+        config, **_changed(name, value), num_train_scenes=1, num_test_scenes=1))
   except errors.UserError as error:
     raise errors.UserError(
         f'--rows={name}: {value} does not go with the other flags: {error}'

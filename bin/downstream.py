@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> dict:
   """Runs both tasks."""
   cli.no_arguments(arguments)
   logdirs = [paths.given('--logdir', path) for path in _LOGDIR.value]
+  if not logdirs:
+    raise errors.UserError(
+        '--logdir=: expected folders of runs, with commas between them.')
   if _OUT.value:
     paths.check_folder('--out', _OUT.value)
   labels = _LABELS.value

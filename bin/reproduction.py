@@ -13,6 +13,7 @@ line on standard output says what there is, as JSON.
 from absl import flags
 
 from air_tf import cli
+from air_tf import errors
 from air_tf import paths
 
 _DOCS = cli.TRAIN.parents[1] / 'docs'
@@ -37,6 +38,10 @@ def main(arguments: list[str]) -> dict:
   for path in kept:
     run_records.keep(path, _OUT.value)
   records = run_records.read_all(_OUT.value)
+  if not records:
+    raise errors.UserError(
+        f'--out={_OUT.value}: found no record of a run; expected some, or '
+        '--keep=RUN.')
   reproduction.save(records, _OUT.value, _PAGE.value)
   return {'out': _OUT.value, 'page': _PAGE.value,
           'records': [record.name for record in records]}

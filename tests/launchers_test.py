@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -109,13 +110,23 @@ def test_a_task_that_is_stopped_saves(script, tmp_path):
   path = write_array([run], script, tmp_path)
   process = subprocess.Popen(
       [sys.executable, '-m', 'air_tf.studies.launchers.task',
-       str(path.with_name(slurm.RUNS)), '0'], env=scripts.ENVIRONMENT,
-      stderr=subprocess.PIPE, text=True)
+       str(next(path.parent.glob('sweep_runs.*.json'))), '0'],
+      env=scripts.ENVIRONMENT, stderr=subprocess.PIPE, text=True)
   wait_for(run.folder / 'ready')
   process.terminate()
   assert 'all runs are saved' in process.communicate(timeout=60)[1]
   assert process.returncode == 130
   assert (run.folder / 'saved').exists()
+
+
+def test_an_array_that_is_queued_keeps_its_runs(script, tmp_path):
+  some = runs(tmp_path, range(3))
+  runs_of = lambda path: re.search(r'sweep_runs\.\w+\.json',
+                                   path.read_text())[0]
+  queued = runs_of(write_array(some, script, tmp_path))
+  assert runs_of(write_array(some[1:], script, tmp_path)) != queued
+  saved = json.loads((tmp_path / queued).read_text())
+  assert [x['folder'] for x in saved['runs']] == [str(x.folder) for x in some]
 
 
 def test_what_the_array_asks_for(script, tmp_path):
@@ -142,7 +153,8 @@ def test_the_same_command_writes_the_array_and_then_the_report(tmp_path):
       first.stderr)
   assert result['recipes']['default']['successes'] == 0
   sweep_flags.check_folder(str(tmp_path / 'sweep'))  # It may be asked again.
-  saved = json.loads((tmp_path / 'sweep' / slurm.RUNS).read_text())
+  path, = (tmp_path / 'sweep').glob('sweep_runs.*.json')
+  saved = json.loads(path.read_text())
   for line in saved['runs']:  # As if the tasks had run.
     folder = pathlib.Path(line['folder'])
     folder.mkdir(parents=True)

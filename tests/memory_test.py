@@ -48,6 +48,11 @@ def test_what_works_is_not_refused(monkeypatch):
     memory.require(config_lib.Config(**changes))
 
 
+def test_where_nothing_is_certain_nothing_is_refused(monkeypatch):
+  monkeypatch.setattr(memory, 'available', lambda: 1.)
+  memory._require({}, of_process=2.)
+
+
 def test_scenes_from_a_file_are_not_counted():
   config = config_lib.Config(num_train_scenes=10**12)
   assert '--num_train_scenes' in memory.parts(config)

@@ -174,6 +174,13 @@ def test_dair_learns_through_what_it_drew():
   assert np.any(tape.gradient(second, pixels))
 
 
+def test_another_number_of_steps_is_not_checked_as_a_training():
+  model = make(num_particles=5, max_steps=3)  # 4^5 sums are few, 7^5 too many.
+  assert model.with_max_steps(6).config.max_steps == 6
+  assert model.with_max_steps(1).config.max_steps == 1  # With up to 3 objects.
+  assert model.config.max_steps == 3
+
+
 def test_more_steps_than_in_training_begin_with_the_same():
   model, x = make(**tiny.DAIR), tiny.images()
   longer = model.with_max_steps(5)

@@ -124,6 +124,17 @@ def test_refuses_logits_without_a_step_axis(logits):
     prior.NumStepsDistribution(tf.constant(logits, tf.float32))
 
 
+def test_double_precision():
+  logits = np.array([[.4, -.3]])
+  single, double = (prior.NumStepsDistribution(tf.constant(logits, dtype))
+                    for dtype in (tf.float32, tf.float64))
+  for name in 'log_pmf', 'mean', 'variance', 'mode':
+    np.testing.assert_allclose(
+        getattr(double, name)(), getattr(single, name)(), rtol=1e-5)
+  assert double.log_pmf().dtype == tf.float64
+  assert double.sample(3, seed=1).shape == [3, 1]
+
+
 def test_shapes_and_broadcasting():
   q = prior.NumStepsDistribution(random_logits(4, 1, 3))
   assert q.batch_shape == [4, 1] and q.event_shape == []

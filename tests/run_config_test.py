@@ -36,6 +36,13 @@ def test_a_run_from_before_the_range_was_measured_goes_on(before):
   assert changed(measured, range='0,120') == ['range']
 
 
+def test_lists_are_as_good_as_tuples():
+  config = tiny.config(counts=[0, 1], digit_scale=[.5, 1.])
+  assert (config.counts, config.digit_scale) == ((0, 1), (.5, 1.))
+  with pytest.raises(errors.UserError, match='--counts'):
+    tiny.config(counts=[0, -1])
+
+
 def test_a_run_is_resumed_longer_but_not_otherwise():
   old = tiny.config()
   assert changed(old) == []

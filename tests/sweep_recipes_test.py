@@ -14,6 +14,11 @@ def test_each_flagfile_has_each_combination_of_values():
       for estimator in ('marginal', 'nvil')}
 
 
+def test_an_empty_flagfile_is_not_none():  # As by an unset variable.
+  found, = sweep_recipes.recipes([''], [], []).values()
+  assert found == ('--flagfile=',)
+
+
 def test_without_flagfiles_and_values_there_are_the_defaults():
   assert sweep_recipes.recipes([], [], ['--max_steps=2']) == {'default': ()}
 

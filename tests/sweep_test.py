@@ -208,6 +208,30 @@ def test_seeds_in_words():
       sweep_flags.seeds(wrong)
 
 
+def test_each_cell_has_all_six_values_whatever_a_flagfile_says(tmp_path):
+  cells = sensitivity.runs(str(tmp_path), ('--flagfile=a.flags',), (0,))
+  names = {f'--{name}' for pair in sensitivity.OUTPUTS.values()
+           for name, _ in pair}
+  for run, in cells.values():
+    given = [x.partition('=')[0] for x in run.arguments]
+    assert all(given.count(name) == 1 for name in names)
+  # The cell of the defaults is one run for the three outputs of a recipe.
+  assert len({run.folder for run, in cells.values()}) == len(cells) - 6
+
+
+def test_an_edited_flagfile_is_another_run(tmp_path):
+  flagfile = tmp_path / 'a.flags'
+  flagfile.write_text('--learning_rate=1e-3')
+  run, = runs(tmp_path, (0,), f'--flagfile={flagfile}')
+  run.folder.mkdir()
+  sweep.record(run, 0)
+  assert sweep.outcome(run).exit_code == 0
+  flagfile.write_text('--learning_rate=1e-4')
+  assert sweep.outcome(run) is None
+  flagfile.unlink()
+  assert sweep.outcome(run) is None
+
+
 def test_grids_of_the_sensitivity(script, tmp_path):
   cells = sensitivity.runs(str(tmp_path), ('--final=.9',), (0, 6))
   assert len(cells) == 3 * (4 * 3 + 4 * 4 + 4 * 3)

@@ -81,7 +81,7 @@ class Rebar(base.Estimator):
   variance: the auxiliary loss is the squared gradient at the log-odds a, with
   the learning rate of the baselines.
 
-  Cost: as `concrete`, with three evaluations of the quadratic form, which
+  Cost: as `concrete`, with two evaluations of the quadratic form, which
   involve no pixels. Particles: not defined here.
 
   Source: Tucker et al. 2017, "REBAR: Low-variance, unbiased gradient estimates

@@ -57,7 +57,7 @@ def evaluate(model: predictions_lib.Signatures, test: scenes_lib.Scenes,
             'reconstruction_mse': float(predictions.squared_error.mean())}
   if test.counts is not None:
     result |= _counting(predictions, test.counts)
-  if test.boxes is not None:
+  if test.boxes is not None and not np.isnan(test.boxes).all():
     result['localisation'] = {
         name: localisation.localisation_metrics(
             boxes, predictions.presence, predictions.step_probs, test.boxes)

@@ -82,7 +82,8 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
 
   def ask(counts: tuple[int, ...]) -> tuple[float, list[int]]:
     _, scenes = datasets.load(dataclasses.replace(
-        opened.config, counts=counts, max_steps=MAX_STEPS))
+        opened.config, counts=counts, max_steps=MAX_STEPS,
+        estimator='marginal', num_particles=1))
     predicted = counting.Evaluator(model, scenes).counts()
     metrics = counting.count_metrics(predicted, scenes.counts)
     return metrics['count_accuracy'], np.bincount(

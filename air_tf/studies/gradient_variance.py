@@ -31,6 +31,7 @@ __all__ = ['PARTS', 'compare', 'markdown', 'measure', 'save']
 # Of a gradient: the whole, and its terms by backpropagation through `where` and
 # `what` and by the score function of a sampled count.
 PARTS = ('total', 'backpropagation', 'score')
+_WARM_UP_SCENES = 20_000  # Of a file that may not fit into memory.
 
 
 def compare(logdir: str, names: Sequence[str] | None, repeats: int,
@@ -60,6 +61,7 @@ def compare(logdir: str, names: Sequence[str] | None, repeats: int,
   scenes = opened.scenes.train
   batch = scenes.select(slice(config.batch_size))
   images = streams.to_pixels(tf.constant(batch.images))
+  some = tf.constant(scenes.images[:_WARM_UP_SCENES])
   results = {}
   with progress.bar(len(configs) * repeats, 'gradients') as bar:
     for name in configs:
@@ -67,8 +69,7 @@ def compare(logdir: str, names: Sequence[str] | None, repeats: int,
       trainer = opened.trainer
       if name != config.estimator:
         trainer = _with_model_of(trainer, configs[name])
-        trainer.train_auxiliary(
-            tf.constant(scenes.images), tf.constant(warm_up))
+        trainer.train_auxiliary(some, tf.constant(warm_up))
       groups = measure(trainer, images, repeats, bar.update)
       results[name] = {'num_particles': trainer.config.particles,
                        'groups': groups}

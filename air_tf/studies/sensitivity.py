@@ -58,6 +58,9 @@ def runs(logdir: str, flags: Sequence[str],
     is the same run for all outputs of a recipe.
   """
   default, cells = config_lib.Config(), {}
+  # Given to each run, for a flagfile may have others.
+  start = {name: getattr(default, name) for pair in OUTPUTS.values()
+           for name, _ in pair}
   for recipe, chosen in RECIPES.items():
     for output, ((bias, biases), (scale, scales)) in OUTPUTS.items():
       for i, bias_value in enumerate(biases):
@@ -67,7 +70,9 @@ def runs(logdir: str, flags: Sequence[str],
                      if value != getattr(default, name)]
           folder = pathlib.Path(logdir) / recipe.replace(', ', '_').replace(
               ' ', '_') / (','.join(changed) or 'default')
-          arguments = (*flags, *chosen, *(f'--{flag}' for flag in changed))
+          values = start | {bias: bias_value, scale: scale_value}
+          arguments = (*flags, *chosen, *(
+              f'--{name}={value:g}' for name, value in values.items()))
           cells[recipe, output, i, j] = [
               sweep.Run(folder / f'seed-{seed}', (*arguments, f'--seed={seed}'))
               for seed in seeds]

@@ -18,6 +18,7 @@ from absl import logging
 
 from air_tf import errors
 from air_tf import files
+from air_tf import flagfiles
 from air_tf import paths
 
 __all__ = ['LOG', 'Launcher', 'OUTCOME', 'Outcome', 'Run', 'interrupted',
@@ -72,7 +73,8 @@ def outcome(run: Run) -> Outcome | None:
   """Returns how a run ended; None if it did not, or had other arguments."""
   try:
     saved = json.loads(paths.read_regular(run.folder / OUTCOME, 2**20))
-    if saved['arguments'] == list(run.arguments):
+    if (saved['arguments'] == list(run.arguments)
+        and saved.get('flags') in (None, _flags(run))):
       return Outcome(int(saved['exit_code']), str(saved['error']))
   except (OSError, ValueError, KeyError, TypeError, RecursionError):
     pass
@@ -96,12 +98,22 @@ def record(run: Run, exit_code: int, error: str = '') -> Outcome:
   if exit_code == errors.UserError.exit_code:
     raise errors.UserError(f'{run.folder}: {error}')
   files.write_text(run.folder / OUTCOME, json.dumps({
-      'arguments': list(run.arguments), 'exit_code': exit_code,
-      'error': error}))
+      'arguments': list(run.arguments), 'flags': _flags(run),
+      'exit_code': exit_code, 'error': error}))
   if exit_code != 0:
     logging.warning('%s ended with exit code %d: %s', run.folder, exit_code,
                     error)
   return Outcome(exit_code, error)
+
+
+def _flags(run: Run) -> list[str] | None:
+  """Returns the arguments with what is in flagfiles now; None if one is gone.
+  """
+  try:
+    with flagfiles.on_its_own():
+      return flagfiles.expand(run.arguments)
+  except errors.UserError:
+    return None
 
 
 def interrupted() -> errors.Interrupted:

@@ -55,8 +55,7 @@ _MASKS = {
 }
 _TRAINING = {
     'prior_log_success': _Quantity(
-        "Log of the prior's probability that one more object follows; a "
-        'schedule', 'nats'),
+        'Log of s, p(n) ~ s^n: an object costs -log s; a schedule', 'nats'),
     'exploration': _Quantity(
         'Share of the uniform distribution in the posterior of the counts; a '
         'schedule', 'fraction'),

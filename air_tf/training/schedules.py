@@ -19,9 +19,10 @@ def annealed_log_success(iteration: int | tf.Tensor, init: float,
 
   Args:
     iteration: integer Tensor `[]`.
-    init: success probability s up to iteration `hold`.
-    final: success probability after a further `iterations`.
-    hold: iterations before the annealing.
+    init: success probability s up to iteration `hold`, which is the last.
+    final: success probability from `iterations` later on, at the earliest in
+      the next one.
+    hold: the last iteration before the annealing.
     iterations: length of the annealing, in which log s changes linearly.
 
   Returns:

@@ -5,6 +5,7 @@ limit, which every cluster has its own way of, in front of its path.
 """
 
 from collections.abc import Sequence
+import hashlib
 import os
 import pathlib
 import shlex
@@ -14,9 +15,9 @@ from air_tf import files
 from air_tf.studies import sweep
 from air_tf.studies.launchers import task
 
-__all__ = ['RUNS', 'SCRIPT', 'write']
+__all__ = ['SCRIPT', 'write']
 
-SCRIPT, RUNS = 'sweep.sbatch', 'sweep_runs.json'  # In the folder of the sweep.
+SCRIPT = 'sweep.sbatch'  # In the folder of the sweep.
 
 # SIGTERM two minutes before the time limit, to the run and not to the shell:
 # it saves. --requeue: a task that is preempted comes back by itself.
@@ -57,11 +58,14 @@ def write(runs: Sequence[sweep.Run], script: pathlib.Path, logdir: str,
     errors.UserError: if it cannot be written.
   """
   folder = pathlib.Path(logdir).absolute()
-  task.save(folder / RUNS, runs, script, os.getcwd())
+  # Tasks of an array that is queued read theirs when they start.
+  digest = hashlib.sha256(repr([*runs]).encode()).hexdigest()[:8]
+  path = folder / f'sweep_runs.{digest}.json'
+  task.save(path, runs, script, os.getcwd())
   text = _TEXT.format(
       array=f'0-{len(runs) - 1}' + (f'%{at_a_time}' if at_a_time else ''),
       cores=cores, gpus=f'#SBATCH --gpus-per-task={gpus}\n' if gpus else '',
       path=shlex.quote(task.ROOT), python=shlex.quote(sys.executable),
-      runs=shlex.quote(str(folder / RUNS)))
+      runs=shlex.quote(str(path)))
   files.write_text(folder / SCRIPT, text)
   return folder / SCRIPT
