@@ -112,6 +112,7 @@ def test_a_grey_model_takes_coloured_pictures():
     def detect(self, images):
       assert images.shape[1:] == (16, 16) and np.all(images == 124)
       return {'num_steps': [0], 'num_steps_probs': np.ones([1, 1]),
+              'step_probs': np.zeros([1, 0]),
               'tight_boxes': np.zeros([1, 0, 4])}
   coloured = np.tile(np.uint8([200, 100, 50]), [16, 16, 1])
   found, = predictor_lib.predict(Grey(), [('a', coloured)], 4)

@@ -125,7 +125,7 @@ def test_an_array_that_is_queued_keeps_its_runs(script, tmp_path):
                                    path.read_text())[0]
   queued = runs_of(write_array(some, script, tmp_path))
   assert runs_of(write_array(some[1:], script, tmp_path)) != queued
-  saved = json.loads((tmp_path / queued).read_text())
+  saved = json.loads((tmp_path / 'a folder' / queued).read_text())
   assert [x['folder'] for x in saved['runs']] == [str(x.folder) for x in some]
 
 

@@ -92,11 +92,12 @@ def test_the_first_images_are_drawn():
 
 
 def test_inspect_images_prints_and_draws(tmp_path):
+  (pictures := tmp_path / 'pictures').mkdir()
   for i, image in enumerate(blobs(12)):
     Image.fromarray(image.astype(np.uint16) * 12 + 90).save(
-        tmp_path / f'{i:02d}.png')
+        pictures / f'{i:02d}.png')
   ended = scripts.run(
-      'bin/inspect_images.py', f'--scenes={tmp_path}', '--canvas_size=40',
+      'bin/inspect_images.py', f'--scenes={pictures}', '--canvas_size=40',
       '--object_size=9', f'--out={tmp_path}/look.png')
   assert ended.returncode == 0, ended.stderr
   result = json.loads(ended.stdout.splitlines()[-1])

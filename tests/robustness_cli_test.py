@@ -358,7 +358,7 @@ def test_a_sweep_refuses_before_the_first_run(arguments, expected, tmp_path):
     ('reproduction', ['--keep=a_0,'], '--keep=: expected a path'),
     ('reproduction', ['--keep=nowhere_0'], '--keep=nowhere_0: no run here'),
     ('reproduction', [f'--out={__file__}'], 'found a file'),
-    ('reproduction', ['--out={0}.d', '--page=no.md'], 'no.md: cannot be read'),
+    ('reproduction', ['--out={0}.d'], 'found no record of a run'),
     ('inspect_images', ['--scenes={0}', '--crop=8', '--object_size=4',
                         f'--num_train_scenes={10**12}'], 'GiB')])
 def test_newer_scripts_refuse_before_they_begin(
