@@ -38,10 +38,11 @@ def explain(cell: cell_lib.AIRCell, images: tf.Tensor, background: tf.Tensor,
     images: `[B, H, W]`.
     background: `[B, H, W]`.
     noise: T tensors `[B, 3 + Z]`, see the cell.
-    reparameterise: whether gradients flow through the samples.
+    reparameterise: whether gradients flow through the samples, and through what
+      is drawn from them and seen by later steps.
     difference: whether it is DAIR.
   """
-  difference_image = images - background
+  difference_image = images - _seen(background, reparameterise)
   if cell.occludes and difference:
     return unroll_occluding(
         cell, images, difference_image, noise, reparameterise)
@@ -87,7 +88,7 @@ def unroll_differences(cell: cell_lib.AIRCell, images: tf.Tensor,
     encoded = cell.encode(tf.stack([images - explained, explained], axis=-1))
     step, state = cell(images, encoded, state, step_noise, reparameterise)
     glimpse, y = cell.write(step.what, step.where, *images.shape[1:3])
-    explained += y
+    explained += _seen(y, reparameterise)
     steps.append(step)
     drawn.append((glimpse, y))
   return Unrolled(_stack(steps), *_stack(drawn))
@@ -116,10 +117,18 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
     step, state = cell(tf.stack([images, left], axis=-1), encoded, state,
                        step_noise, reparameterise)
     glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
-    left = compositing.uncovered(left, painted)
+    left = compositing.uncovered(left, _seen(painted, reparameterise))
     steps.append(step)
     drawn.append((glimpse, painted))
   return Unrolled(_stack(steps), *_stack(drawn))
+
+
+def _seen(drawn: tf.Tensor, reparameterise: bool) -> tf.Tensor:
+  """What the decoder drew, as later steps see it: a constant, as samples are.
+
+  Else the posterior of these steps would have a gradient in the decoder.
+  """
+  return drawn if reparameterise else tf.stop_gradient(drawn)
 
 
 def write(cell: cell_lib.AIRCell, what: tf.Tensor, where: tf.Tensor,

@@ -151,6 +151,22 @@ def test_wake_wake_samples_are_constants():
     assert (gradient is not None) == ('glimpse_decoder' in variable.name)
 
 
+@pytest.mark.parametrize('changes', [
+    dict(), dict(background=True), dict(compositing='over')], ids=str)
+def test_the_posterior_of_wake_wake_has_no_gradient_in_the_decoder(changes):
+  # Later steps see what earlier ones drew: that is a constant, too.
+  trainer = make(estimator='rws', **tiny.DAIR, **changes)
+  x = tiny.images()
+  variables = trainer.model.trainable_variables
+  with tf.GradientTape() as tape:
+    inference = trainer.model.infer(
+        x, seed=tf.constant([1, 2]), reparameterise=False)
+    terms = trainer.model.elbo_terms(x, inference, trainer.num_steps_prior())
+    total = tf.reduce_sum(terms.log_posterior) - tf.reduce_sum(terms.log_ratio)
+  for variable, gradient in zip(variables, tape.gradient(total, variables)):
+    assert 'decoder' not in variable.name or gradient is None, variable.name
+
+
 @pytest.mark.parametrize('option, names', [
     ('decoder_init_scale', ['glimpse_decoder/pixels/w']),
     ('where_init_scale', ['where_estimator/mean_and_stddev/w']),
