@@ -124,7 +124,7 @@ class Config(scene_options.SceneOptions):
   where_stddev_init: float = _option(
       .2, 'Initial standard deviation of the posterior over place, before '
       'squashing: wide enough to explore, narrow enough to hold one object.',
-      lower=1e-6, upper=100.)
+      lower=1e-6, upper=80.)
   decoder_bias: float = _option(
       -2., 'Initial logit of every glimpse pixel. At -2, pixels start at .12: '
       'so dark that the first glimpses neither raise the likelihood by '

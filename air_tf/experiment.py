@@ -20,6 +20,7 @@ from air_tf.evaluation import counting
 from air_tf.serving import saved_model
 from air_tf.training import display
 from air_tf.training import gradient_monitor
+from air_tf.training import inputs
 from air_tf.training import pictures
 from air_tf.training import projector
 from air_tf.training import run_config
@@ -135,8 +136,8 @@ class Experiment:
       progress.status(f'Resumed at iteration {self._iteration}.')
 
     self._pools = pools
-    self._pool = None  # Number of the pool that is being trained on.
-    self._scenes = None
+    self._images = None  # Of the pool that is being trained on;
+    self._input = None   # the same as the compiled loop reads them.
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._evaluators = {
@@ -193,8 +194,11 @@ class Experiment:
   def _measure_variance(self) -> None:
     every = self._config.gradient_variance_every
     if every and self._due(every):
-      scenes = self.trainer.make_input(self._pools(self._pool).images)
-      self._write('train', self._monitor(scenes))
+      images = self._next_images()
+      # A stream would lose a batch.
+      kept = images is self._images and tf.is_tensor(self._input)
+      self._write('train', self._monitor(
+          self._input if kept else self.trainer.make_input(images)))
 
   def _evaluation_is_due(self) -> bool:
     return self._iteration > 0 and (
@@ -206,13 +210,12 @@ class Experiment:
 
   def _advance(self, stop: int) -> None:
     """Trains up to iteration `stop` and writes the training scalars."""
-    refresh = self._config.refresh_every
-    pool = self._iteration // refresh if refresh else 0
-    if pool != self._pool:
-      self._pool = pool
-      self._scenes = self.trainer.make_input(self._pools(pool).images)
+    images = self._next_images()
+    if images is not self._images:  # Those of a file are the same in all pools.
+      self._images = self._input = None  # Free their copy before the next.
+      self._images, self._input = images, self.trainer.make_input(images)
     means, last = self.trainer.run_iterations(
-        self._scenes, tf.constant(stop - self._iteration))
+        self._input, tf.constant(stop - self._iteration))
     self._iteration = int(self.trainer.iteration.read_value())
     for name, value in last.items():
       if not tf.math.is_finite(value):
@@ -221,6 +224,11 @@ class Experiment:
     self._write('train', {
         f'training/{name}': value for name, value in means.items()})
     self._display.advanced(self._iteration, float(means['elbo']))
+
+  def _next_images(self) -> inputs.Images:
+    """Returns the training images of the iteration that comes next."""
+    refresh = self._config.refresh_every
+    return self._pools(self._iteration // refresh if refresh else 0).images
 
   def _evaluate_once(self) -> None:
     if self._result is None or self._result['step'] != self._iteration:

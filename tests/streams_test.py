@@ -12,6 +12,7 @@ from air_tf.data import datasets
 from air_tf.data import npz
 from air_tf.data import scene_files
 from air_tf.data import streams
+from air_tf.training import trainer as trainer_lib
 
 SCENES = tiny.scenes(60)
 
@@ -103,7 +104,11 @@ def test_a_whole_run_ends_with_the_same_bits(tmp_path, monkeypatch):
   def run(name):
     with tiny.eagerly():
       experiment.run(config, str(tmp_path / name))
+  copies, make_input = [], trainer_lib.Trainer.make_input
+  monkeypatch.setattr(trainer_lib.Trainer, 'make_input', lambda *args: (
+      copies.append(args) or make_input(*args)))
   run('memory')
+  assert len(copies) == 1  # The pools of a file are the same images.
   monkeypatch.setattr(npz, '_LARGE', 0)
   run('disk')
   run_util.assert_same_end(tmp_path / 'memory', tmp_path / 'disk')

@@ -14,7 +14,8 @@ from air_tf.data import datasets
 from air_tf.data import scenes as scenes_lib
 from air_tf.data import streams
 
-__all__ = ['Input', 'SceneInput', 'make', 'next_images', 'sample_indices']
+__all__ = ['Images', 'Input', 'SceneInput', 'make', 'next_images',
+           'sample_indices']
 
 Images = np.ndarray | tf.Tensor | streams.MappedImages  # uint8 [N, H, W].
 # The same in other forms: with annotations, or made from the number of a pool.
