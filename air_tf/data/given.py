@@ -54,6 +54,7 @@ def load(config: config_lib.Config, report: picture_files.Report
 
 
 def _is_pictures(path: str) -> bool:
+  """Whether a path is of pictures or a stack: images, and no more."""
   return not (published.knows(path) or path.lower().endswith('.npz'))
 
 
@@ -80,13 +81,13 @@ def _read(path: str, config: config_lib.Config, report: picture_files.Report
     scenes = published.read(
         path, number, config.canvas_size, config.max_objects)
     hint = 'choose another set'
-  elif path.lower().endswith('.npz'):
-    scenes = scene_files.read(path, value_range)
-    hint = 'pad or resize the images'
-  else:
+  elif _is_pictures(path):
     scenes = scenes_lib.Scenes(
         _fitted(path, config, value_range, report), None, None, None)
     hint = 'resize them, or give --crop'
+  else:
+    scenes = scene_files.read(path, value_range)
+    hint = 'pad or resize the images'
   check_size(path, scenes.images.shape[1], config, hint)
   plausibility.warn(path, plausibility.scene_suspicions(scenes))
   if scenes.counts is not None:
