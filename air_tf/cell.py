@@ -5,6 +5,7 @@ units of the LSTM, `[m, k]` a map of places in the image, `F` its features.
 Images and glimpses in colour have a last axis of 3 channels.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import sonnet as snt
@@ -28,7 +29,7 @@ _OUTPUT_LR_SCALE = .1
 
 class EncodedImage(NamedTuple):
   """Images, and what the encoder computed from them."""
-  images: tf.Tensor  # [B, H, W, ...], what was encoded.
+  images: tf.Tensor | encoders.Pair  # [B, H, W, ...], what was encoded.
   gate_inputs: tf.Tensor  # [B, 4 U], its share of the gates of the LSTM.
   features: tf.Tensor | None  # [B, m, k, F], of each place, if there are any.
 
@@ -113,10 +114,25 @@ class AIRCell(snt.Module):
         where=tf.zeros([1, WHERE_SIZE]), what=tf.zeros([1, self._what_size]))
 
   def encode(self, images: tf.Tensor) -> EncodedImage:
-    """Encodes images `[B, H, W, ...]`, further axes being channels."""
-    summary, features = self._image_encoder(images)
-    return EncodedImage(images=images, features=features,
-                        gate_inputs=self._lstm.gate_inputs(summary))
+    """Encodes images `[B, H, W, ...]`, further axes being channels (AIR)."""
+    return self._encoded(images, self._image_encoder(images))
+
+  def encode_pairs(self, images: tf.Tensor) -> Callable[
+      [tf.Tensor | None], EncodedImage]:
+    """Returns the encoder of what is left of images `[B, H, W]` (DAIR).
+
+    Called with `[B, H, W]`, what is explained of them, or with None if that is
+    nothing, it encodes the residual beside it. What it computes from the images
+    alone is computed once.
+    """
+    encode = self._image_encoder.pairs(images)
+    return lambda explained: self._encoded(
+        encoders.Pair(images, explained), encode(explained))
+
+  def _encoded(self, images: tf.Tensor | encoders.Pair,
+               encoding: encoders.Encoding) -> EncodedImage:
+    return EncodedImage(images=images, features=encoding.features,
+                        gate_inputs=self._lstm.gate_inputs(encoding.summary))
 
   def variable_groups(self) -> dict[str, list[tf.Variable]]:
     """Returns the trainable variables, grouped by function."""
@@ -162,8 +178,8 @@ class AIRCell(snt.Module):
     Args:
       images: `[B, H, W]`, minus the background; glimpses are read from them.
         Further axes are channels.
-      encoded: `encode` of the images (AIR), or of the residual and the partial
-        reconstruction (DAIR). Separate, because AIR encodes an image only once.
+      encoded: the images encoded (AIR), or what is left of them beside what is
+        explained (DAIR). Separate, because AIR encodes an image only once.
       state: of the step before; its batch may be 1, for all examples.
       noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
       reparameterise: whether gradients flow through the samples; without it

@@ -14,6 +14,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+from air_tf import encoders
 from air_tf import glimpses
 from air_tf import modules
 
@@ -104,7 +105,7 @@ class StateLocator:
     """Takes the estimator, `[B, U]` to `[B, 3]`."""
     self._where_estimator = where_estimator
 
-  def __call__(self, hidden: tf.Tensor, images: tf.Tensor,
+  def __call__(self, hidden: tf.Tensor, images: tf.Tensor | encoders.Pair,
                features: tf.Tensor | None) -> modules.DiagonalGaussian:
     """Returns the posterior over `[B, 3]`, before squashing.
 
@@ -142,7 +143,7 @@ class SearchLocator:
     self._search, self._where_estimator = search, where_estimator
     self._object_scale, self._window_size = object_scale, window_size
 
-  def __call__(self, hidden: tf.Tensor, images: tf.Tensor,
+  def __call__(self, hidden: tf.Tensor, images: tf.Tensor | encoders.Pair,
                features: tf.Tensor) -> modules.DiagonalGaussian:
     """Returns the posterior over `[B, 3]`, before squashing.
 
@@ -164,11 +165,16 @@ class SearchLocator:
         mean=tf.concat([scale, _atanh(_MAX_SHIFT * shift)], axis=-1),
         stddev=offset.stddev * [1., side, side])
 
-  def _read_window(self, images: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+  def _read_window(self, images: tf.Tensor | encoders.Pair,
+                   place: tf.Tensor) -> tf.Tensor:
     """Reads pixels around places `[B, 2]`, twice as wide as an object."""
     where = tf.pad(place, [[0, 0], [1, 0]],
                    constant_values=_WINDOW_SCALE * self._object_scale)
-    return glimpses.read(images, where, self._window_size)
+    read = lambda x: glimpses.read(x, where, self._window_size)
+    if not isinstance(images, encoders.Pair):
+      return read(images)
+    # Reading is linear, and small windows are cheaper to subtract and stack.
+    return encoders.Pair(*(x if x is None else read(x) for x in images)).stack()
 
 
 def _keep_largest(weights: tf.Tensor, rows: int, columns: int) -> tf.Tensor:

@@ -82,13 +82,15 @@ def unroll_differences(cell: cell_lib.AIRCell, images: tf.Tensor,
   object from the edges of one that was not reconstructed exactly. Arguments
   as in `unroll`.
   """
-  state, explained = cell.initial_state(), tf.zeros_like(images)
+  state, encode, explained = (
+      cell.initial_state(), cell.encode_pairs(images), None)
   steps, drawn = [], []
   for step_noise in noise:
-    encoded = cell.encode(tf.stack([images - explained, explained], axis=-1))
-    step, state = cell(images, encoded, state, step_noise, reparameterise)
+    step, state = cell(
+        images, encode(explained), state, step_noise, reparameterise)
     glimpse, y = cell.write(step.what, step.where, *images.shape[1:3])
-    explained += _seen(y, reparameterise)
+    seen = _seen(y, reparameterise)
+    explained = seen if explained is None else explained + seen
     steps.append(step)
     drawn.append((glimpse, y))
   return Unrolled(_stack(steps), *_stack(drawn))
@@ -110,14 +112,15 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
     noise: T tensors `[B, 3 + Z]`, see the cell.
     reparameterise: whether gradients flow through the samples.
   """
-  state, left = cell.initial_state(), difference
+  state, encode, left, explained = (
+      cell.initial_state(), cell.encode_pairs(difference), difference, None)
   steps, drawn = [], []
   for step_noise in noise:
-    encoded = cell.encode(tf.stack([left, difference - left], axis=-1))
-    step, state = cell(tf.stack([images, left], axis=-1), encoded, state,
-                       step_noise, reparameterise)
+    step, state = cell(tf.stack([images, left], axis=-1), encode(explained),
+                       state, step_noise, reparameterise)
     glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
     left = compositing.uncovered(left, _seen(painted, reparameterise))
+    explained = difference - left
     steps.append(step)
     drawn.append((glimpse, painted))
   return Unrolled(_stack(steps), *_stack(drawn))

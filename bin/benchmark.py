@@ -92,7 +92,9 @@ def main(arguments: list[str]) -> dict:
 def _inference() -> dict:
   """Times a SavedModel."""
   cli.import_tensorflow()
+  from air_tf.serving import parallel
   from air_tf.studies import inference_benchmark
+  parallel.use_one_core_each()
   path, rounds = _INFERENCE.value, _ROUNDS.value
   return inference_benchmark.measure(
       path, _NUM_IMAGES.value, rounds) | inference_benchmark.start_seconds(

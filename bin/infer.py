@@ -81,7 +81,9 @@ def main(arguments: list[str]) -> dict:
   _check_targets(inputs)
   sources = [images_lib.open_source(path) for path in inputs]
   cli.import_tensorflow()
+  from air_tf.serving import parallel
   from air_tf.serving import predictor as predictor_lib
+  parallel.use_one_core_each()
   progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
   skipped = images_lib.Skipped(on_error == 'stop')

@@ -12,7 +12,9 @@ def test_times_fit_together(untrained):
   assert found['ratio_to_serving_default'] == pytest.approx(
       found['images_per_second'] / found['serving_default_images_per_second'],
       rel=.05)
-  assert 0. < found['one_image_milliseconds'] < 1e3
+  # Reading the file and writing the line come on top; medians of 50.
+  assert 0. < found['one_image_in_memory_milliseconds'] < (
+      found['one_image_milliseconds']) < 1e3
 
 
 def test_the_start_is_that_of_the_script(untrained, tmp_path):
@@ -22,7 +24,8 @@ def test_the_start_is_that_of_the_script(untrained, tmp_path):
       'assert np.load(sys.argv[2]).shape == (1, 16, 16)\n'
       'time.sleep(.3)\nprint("{}")\n')
   found = inference_benchmark.start_seconds(str(untrained), script, rounds=1)
-  assert found['start_seconds'] >= .3 > 0. < found['start_cpu_seconds']
+  assert found['start_seconds'] >= .3
+  assert found['start_cpu_seconds'] > 0.
   script.write_text('import sys\nprint("no", file=sys.stderr)\nsys.exit(3)\n')
   with pytest.raises(errors.UserError, match='exit code 3: no'):
     inference_benchmark.start_seconds(str(untrained), script, rounds=1)

@@ -141,22 +141,12 @@ def test_a_step_of_dair_sees_what_those_before_it_drew(difference):
   assert np.all((change[1:] > 0.) == difference)
 
 
-def encoded(model, monkeypatch):
-  """A list of what the cell is going to encode."""
-  seen, encode = [], model._cell.encode
-  def spy(images):
-    seen.append(images)
-    return encode(images)
-  monkeypatch.setattr(model._cell, 'encode', spy)
-  return seen
-
-
 @pytest.mark.parametrize('channels, colours', [(1, []), (3, [3])])
 def test_dair_encodes_what_is_left_and_what_is_explained(
     channels, colours, monkeypatch):
   model = make(channels=channels, **tiny.DAIR)
   x = tiny.images(channels=channels)
-  seen = encoded(model, monkeypatch)
+  seen = tiny.encoded(model, monkeypatch)
   canvases = model.infer(x, seed=tf.constant([1, 2])).canvases
   assert len(seen) == 3
   for step, pair in enumerate(seen):
@@ -195,7 +185,7 @@ def test_more_steps_than_in_training_begin_with_the_same():
 @pytest.mark.parametrize('difference', [False, True])
 def test_objects_are_looked_for_before_the_background(difference, monkeypatch):
   model = make(background=True, difference=difference)
-  x, seen = tiny.images(), encoded(model, monkeypatch)
+  x, seen = tiny.images(), tiny.encoded(model, monkeypatch)
   inference = model.infer(x, seed=tf.constant([1, 2]))
   background = inference.background.image
   first = seen[0][..., 0] if difference else seen[0]

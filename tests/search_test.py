@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from air_tf import encoders
 from air_tf import modules
 from air_tf import search as search_lib
 
@@ -110,3 +112,22 @@ def test_a_search_may_end_at_the_edge_of_the_image():
       tf.zeros([2, 5]), tf.zeros([2, 8, 8]), tf.zeros([2, 3, 3, 2]))
   np.testing.assert_allclose(
       tf.tanh(posterior.mean[:, 1:]), [[.99, -.99]] * 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize('channels', [[], [3]])
+def test_the_window_of_a_pair_is_that_of_residual_and_explained(channels):
+  estimator = modules.GaussianEstimator(3, 4)
+  locate = search_lib.SearchLocator(
+      search_lib.Search(), estimator, object_scale=.4, window_size=4)
+  images, explained = (
+      tf.random.stateless_uniform([2, 8, 8, *channels], [0, i])
+      for i in range(2))
+  posterior = lambda x: locate(tf.ones([2, 5]), x, tf.ones([2, 3, 3, 2])).mean
+  first = posterior(encoders.Pair(images, None))  # Makes the variables.
+  for variable in estimator.trainable_variables:
+    variable.assign(tf.random.stateless_normal(variable.shape, [1, 2]))
+  for x in (None, explained):
+    expected = encoders.Pair(images, x).stack()
+    np.testing.assert_allclose(
+        posterior(encoders.Pair(images, x)), posterior(expected), atol=1e-5)
+  assert np.any(posterior(encoders.Pair(images, explained)) != first)

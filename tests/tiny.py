@@ -41,6 +41,17 @@ def run_flags(folder, name='run', **changes):
   return [f'--logdir={folder / name}', *flags(**(usual | changes))]
 
 
+def encoded(model, monkeypatch):
+  """Returns a list to which a model adds what it encodes, pairs as stacks."""
+  from air_tf import encoders
+  seen, note = [], model._cell._encoded
+  def spy(images, encoding):
+    seen.append(images.stack() if isinstance(images, encoders.Pair) else images)
+    return note(images, encoding)
+  monkeypatch.setattr(model._cell, '_encoded', spy)
+  return seen
+
+
 @contextlib.contextmanager
 def eagerly():
   """Runs functions as they are: less work than to compile them for one use."""

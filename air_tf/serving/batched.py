@@ -14,6 +14,7 @@ from air_tf import explain as explain_lib
 from air_tf.data import images as images_lib
 from air_tf.data import value_range as value_range_lib
 from air_tf.serving import earlier
+from air_tf.serving import parallel
 from air_tf.serving import refinement
 
 __all__ = ['Serve', 'explain']
@@ -60,13 +61,17 @@ def explain(serve: Serve, images: npt.ArrayLike,
                            spec.dtype.as_numpy_dtype)
             for name, spec in outputs.items()
             if name in explain_lib.Explanation._fields}
-  for start in range(0, len(images), size):
+
+  def explain_from(start: int) -> None:
     batch = tf.constant(images_lib.to_floats(images[start:start + size]))
     answer = earlier.complete(serve(images=batch))
     if refined:
       answer = refinement.refine(serve, batch, answer)
     for name, value in result.items():
       value[start:start + size] = answer[name]
+
+  for _ in parallel.in_order(explain_from, range(0, len(images), size)):
+    pass
   return explain_lib.Explanation(**result)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from concurrent import futures
 import math
 import os
 from typing import NamedTuple
@@ -22,12 +21,13 @@ from air_tf.data import colours
 from air_tf.data import images as images_lib
 from air_tf.data import picture_files
 from air_tf.data import value_range as value_range_lib
+from air_tf.serving import parallel
 from air_tf.serving import released
 from air_tf.serving import signatures as signatures_lib
 
 __all__ = ['Prediction', 'Predictor', 'predict']
 
-_MOST_BYTES = 1 << 28  # Of the images of a batch, as they were given.
+_MOST_BYTES = 1 << 29  # Of the images in memory, as they were given.
 
 
 class Prediction(NamedTuple):
@@ -135,9 +135,9 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
             batch_size: int, resize: bool = False,
             report: picture_files.Report = picture_files.stop,
             masks: bool = False) -> Iterator[Prediction]:
-  """Explains images as they come, two batches in memory at a time.
+  """Explains images as they come, batches side by side (see `parallel`).
 
-  While the caller is busy with one batch, a thread draws and explains the next.
+  While the caller is busy with one batch, the next ones are explained.
 
   Args:
     predictor: the model.
@@ -162,26 +162,30 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
   named = ((name, colours.recolour(image, channels)) for name, image in named
            if resize or _has_size(name, image, size, report))
 
-  def explain_next():
-    batch, num_bytes = [], 0
-    while len(batch) < batch_size and num_bytes < _MOST_BYTES:
-      found = next(named, None)
-      if found is None:
-        break
-      batch.append(found)
-      num_bytes += found[1].nbytes
-    if not batch:
-      return None
+  def explain_batch(batch):
     fitted = [images_lib.fit(image, size) for _, image in batch]
     pixels = np.stack([image for image, _ in fitted])
     answer = predictor(pixels, masks) if masks else predictor.detect(pixels)
     return batch, [place for _, place in fitted], answer
 
-  with futures.ThreadPoolExecutor(1) as ahead:
-    explained = ahead.submit(explain_next)
-    while found := explained.result():
-      explained = ahead.submit(explain_next)
-      yield from _predictions(*found)
+  for explained in parallel.in_order(
+      explain_batch, _batches(named, batch_size)):
+    yield from _predictions(*explained)
+
+
+def _batches(named: Iterator[tuple[str, np.ndarray]], batch_size: int
+             ) -> Iterator[list[tuple[str, np.ndarray]]]:
+  """Groups images, so that batches in memory together have a bounded size."""
+  most_bytes = _MOST_BYTES // parallel.num_batches()
+  batch, num_bytes = [], 0
+  for found in named:
+    batch.append(found)
+    num_bytes += found[1].nbytes
+    if len(batch) == batch_size or num_bytes >= most_bytes:
+      yield batch
+      batch, num_bytes = [], 0
+  if batch:
+    yield batch
 
 
 def _predictions(batch: Sequence[tuple[str, np.ndarray]],

@@ -13,6 +13,7 @@ import numpy as np
 from air_tf import boxes as boxes_lib
 from air_tf import explain as explain_lib
 from air_tf.data import crops
+from air_tf.serving import parallel
 from air_tf.serving import tiling
 
 __all__ = ['TiledPrediction', 'predict']
@@ -41,7 +42,7 @@ def predict(explain: Explain, name: str, image: np.ndarray,
             ) -> TiledPrediction:
   """Counts and locates the objects of one picture.
 
-  Beside the picture, a batch of windows and the objects are in memory.
+  Beside the picture, a few batches of windows and the objects are in memory.
 
   Args:
     explain: the model, for instance a `predictor.Predictor`.
@@ -70,19 +71,27 @@ def _explain_all(explain, tiles: tiling.Windows, image: np.ndarray,
                      tuple[tiling.Objects, int]]:
   """Yields the objects of each batch, and in how many windows T were found."""
   framed, offset = crops.frame(image, tiles.size)
-  start, number = 0, 1  # The first batch tells T.
-  while start < len(tiles.corners):
-    corners = tiles.corners[start:start + number]
+
+  def explain_part(part: slice):
+    corners = tiles.corners[part]
     outputs = explain(np.stack([
         framed[y:y + tiles.size, x:x + tiles.size]
         for y, x in corners + offset]))
     max_steps = outputs['presence'].shape[1]
-    yield (_objects(outputs, start, corners, image.shape[:2]),
-           int((outputs['num_steps'] == max_steps).sum()))
-    progress(len(corners))
-    start += len(corners)
-    number = explain_lib.batch_size(
-        max_steps, (tiles.size, tiles.size, *image.shape[2:]), batch_size)
+    return (_objects(outputs, part.start, corners, image.shape[:2]),
+            int((outputs['num_steps'] == max_steps).sum()), max_steps)
+
+  *first, max_steps = explain_part(slice(0, 1))  # Which tells T.
+  yield tuple(first)
+  progress(1)
+  size = explain_lib.batch_size(
+      max_steps, (tiles.size, tiles.size, *image.shape[2:]), batch_size)
+  parts = [slice(start, min(start + size, len(tiles.corners)))
+           for start in range(1, len(tiles.corners), size)]
+  for part, found in zip(parts, parallel.in_order(explain_part, parts),
+                         strict=True):
+    yield found[:2]
+    progress(part.stop - part.start)
 
 
 def _objects(outputs: dict[str, np.ndarray], start: int, corners: np.ndarray,
