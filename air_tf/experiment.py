@@ -1,5 +1,6 @@
 """A whole run: scenes, training, evaluation, pictures, checkpoints, export."""
 
+from concurrent import futures
 import tempfile
 import time
 
@@ -138,11 +139,11 @@ class Experiment:
     self._pools = pools
     self._images = None  # Of the pool that is being trained on;
     self._input = None   # the same as the compiled loop reads them.
+    self._evaluator = counting.Evaluator(
+        self.trainer.ema_model, masks=test_scenes.masks is not None)
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
-    self._evaluators = {
-        split: counting.Evaluator(self.trainer.ema_model, scenes)
-        for split, scenes in (('train', few), ('test', test_scenes))}
+    self._splits = {'train': few, 'test': test_scenes}
     self._writer = summaries.Writer(folder.path)
     self._writer.texts(run_config.texts(folder.path), self._iteration)
     self._pictures = pictures.Pictures(
@@ -158,9 +159,12 @@ class Experiment:
     """
     last = self._config.num_iterations
     with (display.Display(self._config, self._iteration) as self._display,
-          signals.received() as received):
+          signals.received() as received,
+          futures.ThreadPoolExecutor(1) as beside):
       if self._evaluation_is_due():
         self._evaluate_once()  # A signal may have come between save and score.
+      elif self._iteration < last:
+        self._trace(beside)
       while self._iteration < last:
         self._advance(self._next_stop())
         self._stop_if(received)
@@ -210,10 +214,7 @@ class Experiment:
 
   def _advance(self, stop: int) -> None:
     """Trains up to iteration `stop` and writes the training scalars."""
-    images = self._next_images()
-    if images is not self._images:  # Those of a file are the same in all pools.
-      self._images = self._input = None  # Free their copy before the next.
-      self._images, self._input = images, self.trainer.make_input(images)
+    self._make_input()
     means, last = self.trainer.run_iterations(
         self._input, tf.constant(stop - self._iteration))
     self._iteration = int(self.trainer.iteration.read_value())
@@ -224,6 +225,25 @@ class Experiment:
     self._write('train', {
         f'training/{name}': value for name, value in means.items()})
     self._display.advanced(self._iteration, float(means['elbo']))
+
+  def _trace(self, beside: futures.Executor) -> None:
+    """Traces the loop; and in a thread, while XLA compiles it, the evaluation.
+
+    XLA keeps little more than one core busy, for seconds.
+    """
+    if self._config.jit_compile and self._devices.num_replicas == 1:
+      self._make_input()
+      self.trainer.run_iterations.get_concrete_function(
+          self._input, tf.constant(1))  # Python traces one at a time.
+      beside.submit(self._evaluator.trace, self._splits['train'],
+                    self.trainer.num_steps_prior())
+
+  def _make_input(self) -> None:
+    """Brings the images of the next iteration to where compiled code is."""
+    images = self._next_images()
+    if images is not self._images:  # Those of a file are the same in all pools.
+      self._images = self._input = None  # Free their copy before the next.
+      self._images, self._input = images, self.trainer.make_input(images)
 
   def _next_images(self) -> inputs.Images:
     """Returns the training images of the iteration that comes next."""
@@ -238,8 +258,8 @@ class Experiment:
     """Scores the model on both splits and leaves the numbers everywhere."""
     self._display.evaluating()
     num_steps_prior, lines = self.trainer.num_steps_prior(), {}
-    for split, evaluator in self._evaluators.items():
-      values = evaluator(num_steps_prior)
+    for split, scenes in self._splits.items():
+      values = self._evaluator(scenes, num_steps_prior)
       lines[split] = {'step': self._iteration, 'split': split, **values,
                       'seconds': round(time.time() - self._started, 2)}
       self._folder.log_metrics(lines[split])

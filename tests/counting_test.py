@@ -36,9 +36,9 @@ def make(num_scenes):
 def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
   # Not only the first 64, as in code before this one.
   model, scenes = make(70)
-  whole = counting.Evaluator(model, scenes)(num_steps_prior())
+  whole = counting.Evaluator(model)(scenes, num_steps_prior())
   monkeypatch.setattr(explain_lib, '_CANVAS_PIXELS', 3 * 4 * 16 * 16)
-  parts = counting.Evaluator(model, scenes)(num_steps_prior())
+  parts = counting.Evaluator(model)(scenes, num_steps_prior())
   assert whole['count_accuracy'] == parts['count_accuracy']
   posterior = model.infer(streams.to_pixels(scenes.images)).num_steps_posterior
   assert whole['count_accuracy'] == np.mean(
@@ -49,27 +49,27 @@ def test_all_scenes_count_and_batches_do_not_matter(monkeypatch):
 
 def test_terms_add_up_and_repeat():
   model, scenes = make(7)
-  evaluator = counting.Evaluator(model, scenes)
-  first = evaluator(num_steps_prior())
+  evaluator = counting.Evaluator(model)
+  first = evaluator(scenes, num_steps_prior())
   np.testing.assert_allclose(
       first['elbo'], first['log_likelihood'] - first['kl_what']
       - first['kl_where'] - first['kl_num_steps'], rtol=1e-5)
-  assert first == evaluator(num_steps_prior())
+  assert first == evaluator(scenes, num_steps_prior())
 
 
 def test_it_sees_the_model_as_it_is_now():
   model, scenes = make(7)
-  evaluator = counting.Evaluator(model, scenes)
-  before = evaluator(num_steps_prior())
+  evaluator = counting.Evaluator(model)
+  before = evaluator(scenes, num_steps_prior())
   for variable in model.trainable_variables:
     variable.assign(variable * .5)
-  assert evaluator(num_steps_prior())['elbo'] != before['elbo']
+  assert evaluator(scenes, num_steps_prior())['elbo'] != before['elbo']
 
 
 def test_scenes_without_counts_have_no_accuracy():
   model, scenes = make(5)
-  metrics = counting.Evaluator(
-      model, scenes._replace(counts=None))(num_steps_prior())
+  metrics = counting.Evaluator(model)(
+      scenes._replace(counts=None), num_steps_prior())
   assert 'elbo' in metrics and 'count_accuracy' not in metrics
 
 
@@ -99,8 +99,9 @@ def test_masks_are_scored_if_scenes_have_them():
       streams.to_pixels(scenes.images)).num_steps_posterior.mode().numpy()
   found = explain_lib.explain(
       model, streams.to_pixels(scenes.images), masks=True).masks.numpy()
-  evaluate = lambda masks: counting.Evaluator(
-      model, scenes._replace(masks=masks))(num_steps_prior())
+  evaluator = counting.Evaluator(model)
+  evaluate = lambda masks: evaluator(
+      scenes._replace(masks=masks), num_steps_prior())
   assert 'ari' not in evaluate(None)
   perfect = evaluate(found)
   assert counts.any() == ('fg_ari' in perfect)

@@ -83,8 +83,8 @@ def test_scores_begin_with_the_sample_of_the_evaluator(model, exported):
       exported.endpoints, scenes.images, num_samples=3)
   assert found['log_weight'].shape == (3, 6)
   assert np.any(np.ptp(found['log_weight'], axis=0) > 0.)  # Three samples.
-  expected = counting.Evaluator(model, scenes)(
-      prior.truncated_geometric(np.log(config.success_final), 3))
+  expected = counting.Evaluator(model)(
+      scenes, prior.truncated_geometric(np.log(config.success_final), 3))
   for name in (
       'elbo', 'kl_what', 'kl_where', 'kl_num_steps', 'kl_background'):
     np.testing.assert_allclose(found[name].mean(), expected[name], rtol=1e-5)
@@ -141,8 +141,8 @@ def test_masks_are_scored_with_intervals():
     assert low < found[name] < high
   assert 'FG-ARI ' in report.table(found)
   # Equal to what training reports at each evaluation.
-  expected = counting.Evaluator(model, scenes)(
-      prior.truncated_geometric(np.log(.1), 3))
+  expected = counting.Evaluator(model)(
+      scenes, prior.truncated_geometric(np.log(.1), 3))
   assert found['fg_ari'] == pytest.approx(expected['fg_ari'], abs=.01)
 
 

@@ -22,17 +22,21 @@ __all__ = ['Evaluator', 'confusion', 'count_metrics', 'wilson_interval']
 
 
 class Evaluator:
-  """Evaluates a model on one set of scenes, with compiled functions.
+  """Evaluates a model on sets of scenes, with functions traced once for all.
 
   Counts are the mode of q(n) at posterior means, so they are deterministic. The
   ELBO sums over n exactly and takes one posterior sample of `where` and `what`,
   with a fixed seed: equal parameters give equal numbers.
   """
 
-  def __init__(self, model: model_lib.AIRModel, scenes: scenes_lib.Scenes):
-    """Prepares the evaluation of `model` on all of `scenes`, uint8 images."""
-    self._model = model
-    self._scenes = scenes
+  def __init__(self, model: model_lib.AIRModel, masks: bool = True):
+    """Prepares the evaluation of `model`.
+
+    Args:
+      model: what is evaluated.
+      masks: whether to score the masks of scenes that have some.
+    """
+    self._model, self._masks = model, masks
     # Without AutoGraph, which would take seconds to rewrite code that has no
     # control flow.
     self._score = tf.function(
@@ -40,16 +44,17 @@ class Evaluator:
     self._count = tf.function(
         self._count_batch, reduce_retracing=True, autograph=False)
 
-  def counts(self) -> np.ndarray:
+  def counts(self, scenes: scenes_lib.Scenes) -> np.ndarray:
     """Returns predicted counts, int32 `[N]`, without computing the ELBO."""
     return np.concatenate([
-        self._count(images) for _, images in self._batches()])
+        self._count(images) for _, images in self._batches(scenes.images)])
 
-  def __call__(
-      self, num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
+  def __call__(self, scenes: scenes_lib.Scenes,
+               num_steps_prior: prior.NumStepsDistribution) -> dict[str, float]:
     """Evaluates the model as it is now.
 
     Args:
+      scenes: all of them are used.
       num_steps_prior: p(n), batch shape `[]`, part of the ELBO.
 
     Returns:
@@ -58,25 +63,29 @@ class Evaluator:
       `segmentation.metrics`, if they have masks.
     """
     parts = [self._score(images, num_steps_prior, start)
-             for start, images in self._batches()]
+             for start, images in self._batches(scenes.images)]
     scores, seen = ({name: np.concatenate([part[i][name] for part in parts])
                      for name in parts[0][i]} for i in (0, 1))
     result = {name: float(np.mean(values, dtype=np.float64))
               for name, values in scores.items()}
-    true = self._scenes
-    if true.counts is not None:
-      result |= count_metrics(seen['num_steps'], true.counts)
-    if true.masks is not None:
+    if scenes.counts is not None:
+      result |= count_metrics(seen['num_steps'], scenes.counts)
+    if self._masks and scenes.masks is not None:
       result |= segmentation.metrics(
           segmentation.per_scene(segmentation.contingency(
-              true.masks, seen['masks'], max(1, int(true.masks.max())),
+              scenes.masks, seen['masks'], max(1, int(scenes.masks.max())),
               self._model.config.max_steps)),
           seen['presence'], seen['step_probs'])
     return result
 
-  def _batches(self):
-    """Yields (index of the first, uint8 images) for batches of the scenes."""
-    images = self._scenes.images
+  def trace(self, scenes: scenes_lib.Scenes,
+            num_steps_prior: prior.NumStepsDistribution) -> None:
+    """Traces and optimises what `__call__` runs, by its first batch."""
+    start, images = next(self._batches(scenes.images))
+    self._score(images, num_steps_prior, start)
+
+  def _batches(self, images: np.ndarray):
+    """Yields (index of the first, uint8 images) for batches of images."""
     size = explain_lib.batch_size(
         self._model.config.max_steps, images.shape[1:])
     for start in tf.range(0, len(images), size):
@@ -90,8 +99,7 @@ class Evaluator:
     images = streams.to_pixels(scenes)
     scores = self._model.score(images, num_steps_prior, tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
-    masks = self._scenes.masks is not None
-    seen = explain_lib.explain(self._model, images, masks).as_dict()
+    seen = explain_lib.explain(self._model, images, self._masks).as_dict()
     kept = ('num_steps', 'presence', 'step_probs', 'masks')
     return scores, {name: seen[name] for name in kept if name in seen}
 

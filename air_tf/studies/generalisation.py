@@ -84,7 +84,7 @@ def measure(run: sweep.Run, asked: int) -> dict | None:
     _, scenes = datasets.load(dataclasses.replace(
         opened.config, counts=counts, max_steps=MAX_STEPS,
         estimator='marginal', num_particles=1))
-    predicted = counting.Evaluator(model, scenes).counts()
+    predicted = counting.Evaluator(model).counts(scenes)
     metrics = counting.count_metrics(predicted, scenes.counts)
     return metrics['count_accuracy'], np.bincount(
         predicted, minlength=MAX_STEPS + 1).tolist()
