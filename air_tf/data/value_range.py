@@ -9,7 +9,6 @@ Letters: `[H, W]` image (`[H, W, 3]` in colour), `N` images.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from air_tf import config as config_lib
 from air_tf import errors
@@ -174,6 +173,7 @@ def _stretch(pixels: np.ndarray) -> np.ndarray:
 
 def _local(pixels: np.ndarray) -> np.ndarray:
   """Above the surroundings, in units of their standard deviation."""
+  from scipy import ndimage  # Takes .2 s; every command imports this module.
   stddev = [max(1., _REACH * min(pixels.shape[:2]))] * 2
   blur = lambda x: ndimage.gaussian_filter(
       x, stddev + [0.] * (pixels.ndim - 2), mode='reflect')

@@ -26,7 +26,9 @@ class Counter:
   def __init__(self, saved_model: str):
     """Loads the SavedModel, once per worker."""
     sys.path.insert(0, ROOT)
+    from air_tf.serving import parallel
     from air_tf.serving import predictor
+    parallel.use_one_core_each()
     self._predictor = predictor.Predictor(saved_model)
 
   def __call__(self, batch: dict) -> dict:
