@@ -1,7 +1,7 @@
 """Encoders of whole images.
 
-A further one is a class here, a line in `_REGISTRY` and its name in
-`config.IMAGE_ENCODERS`.
+A further one is a class here with `__call__` and `pairs`, a line in `_REGISTRY`
+and its name in `config.IMAGE_ENCODERS`.
 
 AIR encodes an image once. In DAIR each step encodes a pair: the residual, that
 is the image minus what the steps before explained, and what they explained, as
@@ -133,7 +133,7 @@ class _Convolution(snt.Module):
   With this padding, pixels at the edge contribute to as many outputs as those
   in the middle. Computed after space-to-depth, as a 2 x 2 convolution of stride
   1 over blocks of S x S pixels, for which XLA takes some 40 % less time on CPU.
-  TensorFlow's own kernel of space-to-depth takes three times as long as the
+  TensorFlow's own kernel of space-to-depth takes five times as long as the
   transpose below.
   """
 

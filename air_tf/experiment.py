@@ -139,16 +139,17 @@ class Experiment:
     self._pools = pools
     self._images = None  # Of the pool that is being trained on;
     self._input = None   # the same as the compiled loop reads them.
-    self._evaluator = counting.Evaluator(
-        self.trainer.ema_model, masks=test_scenes.masks is not None)
     few = scenes_lib.Scenes(*(x if x is None else x[:_TRAIN_SCENES].copy()
                               for x in pools(0)))
     self._splits = {'train': few, 'test': test_scenes}
+    self._evaluator = counting.Evaluator(self.trainer.ema_model, masks=any(
+        scenes.masks is not None for scenes in self._splits.values()))
     self._writer = summaries.Writer(folder.path)
     self._writer.texts(run_config.texts(folder.path), self._iteration)
     self._pictures = pictures.Pictures(
         self._writer, folder.path, test_scenes, self._iteration)
     self._monitor = gradient_monitor.Monitor(self.trainer)
+    self._tracing: futures.Future | None = None
 
   def train(self) -> dict:
     """Trains to the last iteration; returns the last held-out evaluation.
@@ -163,7 +164,7 @@ class Experiment:
           futures.ThreadPoolExecutor(1) as beside):
       if self._evaluation_is_due():
         self._evaluate_once()  # A signal may have come between save and score.
-      elif self._iteration < last:
+      if self._iteration < last:
         self._trace(beside)
       while self._iteration < last:
         self._advance(self._next_stop())
@@ -179,7 +180,7 @@ class Experiment:
   def _next_stop(self) -> int:
     """Returns the next iteration at which there is something else to do."""
     config, last = self._config, self._config.num_iterations
-    stops = [_next(self._iteration, every) for every in (
+    stops = [(self._iteration // every + 1) * every for every in (
         config.log_every, config.eval_every, config.checkpoint_every,
         config.refresh_every, config.gradient_variance_every) if every]
     if self._iteration < _FIRST_EVALUATION:
@@ -231,12 +232,15 @@ class Experiment:
 
     XLA keeps little more than one core busy, for seconds.
     """
-    if self._config.jit_compile and self._devices.num_replicas == 1:
-      self._make_input()
-      self.trainer.run_iterations.get_concrete_function(
-          self._input, tf.constant(1))  # Python traces one at a time.
-      beside.submit(self._evaluator.trace, self._splits['train'],
-                    self.trainer.num_steps_prior())
+    if (not self._config.jit_compile or tf.config.functions_run_eagerly()
+        or self._devices.num_replicas > 1):  # Which XLA does not compile.
+      return
+    self._make_input()
+    self.trainer.run_iterations.get_concrete_function(
+        self._input, tf.constant(1))  # Python traces one at a time.
+    self._tracing = beside.submit(
+        self._evaluator.trace, self._splits['test'],
+        self.trainer.num_steps_prior())
 
   def _make_input(self) -> None:
     """Brings the images of the next iteration to where compiled code is."""
@@ -257,6 +261,8 @@ class Experiment:
   def _evaluate(self) -> None:
     """Scores the model on both splits and leaves the numbers everywhere."""
     self._display.evaluating()
+    if self._tracing is not None:
+      self._tracing.result()  # Or its error.
     num_steps_prior, lines = self.trainer.num_steps_prior(), {}
     for split, scenes in self._splits.items():
       values = self._evaluator(scenes, num_steps_prior)
@@ -291,8 +297,3 @@ class Experiment:
         f'iteration {self._iteration}: {what}. The last good checkpoint is '
         f'kept in {self._folder.path}/checkpoints; try a smaller '
         '--learning_rate or --clip_norm, in another --logdir.')
-
-
-def _next(iteration: int, every: int) -> int:
-  """The first multiple of `every` after `iteration`."""
-  return (iteration // every + 1) * every

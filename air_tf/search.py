@@ -149,7 +149,7 @@ class SearchLocator:
 
     Args:
       hidden: `[B, U]`, of the LSTM.
-      images: `[B, H, W, ...]`, what was encoded.
+      images: `[B, H, W, ...]`, or a pair of `[B, H, W]`, what was encoded.
       features: `[B, m, k, F]`, of each place.
     """
     attended = self._search(features, hidden)

@@ -94,7 +94,7 @@ def _inference() -> dict:
   cli.import_tensorflow()
   from air_tf.serving import parallel
   from air_tf.studies import inference_benchmark
-  parallel.use_one_core_each()
+  parallel.use_cores()
   path, rounds = _INFERENCE.value, _ROUNDS.value
   return inference_benchmark.measure(
       path, _NUM_IMAGES.value, rounds) | inference_benchmark.start_seconds(

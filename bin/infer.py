@@ -69,7 +69,7 @@ _RANGE = flags.DEFINE_string(
 
 
 def main(arguments: list[str]) -> dict:
-  """Streams images through the model, a batch in memory at a time."""
+  """Streams images through the model, a few batches in memory at a time."""
   if not arguments:
     raise errors.UserError(
         'found no image; expected the paths of pictures, folders, scene files '
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> dict:
   cli.import_tensorflow()
   from air_tf.serving import parallel
   from air_tf.serving import predictor as predictor_lib
-  parallel.use_one_core_each()
+  parallel.use_cores()
   progress.status('Loading the SavedModel.')
   predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
   skipped = images_lib.Skipped(on_error == 'stop')

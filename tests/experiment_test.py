@@ -12,7 +12,9 @@ import tiny
 
 from air_tf import errors
 from air_tf import experiment
+from air_tf import explain as explain_lib
 from air_tf import run as run_lib
+from air_tf.data import npz
 from air_tf.data import scene_files
 from air_tf.training import run_folder
 from air_tf.training import strategy
@@ -156,6 +158,32 @@ def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(
   assert 'iteration' in error and 'checkpoints' in error
   for value in run_util.last_variables(tmp_path / 'run').values():
     assert np.all(np.isfinite(value))
+
+
+@pytest.mark.parametrize('from_disk', [False, True])
+def test_what_xla_compiles_is_traced_once_and_so_is_the_evaluation(
+    from_disk, tmp_path, monkeypatch):
+  # Of 40 and 12 scenes, in batches of one size.
+  monkeypatch.setattr(explain_lib, 'batch_size', lambda *_: 4)
+  source = dict(cache_dir=str(tmp_path / 'cache'))
+  if from_disk:
+    monkeypatch.setattr(npz, '_LARGE', 0)
+    for name, number in ('scenes', 40), ('test_scenes', 12):
+      source[name] = str(tmp_path / f'{name}.npz')
+      scenes = tiny.scenes(number, size=16)
+      np.savez(source[name], images=scenes.images,
+               counts=np.minimum(scenes.counts, 1))
+  made, train = [], experiment.Experiment.train
+  monkeypatch.setattr(experiment.Experiment, 'train',
+                      lambda self: made.append(self) or train(self))
+  experiment.run(
+      tiny.config(jit_compile=True, max_steps=1, counts=(0, 1),
+                  num_iterations=4, eval_every=2, **source),
+      str(tmp_path / 'run'))
+  loop = made[0].trainer.run_iterations
+  assert loop.experimental_get_tracing_count() == 1
+  assert made[0]._evaluator._score.experimental_get_tracing_count() == 1
+  assert made[0]._tracing.done()
 
 
 def test_scene_file_of_another_size_trains_and_evaluates(tmp_path):

@@ -1,10 +1,13 @@
 """Batches side by side, in their order."""
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+import scripts
 
 from air_tf.serving import parallel
 
@@ -35,8 +38,35 @@ def test_as_many_are_in_memory_as_was_said():
       lambda x: x, (drawn.append(x) or x for x in itertools.count()))
   for x in range(5):
     assert next(found) == x
-    assert len(drawn) == x + parallel.num_batches()
+    deadline = time.monotonic() + 20.
+    while len(drawn) < x + 4 and (
+        time.monotonic() < deadline):
+      time.sleep(.01)
+    time.sleep(.02)  # In which it would draw another, if it did.
+    # Three, and that of the caller; one more as soon as it asks for the next.
+    assert len(drawn) - x == 4 == parallel.num_batches() - 1
   found.close()
+
+
+def test_the_first_result_does_not_wait_for_the_second_item():
+  answered = threading.Event()
+  def items():
+    yield 0
+    assert answered.wait(20.)
+    yield 1
+  found = parallel.in_order(lambda x: x, items())
+  assert next(found) == 0
+  answered.set()
+  assert list(found) == [1]
+
+
+def test_inside_of_its_threads_there_are_no_further_ones():
+  def inner(_):
+    before = threading.active_count()
+    assert list(parallel.in_order(lambda x: x, range(3))) == [0, 1, 2]
+    return threading.active_count() - before
+  # The outer ones may end meanwhile.
+  assert max(parallel.in_order(inner, range(6))) <= 0
 
 
 def test_an_error_of_the_items_comes_after_what_was_found_before_it():
@@ -71,6 +101,19 @@ def test_a_caller_that_stops_leaves_no_thread():
   assert threading.active_count() > before
   found.close()
   assert threading.active_count() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('cores, threads, each', [(2, 2, 1), (12, 8, 2)])
+def test_tensorflow_shares_the_cores_out_among_batches(cores, threads, each):
+  # In a process of its own: TensorFlow's threads are set once.
+  code = (f'from air_tf.serving import parallel; import tensorflow as tf; '
+          f'parallel.use_cores({cores}); '
+          'print(tf.config.threading.get_intra_op_parallelism_threads(), '
+          'parallel.num_batches() - 2)')
+  ended = subprocess.run([sys.executable, '-c', code], capture_output=True,
+                         text=True, cwd=scripts.ROOT, check=True)
+  assert ended.stdout.split() == [str(each), str(threads)]
 
 
 def test_no_items_give_no_results():

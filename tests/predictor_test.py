@@ -40,21 +40,19 @@ def named(num_images, shape=(20, 20)):
     yield f'{i}', image
 
 
-def test_images_are_drawn_a_batch_at_a_time_and_keep_their_order(monkeypatch):
+def test_images_keep_their_order(monkeypatch):
   monkeypatch.setattr(parallel, '_num_threads', lambda: 1)
-  drawn = []
   stand = Stand()
-  source = (drawn.append(name) or (name, image) for name, image in named(7))
-  found = predictor.predict(stand, source, batch_size=3)
+  found = predictor.predict(stand, named(7), batch_size=3)
   assert next(found).name == '0'
-  assert len(drawn) == 6  # One batch ahead.
   assert [x.name for x in found] == [str(i) for i in range(1, 7)]
   assert stand.batches == [3, 3, 1]
 
 
 def test_a_batch_of_large_images_is_a_small_one(monkeypatch):
   monkeypatch.setattr(parallel, '_num_threads', lambda: 1)
-  monkeypatch.setattr(predictor, '_MOST_BYTES', 2 * 800)  # Two in two batches.
+  # Two of 400 bytes and four canvases of 1,600 in each of three batches.
+  monkeypatch.setattr(predictor, '_MOST_BYTES', 3 * 2 * (400 + 4 * 1600))
   stand = Stand()
   found = list(predictor.predict(stand, named(5), batch_size=4))
   assert len(found) == 5 and stand.batches == [2, 2, 1]

@@ -22,7 +22,9 @@ __all__ = ['Evaluator', 'confusion', 'count_metrics', 'wilson_interval']
 
 
 class Evaluator:
-  """Evaluates a model on sets of scenes, with functions traced once for all.
+  """Evaluates a model on sets of scenes, with functions traced once for them.
+
+  A last batch of another size is traced, too.
 
   Counts are the mode of q(n) at posterior means, so they are deterministic. The
   ELBO sums over n exactly and takes one posterior sample of `where` and `what`,

@@ -1,4 +1,4 @@
-"""Explains any number of images, a batch at a time, from numpy to numpy.
+"""Explains any number of images, in batches, from numpy to numpy.
 
 Letters: `N` images, `[H, W]` image (`[H, W, 3]` in colour).
 """
@@ -19,7 +19,8 @@ from air_tf.serving import refinement
 
 __all__ = ['Serve', 'explain']
 
-# A concrete function: the signature `serving_default` of a model.
+# A concrete function: the signature `serving_default` of a model. It is called
+# in several threads.
 Serve = Callable[..., dict[str, tf.Tensor]]
 
 _ROUNDING = 1e-5  # By how much floats exceed 1 that are 0 ... 1.

@@ -27,7 +27,7 @@ from air_tf.serving import signatures as signatures_lib
 
 __all__ = ['Prediction', 'Predictor', 'predict']
 
-_MOST_BYTES = 1 << 29  # Of the images in memory, as they were given.
+_MOST_BYTES = 1 << 29  # Of all images in memory, and what is drawn of them.
 
 
 class Prediction(NamedTuple):
@@ -143,7 +143,7 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
     predictor: the model.
     named: names and uint8 `[H, W]`; what is not in the model's colours, grey
       or red, green and blue, is made so (`colours.recolour`).
-    batch_size: how many to explain at a time.
+    batch_size: most images in one call of the model; fewer, if they are large.
     resize: whether images of another size than the model's are fitted to it
       (`images.fit`); boxes are then in pixels of the image as given.
     report: called with the error about an image of another size, which is then
@@ -166,21 +166,30 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
     fitted = [images_lib.fit(image, size) for _, image in batch]
     pixels = np.stack([image for image, _ in fitted])
     answer = predictor(pixels, masks) if masks else predictor.detect(pixels)
-    return batch, [place for _, place in fitted], answer
+    return batch, [place for _, place in fitted], {
+        name: answer[name] for name in (*signatures_lib.DETECTED, 'masks')
+        if name in answer}
 
+  canvases = 4 * math.prod(predictor.image_shape) * (predictor.max_steps + 2)
   for explained in parallel.in_order(
-      explain_batch, _batches(named, batch_size)):
+      explain_batch, _batches(named, batch_size, canvases)):
     yield from _predictions(*explained)
 
 
-def _batches(named: Iterator[tuple[str, np.ndarray]], batch_size: int
-             ) -> Iterator[list[tuple[str, np.ndarray]]]:
-  """Groups images, so that batches in memory together have a bounded size."""
+def _batches(named: Iterator[tuple[str, np.ndarray]], batch_size: int,
+             num_extra: int) -> Iterator[list[tuple[str, np.ndarray]]]:
+  """Groups images, so that batches in memory together have a bounded size.
+
+  Args:
+    named: names and images.
+    batch_size: the most in a batch.
+    num_extra: bytes that an image takes while it is explained.
+  """
   most_bytes = _MOST_BYTES // parallel.num_batches()
   batch, num_bytes = [], 0
   for found in named:
     batch.append(found)
-    num_bytes += found[1].nbytes
+    num_bytes += found[1].nbytes + num_extra
     if len(batch) == batch_size or num_bytes >= most_bytes:
       yield batch
       batch, num_bytes = [], 0

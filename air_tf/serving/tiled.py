@@ -18,7 +18,8 @@ from air_tf.serving import tiling
 
 __all__ = ['TiledPrediction', 'predict']
 
-# From uint8 images [B, S, S] to the outputs of `serving_default`, numpy arrays.
+# From uint8 images [B, S, S] to the outputs of `serving_default`, numpy arrays;
+# called in several threads.
 Explain = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 

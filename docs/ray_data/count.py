@@ -28,7 +28,7 @@ class Counter:
     sys.path.insert(0, ROOT)
     from air_tf.serving import parallel
     from air_tf.serving import predictor
-    parallel.use_one_core_each()
+    parallel.use_cores(1)
     self._predictor = predictor.Predictor(saved_model)
 
   def __call__(self, batch: dict) -> dict:
