@@ -109,6 +109,7 @@ def test_pictures_of_any_colours_are_explained(predictor, tmp_path):
 def test_a_grey_model_takes_coloured_pictures():
   class Grey:
     image_shape = (16, 16)
+    max_steps = 0
     def detect(self, images):
       assert images.shape[1:] == (16, 16) and np.all(images == 124)
       return {'num_steps': [0], 'num_steps_probs': np.ones([1, 1]),

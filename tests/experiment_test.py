@@ -163,6 +163,9 @@ def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(
 @pytest.mark.parametrize('from_disk', [False, True])
 def test_what_xla_compiles_is_traced_once_and_so_is_the_evaluation(
     from_disk, tmp_path, monkeypatch):
+  # XLA itself would take ten seconds, and is not what is tested.
+  monkeypatch.setattr(strategy.OneDevice, '_compiled', lambda self, function: (
+      tf.function(function, autograph=False)))
   # Of 40 and 12 scenes, in batches of one size.
   monkeypatch.setattr(explain_lib, 'batch_size', lambda *_: 4)
   source = dict(cache_dir=str(tmp_path / 'cache'))
