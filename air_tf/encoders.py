@@ -42,6 +42,10 @@ class Encoding(NamedTuple):
   features: tf.Tensor | None  # [B, m, k, F], of each place; None of an MLP.
 
 
+# From what is explained of the images, or None, to the encoding of the pair.
+EncodePair = Callable[[tf.Tensor | None], Encoding]
+
+
 class MLPEncoder(snt.nets.MLP):
   """The blog's encoder: two hidden layers, ELU, also after the second."""
 
@@ -54,7 +58,7 @@ class MLPEncoder(snt.nets.MLP):
     return Encoding(
         summary=super().__call__(snt.flatten(images)), features=None)
 
-  def pairs(self, images: tf.Tensor) -> 'EncodePair':
+  def pairs(self, images: tf.Tensor) -> EncodePair:
     """As `ConvEncoder.pairs`."""
     return lambda explained: self(Pair(images, explained).stack())
 
@@ -82,7 +86,7 @@ class ConvEncoder(snt.Module):
     """Encodes images `[B, H, W, ...]`."""
     return self._encode(self._convolutions[0](_channels(images)))
 
-  def pairs(self, images: tf.Tensor) -> 'EncodePair':
+  def pairs(self, images: tf.Tensor) -> EncodePair:
     """Returns the encoder of pairs with these images `[B, H, W]`.
 
     The first layer is linear: its share of the images is computed once, for all
@@ -115,10 +119,6 @@ class ConvEncoder(snt.Module):
       features = tf.nn.relu(layer(features))
     return Encoding(
         summary=self._mlp(snt.flatten(features)), features=features)
-
-
-# From what is explained of the images, or None, to the encoding of the pair.
-EncodePair = Callable[[tf.Tensor | None], Encoding]
 
 
 def _channels(images: tf.Tensor) -> tf.Tensor:

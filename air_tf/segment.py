@@ -53,7 +53,7 @@ def with_masks(images: tf.Tensor,
                outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   """Adds `masks` to what a SavedModel explains, if they are not there.
 
-  Those of an earlier version have no signature for them.
+  The signature `segment` is this. Earlier versions have no such signature.
 
   Args:
     images: `[N, H, W]`.

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -40,11 +42,18 @@ def named(num_images, shape=(20, 20)):
     yield f'{i}', image
 
 
-def test_images_keep_their_order(monkeypatch):
+def test_images_are_drawn_a_batch_at_a_time_and_keep_their_order(monkeypatch):
   monkeypatch.setattr(parallel, '_num_threads', lambda: 1)
+  drawn = []
   stand = Stand()
-  found = predictor.predict(stand, named(7), batch_size=3)
+  source = (drawn.append(name) or (name, image) for name, image in named(7))
+  found = predictor.predict(stand, source, batch_size=3)
   assert next(found).name == '0'
+  deadline = time.monotonic() + 20.
+  while len(stand.batches) < 2 and time.monotonic() < deadline:
+    time.sleep(.01)
+  time.sleep(.05)  # In which it would draw the third, if it did.
+  assert len(drawn) == 6 and stand.batches == [3, 3]  # One batch ahead.
   assert [x.name for x in found] == [str(i) for i in range(1, 7)]
   assert stand.batches == [3, 3, 1]
 
@@ -67,6 +76,16 @@ def test_what_was_found_before_an_error_is_not_lost():
     for prediction in predictor.predict(Stand(), source(), batch_size=2):
       found.append(prediction.name)
   assert found == ['0', '1', '2', '3']
+
+
+def test_a_caller_that_stops_leaves_no_thread(monkeypatch):
+  monkeypatch.setattr(parallel, '_num_threads', lambda: 1)
+  before = threading.active_count()
+  found = predictor.predict(Stand(), named(9), batch_size=2)
+  next(found)
+  assert threading.active_count() > before
+  found.close()
+  assert threading.active_count() == before
 
 
 def test_resized_boxes_are_told_in_pixels_of_the_image_as_given():

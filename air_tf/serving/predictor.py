@@ -170,26 +170,27 @@ def predict(predictor: Predictor, named: Iterable[tuple[str, np.ndarray]],
         name: answer[name] for name in (*signatures_lib.DETECTED, 'masks')
         if name in answer}
 
-  canvases = 4 * math.prod(predictor.image_shape) * (predictor.max_steps + 2)
+  drawn_bytes = 4 * math.prod(predictor.image_shape) * (
+      predictor.max_steps + 2)
   for explained in parallel.in_order(
-      explain_batch, _batches(named, batch_size, canvases)):
+      explain_batch, _batches(named, batch_size, drawn_bytes)):
     yield from _predictions(*explained)
 
 
 def _batches(named: Iterator[tuple[str, np.ndarray]], batch_size: int,
-             num_extra: int) -> Iterator[list[tuple[str, np.ndarray]]]:
+             drawn_bytes: int) -> Iterator[list[tuple[str, np.ndarray]]]:
   """Groups images, so that batches in memory together have a bounded size.
 
   Args:
     named: names and images.
     batch_size: the most in a batch.
-    num_extra: bytes that an image takes while it is explained.
+    drawn_bytes: what the model draws of an image while it explains it.
   """
   most_bytes = _MOST_BYTES // parallel.num_batches()
   batch, num_bytes = [], 0
   for found in named:
     batch.append(found)
-    num_bytes += found[1].nbytes + num_extra
+    num_bytes += found[1].nbytes + drawn_bytes
     if len(batch) == batch_size or num_bytes >= most_bytes:
       yield batch
       batch, num_bytes = [], 0
