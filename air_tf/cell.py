@@ -78,15 +78,23 @@ class AIRCell(snt.Module):
     self._steps_predictor = modules.StepsPredictor(
         config.steps_bias, config.steps_init_scale, name='steps_predictor')
     self._make_locator(config)
+    self._glimpse_features = (
+        encoders.GlimpseConvolutions(name='glimpse_features')
+        if config.glimpse_encoder == 'conv' else None)
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
     self.occludes = config.compositing == 'over'
+    self._has_stencils = config.one_colour
+    self._make_decoder(config)
+
+  def _make_decoder(self, config: config_lib.Config) -> None:
     shape, bias = config.glimpse_shape, config.decoder_bias
-    if self.occludes:
+    kind = modules.StencilDecoder if self._has_stencils else modules.Decoder
+    if self.occludes and not self._has_stencils:
       shape = compositing.painted_shape(shape)
       bias = compositing.start_logits(shape, bias)
-    self._decoder = modules.Decoder(
-        shape, hidden, bias, config.decoder_init_scale, name='glimpse_decoder')
+    self._decoder = kind(shape, config.hidden_size, bias,
+                         config.decoder_init_scale, name='glimpse_decoder')
 
   def _make_locator(self, config: config_lib.Config) -> None:
     searches = config.image_encoder == 'search'
@@ -143,6 +151,8 @@ class AIRCell(snt.Module):
         'glimpse_encoder': self._glimpse_encoder, 'decoder': self._decoder}
     groups = {group: list(module.trainable_variables)
               for group, module in modules_by_group.items() if module}
+    if self._glimpse_features:
+      groups['glimpse_encoder'] += self._glimpse_features.trainable_variables
     groups['lstm'] += [self._initial_hidden, self._initial_cell]
     return groups
 
@@ -163,6 +173,11 @@ class AIRCell(snt.Module):
     Returns:
       The glimpses `[B, h, w]`, and the canvases y `[B, H, W]`.
     """
+    if self._has_stencils:
+      colours, alphas = self._decoder(what)
+      written = glimpses_lib.write(alphas, where, height, width)
+      return (compositing.fill(colours, alphas),
+              compositing.fill(colours, written))
     glimpses = self._decoder(what)
     if self.occludes:
       glimpses = compositing.premultiply(glimpses)
@@ -199,7 +214,8 @@ class AIRCell(snt.Module):
     where_logits = modules.sample(where_posterior, where_noise, reparameterise)
     where = to_where(where_logits)
     glimpse = glimpses_lib.read(images, where, self._glimpse_size)
-    what_posterior = self._glimpse_encoder(snt.flatten(glimpse))
+    features = (self._glimpse_features or snt.flatten)(glimpse)
+    what_posterior = self._glimpse_encoder(features)
     what = modules.sample(what_posterior, what_noise, reparameterise)
     step = Step(
         hidden=hidden, where_posterior=where_posterior,

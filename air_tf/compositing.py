@@ -17,8 +17,8 @@ premultiplied by opacity, and opacity.
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['add_up', 'compose', 'painted_shape', 'premultiply', 'split',
-           'start_logits', 'uncovered']
+__all__ = ['add_up', 'compose', 'fill', 'painted_shape', 'premultiply',
+           'split', 'start_logits', 'uncovered']
 
 
 def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
@@ -61,6 +61,17 @@ def uncovered(left: tf.Tensor, painted: tf.Tensor) -> tf.Tensor:
     painted: `[B, H, W, C + 1]`, the object, of colour and opacity.
   """
   return left * (1. - _channelled(painted[..., -1], left))
+
+
+def fill(colours: tf.Tensor, alphas: tf.Tensor) -> tf.Tensor:
+  """Paints through stencils: `[B, h, w, C + 1]`, premultiplied.
+
+  Args:
+    colours: `[B, C]`.
+    alphas: `[B, h, w]`, how opaque the colour is.
+  """
+  paint = tf.concat([colours, tf.ones_like(colours[:, :1])], axis=-1)
+  return alphas[..., tf.newaxis] * paint[:, tf.newaxis, tf.newaxis]
 
 
 def painted_shape(glimpse_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -18,10 +18,12 @@ from air_tf import options
 from air_tf import scene_options
 
 __all__ = ['COMPOSITINGS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
-           'EstimatorSpec', 'GROUND_KINDS', 'IMAGE_ENCODERS', 'OPTIMIZERS']
+           'EstimatorSpec', 'GLIMPSE_ENCODERS', 'GROUND_KINDS',
+           'IMAGE_ENCODERS', 'OPTIMIZERS']
 
 COMPOSITINGS = ('add', 'over')
 GROUND_KINDS = ('sloping', 'level')
+GLIMPSE_ENCODERS = ('mlp', 'conv')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
 
 
@@ -77,6 +79,11 @@ class Config(scene_options.SceneOptions):
       "the MLP; 'search', as 'conv', but each step also attends to the "
       'features to find the next object, which small objects and many objects '
       'need.', choices=IMAGE_ENCODERS)
+  glimpse_encoder: str = _option(
+      'mlp', "Encoder of a glimpse: 'mlp' (blog); 'conv', two strided "
+      'convolutions before the MLP, which learns the outlines of objects of '
+      'different colours in fewer iterations.',
+      choices=GLIMPSE_ENCODERS, before='mlp')
   difference: bool = _option(
       True, 'DAIR (paper: Difference-AIR): each step encodes the partial '
       'reconstruction and the residual instead of the image. Small objects and '
@@ -98,6 +105,10 @@ class Config(scene_options.SceneOptions):
       "'over', they have an opacity too and cover each other and the "
       'background, which scenes in colour need.', choices=COMPOSITINGS,
       before='add')
+  one_colour: bool = _option(
+      False, 'With --compositing=over: an object has one colour, and its '
+      'glimpse only says where it is opaque. For flat colours: one step then '
+      'cannot draw two objects.', before=False)
   what_size: int = _option(
       50, 'Z, size of an appearance code (blog and paper: 50).', lower=1)
   glimpse_size: int = _option(
@@ -148,10 +159,10 @@ class Config(scene_options.SceneOptions):
   success_init: float = _option(
       1e-5, 'Initial success probability s of the prior over counts, p(n) ~ '
       's^n on 0...T: an object costs -log s nats. At .1, q(n) can collapse to '
-      'T while objects are still drawn poorly.', lower=1e-30, upper=1.)
+      'T while objects are still drawn poorly.', lower=1e-300, upper=1.)
   success_final: float = _option(
       .1, 'Final success probability s (blog: 1e-5). The smaller it is, the '
-      'more small and faint objects are left out.', lower=1e-30, upper=1.)
+      'more small and faint objects are left out.', lower=1e-300, upper=1.)
   success_hold: int = _iterations(
       500, 'Last iteration at the initial success probability.')
   success_iterations: int = _iterations(

@@ -22,6 +22,7 @@ __all__ = [
     'LSTM',
     'LSTMState',
     'PositiveScalar',
+    'StencilDecoder',
     'StepsPredictor',
     'encoder',
     'sample',
@@ -194,6 +195,34 @@ class Decoder(snt.Module):
     """Maps `[B, Z]` to `[B, h, w]`."""
     logits = self._pixels(self._hidden(what)) + self._bias
     return tf.reshape(tf.sigmoid(logits), [-1, *self._glimpse_shape])
+
+
+class StencilDecoder(Decoder):
+  """MLP from an appearance code to one colour, and where it is opaque."""
+
+  def __init__(self, glimpse_shape: Sequence[int], hidden_size: int,
+               bias: float, output_scale: float = 1., name: str | None = None):
+    """Makes the decoder.
+
+    Args:
+      glimpse_shape: `[h, w]`, or `[h, w, C]` in colour.
+      hidden_size: as in `Decoder`.
+      bias: initial logit of every opacity; colours start half bright.
+      output_scale: as in `Decoder`.
+      name: name of the module.
+    """
+    size, channels = glimpse_shape[:2], math.prod(glimpse_shape[2:])
+    num_pixels = math.prod(size)
+    super().__init__(
+        [channels + num_pixels], hidden_size,
+        np.float32([0.] * channels + [bias] * num_pixels), output_scale, name)
+    self._size, self._channels = size, channels
+
+  def __call__(self, what: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Maps `[B, Z]` to colours `[B, C]` and opacities `[B, h, w]`."""
+    colours, alphas = tf.split(
+        super().__call__(what), [self._channels, -1], axis=-1)
+    return colours, tf.reshape(alphas, [-1, *self._size])
 
 
 class PositiveScalar(snt.Module):

@@ -16,6 +16,9 @@ __all__ = ['Unrolled', 'explain', 'unroll', 'unroll_differences',
            'unroll_occluding', 'write']
 
 
+_TINY = 1e-6  # Keeps the gradient of a square root finite.
+
+
 class Unrolled(NamedTuple):
   """All T steps."""
   steps: cell_lib.Step  # Its tensors are [B, T, ...].
@@ -43,11 +46,12 @@ def explain(cell: cell_lib.AIRCell, images: tf.Tensor, background: tf.Tensor,
     difference: whether it is DAIR.
   """
   difference_image = images - _seen(background, reparameterise)
-  if cell.occludes and difference:
-    return unroll_occluding(
-        cell, images, difference_image, noise, reparameterise)
   if cell.occludes:
-    return unroll(cell, tf.stack([images, difference_image], axis=-1), noise,
+    difference_image = _with_length(difference_image)
+    if difference:
+      return unroll_occluding(
+          cell, images, difference_image, noise, reparameterise)
+    return unroll(cell, _marked(images, difference_image), noise,
                   reparameterise)
   return (unroll_differences if difference else unroll)(
       cell, difference_image, noise, reparameterise)
@@ -108,7 +112,8 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
   Args:
     cell: the cell.
     images: `[B, H, W]`, x.
-    difference: `[B, H, W]`, x - b, minus the background.
+    difference: `[B, H, W]`, x - b, minus the background; in colour with its
+      length, as a fourth channel.
     noise: T tensors `[B, 3 + Z]`, see the cell.
     reparameterise: whether gradients flow through the samples.
   """
@@ -116,14 +121,36 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
       cell.initial_state(), cell.encode_pairs(difference), difference, None)
   steps, drawn = [], []
   for step_noise in noise:
-    step, state = cell(tf.stack([images, left], axis=-1), encode(explained),
-                       state, step_noise, reparameterise)
+    step, state = cell(_marked(images, left), encode(explained), state,
+                       step_noise, reparameterise)
     glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
     left = compositing.uncovered(left, _seen(painted, reparameterise))
     explained = difference - left
     steps.append(step)
     drawn.append((glimpse, painted))
   return Unrolled(_stack(steps), *_stack(drawn))
+
+
+def _with_length(difference: tf.Tensor) -> tf.Tensor:
+  """Appends to differences in colour, `[B, H, W, 3]`, their length.
+
+  Objects of all colours have the same outlines in its length, which an MLP
+  takes long to compute from the differences.
+  """
+  if difference.shape.rank == 3:
+    return difference
+  squared = tf.reduce_sum(tf.square(difference), axis=-1, keepdims=True)
+  return tf.concat([difference, tf.sqrt(squared + _TINY)], axis=-1)
+
+
+def _marked(images: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+  """Images beside what is left of them, as channels of one image.
+
+  In colour that is its length alone: the colours are those of the images.
+  """
+  if images.shape.rank == 3:
+    return tf.stack([images, left], axis=-1)
+  return tf.concat([images, left[..., 3:]], axis=-1)
 
 
 def _seen(drawn: tf.Tensor, reparameterise: bool) -> tf.Tensor:

@@ -87,10 +87,12 @@ def test_a_new_model_starts_half_bright_and_nearly_transparent():
       found.glimpses, .5 * found.alphas.numpy(), rtol=1e-3)
 
 
+@pytest.mark.parametrize('changes', [
+    {}, tiny.DAIR, dict(one_colour=True), dict(glimpse_encoder='conv')],
+    ids=str)
 @pytest.mark.parametrize('channels', [1, 3])
-@pytest.mark.parametrize('dair', [False, True])
-def test_every_weight_of_an_occluding_model_is_trained(channels, dair):
-  made = model(channels, **(tiny.DAIR if dair else {}))
+def test_every_weight_of_an_occluding_model_is_trained(channels, changes):
+  made = model(channels, **changes)
   images = tiny.images(channels=channels)
   with tf.GradientTape() as tape:
     inputs = base.make_inputs(
@@ -104,8 +106,43 @@ def test_every_weight_of_an_occluding_model_is_trained(channels, dair):
   assert not dead
 
 
-def test_each_prefix_is_what_the_first_objects_decode_to():
-  made, images = model(), tiny.images()
+def test_each_variable_is_in_one_group():
+  made = model(3, one_colour=True, glimpse_encoder='conv')
+  grouped = [v.ref() for x in made.variable_groups().values() for v in x]
+  assert len(grouped) == len(set(grouped))
+  assert set(grouped) == {v.ref() for v in made.trainable_variables}
+
+
+def test_stencils_are_filled_with_one_colour():
+  colours, alphas = tf.constant([[.2, .4, .6]]), tf.constant([[[0., .5, 1.]]])
+  np.testing.assert_allclose(
+      compositing.fill(colours, alphas)[0, 0],
+      [[0., 0., 0., 0.], [.1, .2, .3, .5], [.2, .4, .6, 1.]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_an_object_has_one_colour(channels):
+  made, images = (model(channels, one_colour=True),
+                  tiny.images(channels=channels))
+  found = made.infer(images)
+  alphas = found.alphas.numpy()
+  assert np.ptp(alphas) > .03
+  colours = found.glimpses.numpy().reshape([*alphas.shape, channels])
+  colours = colours / alphas[..., np.newaxis]
+  np.testing.assert_allclose(
+      colours, np.broadcast_to(colours[..., :1, :1, :], colours.shape),
+      rtol=1e-4)
+  assert np.ptp(colours[:, :, 0, 0, 0]) > .01  # Not the same one for all.
+
+
+def test_one_colour_needs_opacities():
+  with pytest.raises(errors.UserError, match='beside --compositing=over'):
+    tiny.config(one_colour=True)
+
+
+@pytest.mark.parametrize('changes', [{}, dict(one_colour=True)], ids=str)
+def test_each_prefix_is_what_the_first_objects_decode_to(changes):
+  made, images = model(**changes), tiny.images()
   found = made.infer(images)
   for n in range(4):
     presence = tf.repeat([[1.] * n + [0.] * (3 - n)], 3, axis=0)
@@ -126,6 +163,25 @@ def test_later_steps_see_only_what_is_not_covered(dair, monkeypatch):
     np.testing.assert_allclose(channels[..., 1], images - left, atol=1e-6)
     left *= 1. - glimpses_lib.write(
         found.alphas[:, t], found.where[:, t], 16, 16)
+
+
+@pytest.mark.parametrize('dair', [False, True])
+def test_steps_see_how_far_colours_are_from_the_ground(dair, monkeypatch):
+  made = model(3, **(tiny.DAIR if dair else {}))
+  seen, images = tiny.encoded(made, monkeypatch), tiny.images(channels=3)
+  found = made.infer(images)
+  difference = images - found.canvases[:, 0]
+  length = np.linalg.norm(difference, axis=-1)
+  if not dair:  # Images and the length.
+    np.testing.assert_allclose(seen[0], np.concatenate(
+        [images, length[..., np.newaxis]], axis=-1), atol=2e-3)
+  left = 1.
+  for t, channels in enumerate(seen if dair else []):
+    np.testing.assert_allclose(channels[..., 3, 0], left * length, atol=2e-3)
+    np.testing.assert_allclose(
+        channels[..., 3, 1], (1. - left) * length, atol=2e-3)
+    left *= 1. - glimpses_lib.write(
+        found.alphas[:, t], found.where[:, t], 16, 16).numpy()
 
 
 def test_samples_cover_a_background():

@@ -38,6 +38,28 @@ def test_decoder_gives_every_channel_of_every_pixel_a_unit_of_its_own():
         np.argwhere(decoder(np.ones([1, 2], np.float32))[0] == 1.), [place])
 
 
+@pytest.mark.parametrize('channels', [(), (3,)])
+def test_a_stencil_decoder_starts_half_bright_and_at_its_bias(channels):
+  decoder = modules.StencilDecoder([4, 5, *channels], 16, bias=-2.)
+  colours, alphas = decoder(tf.zeros([2, 8]))
+  assert colours.shape == [2, *(channels or (1,))]
+  np.testing.assert_allclose(colours, np.full(colours.shape, .5))
+  np.testing.assert_allclose(
+      alphas, np.full([2, 4, 5], 1. / (1. + np.exp(2.))), rtol=1e-5)
+
+
+def test_a_stencil_decoder_gives_every_pixel_and_channel_a_unit_of_its_own():
+  decoder = modules.StencilDecoder([4, 5, 3], 16, bias=0.)
+  decoder(tf.ones([1, 2]))
+  units = decoder._pixels.b
+  assert units.shape == [3 + 20]
+  for i in range(23):
+    units.assign(100. * tf.one_hot(i, 23))
+    colours, alphas = decoder(tf.zeros([1, 2]))
+    flat = np.concatenate([colours[0], np.ravel(alphas)])
+    np.testing.assert_array_equal(np.flatnonzero(flat == 1.), [i])
+
+
 def test_networks_have_the_blogs_layers():
   shapes = lambda module, size: [
       tuple(v.shape) for v in (module(tf.zeros([1, size])),
