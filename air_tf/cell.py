@@ -88,9 +88,11 @@ class AIRCell(snt.Module):
     self._make_decoder(config)
 
   def _make_decoder(self, config: config_lib.Config) -> None:
-    shape, bias = config.glimpse_shape, config.decoder_bias
-    kind = modules.StencilDecoder if self._has_stencils else modules.Decoder
-    if self.occludes and not self._has_stencils:
+    kind, shape, bias = (
+        modules.Decoder, config.glimpse_shape, config.decoder_bias)
+    if self._has_stencils:
+      kind = modules.StencilDecoder
+    elif self.occludes:
       shape = compositing.painted_shape(shape)
       bias = compositing.start_logits(shape, bias)
     self._decoder = kind(shape, config.hidden_size, bias,

@@ -81,8 +81,8 @@ class Config(scene_options.SceneOptions):
       'need.', choices=IMAGE_ENCODERS)
   glimpse_encoder: str = _option(
       'mlp', "Encoder of a glimpse: 'mlp' (blog); 'conv', two strided "
-      'convolutions before the MLP, which learns the outlines of objects of '
-      'different colours in fewer iterations.',
+      'convolutions before the MLP, for outlines of different colours; in '
+      'whole runs not yet shown to be better.',
       choices=GLIMPSE_ENCODERS, before='mlp')
   difference: bool = _option(
       True, 'DAIR (paper: Difference-AIR): each step encodes the partial '
@@ -108,7 +108,7 @@ class Config(scene_options.SceneOptions):
   one_colour: bool = _option(
       False, 'With --compositing=over: an object has one colour, and its '
       'glimpse only says where it is opaque. For flat colours: one step then '
-      'cannot draw two objects.', before=False)
+      'cannot draw two objects of different ones.', before=False)
   what_size: int = _option(
       50, 'Z, size of an appearance code (blog and paper: 50).', lower=1)
   glimpse_size: int = _option(

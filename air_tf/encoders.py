@@ -12,6 +12,7 @@ its features. Images in colour have a last axis of channels.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import math
 from typing import NamedTuple
 
@@ -78,9 +79,7 @@ class ConvEncoder(snt.Module):
   def __init__(self, hidden_size: int, name: str | None = None):
     """Makes the encoder, with `hidden_size` units in its last two layers."""
     super().__init__(name=name)
-    self._convolutions = [
-        _Convolution(*layer, name=f'conv_{i}')
-        for i, layer in enumerate(self.LAYERS)]
+    self._convolutions = _convolutions(self.LAYERS)
     self._mlp = modules.encoder(hidden_size, name='mlp')
 
   def __call__(self, images: tf.Tensor) -> Encoding:
@@ -125,18 +124,16 @@ class ConvEncoder(snt.Module):
 class GlimpseConvolutions(snt.Module):
   """What comes before the blog's MLP in a convolutional encoder of glimpses.
 
-  16 filters of 4 x 4 pixels, 2 apart, then 32 of the same size, rectified. The
-  MLP alone is slow to learn outlines of objects whose colours differ: its ELU
-  is nearly linear for the small values that training starts from.
+  16 filters of 4 x 4 pixels, 2 apart, then 32 of the same size, rectified. In
+  an autoencoder of single objects the MLP alone is slow to learn outlines of
+  different colours: ELU is nearly linear where training starts (BUILD_NOTES).
   """
 
   LAYERS = (16, 2), (32, 2)  # As in `ConvEncoder`.
 
   def __init__(self, name: str | None = None):
     super().__init__(name=name)
-    self._convolutions = [
-        _Convolution(*layer, name=f'conv_{i}')
-        for i, layer in enumerate(self.LAYERS)]
+    self._convolutions = _convolutions(self.LAYERS)
 
   def __call__(self, glimpses: tf.Tensor) -> tf.Tensor:
     """Maps `[B, h, w, ...]` to features `[B, D]`."""
@@ -144,6 +141,13 @@ class GlimpseConvolutions(snt.Module):
     for layer in self._convolutions:
       features = tf.nn.relu(layer(features))
     return snt.flatten(features)
+
+
+def _convolutions(
+    layers: Sequence[tuple[int, int]]) -> list['_Convolution']:
+  """Makes convolutions of given filters and strides."""
+  return [_Convolution(*layer, name=f'conv_{i}')
+          for i, layer in enumerate(layers)]
 
 
 def _channels(images: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,6 @@ from air_tf import compositing
 __all__ = ['Unrolled', 'explain', 'unroll', 'unroll_differences',
            'unroll_occluding', 'write']
 
-
 _TINY = 1e-6  # Keeps the gradient of a square root finite.
 
 
@@ -47,11 +46,11 @@ def explain(cell: cell_lib.AIRCell, images: tf.Tensor, background: tf.Tensor,
   """
   difference_image = images - _seen(background, reparameterise)
   if cell.occludes:
-    difference_image = _with_length(difference_image)
+    difference_image = _with_norm(difference_image)
     if difference:
       return unroll_occluding(
           cell, images, difference_image, noise, reparameterise)
-    return unroll(cell, _marked(images, difference_image), noise,
+    return unroll(cell, _with_left(images, difference_image), noise,
                   reparameterise)
   return (unroll_differences if difference else unroll)(
       cell, difference_image, noise, reparameterise)
@@ -113,7 +112,7 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
     cell: the cell.
     images: `[B, H, W]`, x.
     difference: `[B, H, W]`, x - b, minus the background; in colour with its
-      length, as a fourth channel.
+      norm, as a fourth channel.
     noise: T tensors `[B, 3 + Z]`, see the cell.
     reparameterise: whether gradients flow through the samples.
   """
@@ -121,7 +120,7 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
       cell.initial_state(), cell.encode_pairs(difference), difference, None)
   steps, drawn = [], []
   for step_noise in noise:
-    step, state = cell(_marked(images, left), encode(explained), state,
+    step, state = cell(_with_left(images, left), encode(explained), state,
                        step_noise, reparameterise)
     glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
     left = compositing.uncovered(left, _seen(painted, reparameterise))
@@ -131,11 +130,11 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
   return Unrolled(_stack(steps), *_stack(drawn))
 
 
-def _with_length(difference: tf.Tensor) -> tf.Tensor:
-  """Appends to differences in colour, `[B, H, W, 3]`, their length.
+def _with_norm(difference: tf.Tensor) -> tf.Tensor:
+  """Appends to differences in colour, `[B, H, W, 3]`, their norm.
 
-  Objects of all colours have the same outlines in its length, which an MLP
-  takes long to compute from the differences.
+  In the norm objects of all colours have the same outlines, which an MLP takes
+  long to learn from the differences.
   """
   if difference.shape.rank == 3:
     return difference
@@ -143,14 +142,15 @@ def _with_length(difference: tf.Tensor) -> tf.Tensor:
   return tf.concat([difference, tf.sqrt(squared + _TINY)], axis=-1)
 
 
-def _marked(images: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+def _with_left(images: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
   """Images beside what is left of them, as channels of one image.
 
-  In colour that is its length alone: the colours are those of the images.
+  In colour that is its norm alone, the last channel: the colours are those of
+  the images.
   """
   if images.shape.rank == 3:
     return tf.stack([images, left], axis=-1)
-  return tf.concat([images, left[..., 3:]], axis=-1)
+  return tf.concat([images, left[..., -1:]], axis=-1)
 
 
 def _seen(drawn: tf.Tensor, reparameterise: bool) -> tf.Tensor:
