@@ -25,6 +25,8 @@ WHERE_SIZE = 3  # Scale, shift_x, shift_y.
 # has to be right to a hundredth of the image, and one step of Adam changes all
 # 256 weights of an output at once.
 _OUTPUT_LR_SCALE = .1
+# Of opacities outside a stencil: .0003.
+_OUTSIDE_LOGIT = -8.
 
 
 class EncodedImage(NamedTuple):
@@ -176,10 +178,13 @@ class AIRCell(snt.Module):
       The glimpses `[B, h, w]`, and the canvases y `[B, H, W]`.
     """
     if self._has_stencils:
-      colours, alphas = self._decoder(what)
-      written = glimpses_lib.write(alphas, where, height, width)
-      return (compositing.fill(colours, alphas),
-              compositing.fill(colours, written))
+      colours, logits = self._decoder(what)
+      # Logits are interpolated, not opacities: an outline is then as sharp in
+      # the image as its logits are large, however small the glimpse is.
+      written = glimpses_lib.write(
+          logits - _OUTSIDE_LOGIT, where, height, width) + _OUTSIDE_LOGIT
+      return (compositing.fill(colours, tf.sigmoid(logits)),
+              compositing.fill(colours, tf.sigmoid(written)))
     glimpses = self._decoder(what)
     if self.occludes:
       glimpses = compositing.premultiply(glimpses)

@@ -193,12 +193,20 @@ class Decoder(snt.Module):
 
   def __call__(self, what: tf.Tensor) -> tf.Tensor:
     """Maps `[B, Z]` to `[B, h, w]`."""
+    return tf.sigmoid(self._logits(what))
+
+  def _logits(self, what: tf.Tensor) -> tf.Tensor:
     logits = self._pixels(self._hidden(what)) + self._bias
-    return tf.reshape(tf.sigmoid(logits), [-1, *self._glimpse_shape])
+    return tf.reshape(logits, [-1, *self._glimpse_shape])
 
 
 class StencilDecoder(Decoder):
-  """MLP from an appearance code to one colour, and where it is opaque."""
+  """MLP from an appearance code to one colour, and where it is opaque.
+
+  Opacities are given as logits, for these can be interpolated without blurring
+  outlines, as a texture of signed distances can (Green 2007, "Improved
+  Alpha-Tested Magnification for Vector Textures and Special Effects").
+  """
 
   def __init__(self, glimpse_shape: Sequence[int], hidden_size: int,
                bias: float, output_scale: float = 1., name: str | None = None):
@@ -219,10 +227,10 @@ class StencilDecoder(Decoder):
     self._size, self._channels = size, channels
 
   def __call__(self, what: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Maps `[B, Z]` to colours `[B, C]` and opacities `[B, h, w]`."""
-    colours, alphas = tf.split(
-        super().__call__(what), [self._channels, -1], axis=-1)
-    return colours, tf.reshape(alphas, [-1, *self._size])
+    """Maps `[B, Z]` to colours `[B, C]` and logits of opacities `[B, h, w]`."""
+    colours, logits = tf.split(
+        self._logits(what), [self._channels, -1], axis=-1)
+    return tf.sigmoid(colours), tf.reshape(logits, [-1, *self._size])
 
 
 class PositiveScalar(snt.Module):

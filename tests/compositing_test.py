@@ -135,6 +135,23 @@ def test_an_object_has_one_colour(channels):
   assert np.ptp(colours[:, :, 0, 0, 0]) > .01  # Not the same one for all.
 
 
+def test_the_outline_of_a_stencil_is_as_sharp_as_the_image():
+  made = model_lib.AIRModel(tiny.config(one_colour=True, **GREY))
+  left_half = np.where(np.arange(6) < 3, 50., -50.)
+  made._cell._decoder._pixels.w.assign(
+      tf.zeros_like(made._cell._decoder._pixels.w))
+  made._cell._decoder._pixels.b.assign([0., *np.tile(left_half, 6)])
+  # A pixel of the glimpse is 1.7 pixels of the image wide.
+  for shift in np.linspace(0., .125, 8):
+    _, written = made._cell.write(
+        tf.zeros([1, 4]), tf.constant([[.65, shift, 0.]], tf.float32), 16, 16)
+    row = written[0, 8, :, -1].numpy()
+    inside = row > .5
+    assert 4 <= inside.sum() <= 6
+    assert ((row > .05) & (row < .95)).sum() <= 1
+    assert row[0] < 1e-3 and row[-1] < 1e-3  # Nothing outside the glimpse.
+
+
 def test_one_colour_needs_opacities():
   with pytest.raises(errors.UserError, match='beside --compositing=over'):
     tiny.config(one_colour=True)

@@ -41,11 +41,10 @@ def test_decoder_gives_every_channel_of_every_pixel_a_unit_of_its_own():
 @pytest.mark.parametrize('channels', [(), (3,)])
 def test_a_stencil_decoder_starts_half_bright_and_at_its_bias(channels):
   decoder = modules.StencilDecoder([4, 5, *channels], 16, bias=-2.)
-  colours, alphas = decoder(tf.zeros([2, 8]))
+  colours, logits = decoder(tf.zeros([2, 8]))
   assert colours.shape == [2, *(channels or (1,))]
   np.testing.assert_allclose(colours, np.full(colours.shape, .5))
-  np.testing.assert_allclose(
-      alphas, np.full([2, 4, 5], 1. / (1. + np.exp(2.))), rtol=1e-5)
+  np.testing.assert_allclose(logits, np.full([2, 4, 5], -2.), rtol=1e-5)
 
 
 def test_a_stencil_decoder_gives_every_pixel_and_channel_a_unit_of_its_own():
@@ -55,8 +54,8 @@ def test_a_stencil_decoder_gives_every_pixel_and_channel_a_unit_of_its_own():
   assert units.shape == [3 + 20]
   for i in range(23):
     units.assign(100. * tf.one_hot(i, 23))
-    colours, alphas = decoder(tf.zeros([1, 2]))
-    flat = np.concatenate([colours[0], np.ravel(alphas)])
+    colours, logits = decoder(tf.zeros([1, 2]))
+    flat = np.concatenate([colours[0], tf.sigmoid(np.ravel(logits))])
     np.testing.assert_array_equal(np.flatnonzero(flat == 1.), [i])
 
 
