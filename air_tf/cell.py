@@ -62,6 +62,7 @@ class AIRCell(snt.Module):
   Attributes:
     occludes: whether objects cover each other, so that what is decoded and
       written has a last axis of colour and opacity (see `compositing`).
+    sorts: whether who is in front is read from the image (see `depth`).
   """
 
   def __init__(self, config: config_lib.Config, name: str = 'air_cell'):
@@ -85,7 +86,8 @@ class AIRCell(snt.Module):
         if config.glimpse_encoder == 'conv' else None)
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')
-    self.occludes = config.compositing == 'over'
+    self.occludes = config.compositing != 'add'
+    self.sorts = config.compositing == 'sorted'
     self._has_stencils = config.one_colour
     self._make_decoder(config)
 

@@ -7,7 +7,8 @@
 with y_n the n-th object, a_n its opacity, b = c_0 the background and A_n how
 much of it the first n objects hide. Of `over`, the first object is in front and
 what the objects do not hide of the background shines through, so that one pass
-still gives the canvas of the first n objects for every n.
+still gives the canvas of the first n objects for every n. `sorted` is `over`
+in an order that is read from the image, see `depth`.
 
 Letters: `B` batch, `T` most steps, `[H, W]` image. Images in colour have a last
 axis of 3 channels. What is *painted* has a further axis under `over`: colour,
@@ -17,8 +18,8 @@ premultiplied by opacity, and opacity.
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['add_up', 'compose', 'fill', 'painted_shape', 'premultiply',
-           'split', 'start_logits', 'uncovered']
+__all__ = ['add_up', 'channelled', 'compose', 'fill', 'painted_shape',
+           'premultiply', 'split', 'start_logits', 'uncovered']
 
 
 def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
@@ -36,8 +37,8 @@ def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
   canvases, left = [canvas], tf.ones_like(alphas[:, 0])  # 1 - A
   for colour, alpha in zip(tf.unstack(colours, axis=1),
                            tf.unstack(alphas, axis=1), strict=True):
-    change = colour - _channelled(alpha, canvas) * canvas
-    canvases.append(canvases[-1] + _channelled(left, canvas) * change)
+    change = colour - channelled(alpha, canvas) * canvas
+    canvases.append(canvases[-1] + channelled(left, canvas) * change)
     left *= 1. - alpha
   return tf.stack(canvases, axis=1)
 
@@ -60,7 +61,7 @@ def uncovered(left: tf.Tensor, painted: tf.Tensor) -> tf.Tensor:
     left: `[B, H, W]` or `[B, H, W, C]`.
     painted: `[B, H, W, C + 1]`, the object, of colour and opacity.
   """
-  return left * (1. - _channelled(painted[..., -1], left))
+  return left * (1. - channelled(painted[..., -1], left))
 
 
 def fill(colours: tf.Tensor, alphas: tf.Tensor) -> tf.Tensor:
@@ -107,6 +108,6 @@ def split(painted: tf.Tensor, channels: tuple[int, ...]
   return colour, painted[..., -1]
 
 
-def _channelled(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-  """`[B, H, W]` with a last axis of size 1, where `like` has channels."""
+def channelled(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+  """Gives `[B, H, W]` a last axis of size 1, where `like` has channels."""
   return x if like.shape.rank == x.shape.rank else x[..., tf.newaxis]

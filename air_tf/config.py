@@ -21,7 +21,7 @@ __all__ = ['COMPOSITINGS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
            'EstimatorSpec', 'GLIMPSE_ENCODERS', 'GROUND_KINDS',
            'IMAGE_ENCODERS', 'OPTIMIZERS']
 
-COMPOSITINGS = ('add', 'over')
+COMPOSITINGS = ('add', 'over', 'sorted')
 GROUND_KINDS = ('sloping', 'level')
 GLIMPSE_ENCODERS = ('mlp', 'conv')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
@@ -103,12 +103,14 @@ class Config(scene_options.SceneOptions):
   compositing: str = _option(
       'add', "How objects become an image: 'add', their light adds up (AIR); "
       "'over', they have an opacity too and cover each other and the "
-      'background, which scenes in colour need.', choices=COMPOSITINGS,
-      before='add')
+      'background, which scenes in colour need, the first in front; '
+      "'sorted', as 'over', but who is in front is read from the image: for "
+      'objects of many colours, much of which is hidden.',
+      choices=COMPOSITINGS, before='add')
   one_colour: bool = _option(
-      False, 'With --compositing=over: an object has one colour, and its '
-      'glimpse only says where it is opaque. For flat colours: one step then '
-      'cannot draw two objects of different ones.', before=False)
+      False, 'An object has one colour, and its glimpse only says where it is '
+      'opaque, with sharp outlines. For flat colours: one step then cannot '
+      'draw two objects of different ones.', before=False)
   what_size: int = _option(
       50, 'Z, size of an appearance code (blog and paper: 50).', lower=1)
   glimpse_size: int = _option(

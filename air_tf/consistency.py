@@ -65,8 +65,9 @@ def _check_compositing(config, estimators) -> None:
            or not estimators[config.estimator].is_quadratic,
            f'add, because --estimator={config.estimator} needs objects that '
            f"add up; those that do not are {', '.join(others)}")
-  _require(config, 'one_colour', config.compositing == 'over'
-           or not config.one_colour, 'to stand beside --compositing=over')
+  _require(config, 'one_colour', config.compositing != 'add'
+           or not config.one_colour, 'to stand beside --compositing=over or '
+           '--compositing=sorted')
   _require(config, 'ground_kind', config.ground
            or config.ground_kind == 'sloping',
            'to stand beside --ground, whose shape it is')

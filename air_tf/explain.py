@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from air_tf import depth
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf import prior
@@ -24,7 +25,8 @@ _CANVAS_PIXELS = 5_000_000  # Of one batch: 500 images of 50 x 50 with T = 3.
 class Reconstruction(NamedTuple):
   """Images drawn from the first n objects of an inference."""
   presence: tf.Tensor  # [N, T], 1. for a step that is taken, else 0.
-  canvases: tf.Tensor  # [N, T, H, W], after each step.
+  # [N, T, H, W], after each step; of sorted objects what is seen in the end.
+  canvases: tf.Tensor
   image: tf.Tensor     # [N, H, W], after the last step taken.
 
 
@@ -104,10 +106,15 @@ def reconstruct(inference: model_lib.Inference,
     counts: int `[N]`, for instance `inference.num_steps_posterior.mode()`.
   """
   max_steps = inference.num_steps_posterior.max_steps
-  steps = tf.minimum(tf.range(1, max_steps + 1), counts[:, tf.newaxis])
+  presence = prior.presence_mask(counts, max_steps)
+  if inference.layers:
+    canvases = depth.parts(
+        inference.canvases[:, 0], inference.layers, presence)
+  else:
+    steps = tf.minimum(tf.range(1, max_steps + 1), counts[:, tf.newaxis])
+    canvases = tf.gather(inference.canvases, steps, batch_dims=1)
   return Reconstruction(
-      presence=prior.presence_mask(counts, max_steps),
-      canvases=tf.gather(inference.canvases, steps, batch_dims=1),
+      presence=presence, canvases=canvases,
       image=tf.gather(inference.canvases, counts, batch_dims=1))
 
 

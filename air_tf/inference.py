@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from air_tf import background as background_lib
+from air_tf import depth
 from air_tf import modules
 from air_tf import prior
 
@@ -36,3 +37,4 @@ class Inference(NamedTuple):
   # Where objects cover each other: the opacity of glimpses, [B, T, h, w], whose
   # colours are then premultiplied.
   alphas: tf.Tensor | None = None
+  layers: depth.Layers | None = None  # Where depth is read from the image.

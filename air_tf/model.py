@@ -15,6 +15,7 @@ from air_tf import background as background_lib
 from air_tf import cell as cell_lib
 from air_tf import compositing
 from air_tf import config as config_lib
+from air_tf import depth
 from air_tf import elbo as elbo_lib
 from air_tf import ground as ground_lib
 from air_tf import inference as inference_lib
@@ -96,8 +97,9 @@ class AIRModel(snt.Module):
     steps, glimpses, written = unroll_lib.explain(
         self._cell, images, canvas, step_noise, reparameterise,
         self.config.difference)
-    alphas, occludes = None, self._cell.occludes
-    if occludes:
+    canvases, layers = unroll_lib.compose(self._cell, images, canvas, written)
+    alphas = None
+    if self._cell.occludes:
       glimpses, alphas = compositing.split(glimpses, images.shape[3:])
     step_logits = tf.reshape(
         self._cell.step_logits(snt.merge_leading_dims(steps.hidden, 2)),
@@ -108,7 +110,7 @@ class AIRModel(snt.Module):
         where_logits=steps.where_logits, where=steps.where,
         what_posterior=steps.what_posterior, what=steps.what,
         glimpses=glimpses, background=background, alphas=alphas,
-        canvases=compositing.compose(canvas, written, occludes))
+        canvases=canvases, layers=layers)
 
   @property
   def pixel_stddev(self) -> float | tf.Tensor:
@@ -150,14 +152,16 @@ class AIRModel(snt.Module):
     what_q = inference.what_posterior.distribution()
     where_q = inference.where_posterior.distribution()
     what_p, where_p = self.what_prior(), self.where_prior()
+    kl_depth = depth.kl_of_steps(inference.layers)
     return elbo_lib.ElboTerms(
         log_likelihood=tf.reduce_sum(
             likelihood.log_prob(images[:, tf.newaxis]),
             axis=list(range(2, inference.canvases.shape.rank))),
         kl_what=tfd.kl_divergence(what_q, what_p),
-        kl_where=tfd.kl_divergence(where_q, where_p),
+        kl_where=tfd.kl_divergence(where_q, where_p) + kl_depth,
         log_ratio=elbo_lib.log_ratio(inference.what, what_q, what_p)
-        + elbo_lib.log_ratio(inference.where_logits, where_q, where_p),
+        + elbo_lib.log_ratio(inference.where_logits, where_q, where_p)
+        - kl_depth,
         log_posterior=inference.num_steps_posterior.log_pmf(),
         log_prior=num_steps_prior.log_pmf(),
         **background_lib.elbo_terms(inference.background))
@@ -187,9 +191,7 @@ class AIRModel(snt.Module):
       inference: Inference) -> elbo_lib.QuadraticLikelihood:
     """Returns log p(x | presences of the objects), presences in 0 ... 1.
 
-    Args:
-      images: `[B, H, W]`, from which `inference` was made.
-      inference: `infer` of the images.
+    Arguments as in `elbo_terms`.
     """
     return elbo_lib.quadratic_likelihood(
         images, inference.canvases, self.pixel_stddev)

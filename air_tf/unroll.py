@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from air_tf import cell as cell_lib
 from air_tf import compositing
+from air_tf import depth
 
-__all__ = ['Unrolled', 'explain', 'unroll', 'unroll_differences',
+__all__ = ['Unrolled', 'compose', 'explain', 'unroll', 'unroll_differences',
            'unroll_occluding', 'write']
 
 _TINY = 1e-6  # Keeps the gradient of a square root finite.
@@ -106,7 +107,8 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
 
   What step n can change of the canvas is (1 - A_{n-1}) (y_n - b), so what is
   left to explain is (1 - A_{n-1}) (x - b). Unlike a residual it has no edges of
-  objects that were not reconstructed exactly.
+  objects that were not reconstructed exactly. Where depth is read from the
+  image, what is covered by another colour is left, too.
 
   Args:
     cell: the cell.
@@ -123,11 +125,33 @@ def unroll_occluding(cell: cell_lib.AIRCell, images: tf.Tensor,
     step, state = cell(_with_left(images, left), encode(explained), state,
                        step_noise, reparameterise)
     glimpse, painted = cell.write(step.what, step.where, *images.shape[1:3])
-    left = compositing.uncovered(left, _seen(painted, reparameterise))
+    seen = _seen(painted, reparameterise)
+    left = (depth.unexplained(left, images, seen) if cell.sorts
+            else compositing.uncovered(left, seen))
     explained = difference - left
     steps.append(step)
     drawn.append((glimpse, painted))
   return Unrolled(_stack(steps), *_stack(drawn))
+
+
+def compose(cell: cell_lib.AIRCell, images: tf.Tensor, background: tf.Tensor,
+            written: tf.Tensor) -> tuple[tf.Tensor, depth.Layers | None]:
+  """Joins what all steps wrote, by the rule that belongs to the model.
+
+  Args:
+    cell: the cell, whose objects add up or cover each other.
+    images: `[B, H, W]`.
+    background: `[B, H, W]`.
+    written: `[B, T, H, W]`, of `explain`.
+
+  Returns:
+    The canvases `[B, T + 1, H, W]` of the first 0 ... T objects, and the layers
+    where depth is read from the image.
+  """
+  if not cell.sorts:
+    return compositing.compose(background, written, cell.occludes), None
+  layers = depth.sort(images, written)
+  return depth.compose(background, layers), layers
 
 
 def _with_norm(difference: tf.Tensor) -> tf.Tensor:

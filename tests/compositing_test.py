@@ -22,7 +22,7 @@ GREY, COLOUR = dict(compositing='over'), dict(
 @functools.cache
 def model(channels=1, **changes):
   made = model_lib.AIRModel(tiny.config(
-      channels=channels, **(COLOUR if channels == 3 else GREY), **changes))
+      channels=channels, **(COLOUR if channels == 3 else GREY) | changes))
   tiny.fill(made.trainable_variables)
   return made
 
@@ -88,7 +88,8 @@ def test_a_new_model_starts_half_bright_and_nearly_transparent():
 
 
 @pytest.mark.parametrize('changes', [
-    {}, tiny.DAIR, dict(one_colour=True), dict(glimpse_encoder='conv')],
+    {}, tiny.DAIR, dict(one_colour=True), dict(glimpse_encoder='conv'),
+    dict(compositing='sorted', **tiny.DAIR)],
     ids=str)
 @pytest.mark.parametrize('channels', [1, 3])
 def test_every_weight_of_an_occluding_model_is_trained(channels, changes):

@@ -52,8 +52,9 @@ def refine(serve: Callable[..., Mapping[str, tf.Tensor]], images: tf.Tensor,
   """
   if 'alphas' in outputs:
     raise errors.UserError(
-        'found a model whose objects cover each other (--compositing=over); '
-        'expected one whose objects add up, to explain each of them again.')
+        'found a model whose objects cover each other (--compositing=over or '
+        'sorted); expected one whose objects add up, to explain each of them '
+        'again.')
   images = np.asarray(images)[:, np.newaxis]
   result = {name: np.array(x) for name, x in outputs.items()}
   taken = np.nonzero(result['presence'] > 0.)  # Image and step of K objects.
