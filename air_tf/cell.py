@@ -11,11 +11,11 @@ from typing import NamedTuple
 import sonnet as snt
 import tensorflow as tf
 
-from air_tf import compositing
 from air_tf import config as config_lib
 from air_tf import encoders
 from air_tf import glimpses as glimpses_lib
 from air_tf import modules
+from air_tf import painters
 from air_tf import search
 
 __all__ = ['AIRCell', 'EncodedImage', 'State', 'Step', 'WHERE_SIZE', 'to_where']
@@ -25,8 +25,6 @@ WHERE_SIZE = 3  # Scale, shift_x, shift_y.
 # has to be right to a hundredth of the image, and one step of Adam changes all
 # 256 weights of an output at once.
 _OUTPUT_LR_SCALE = .1
-# Of opacities outside a stencil: .0003.
-_OUTSIDE_LOGIT = -8.
 
 
 class EncodedImage(NamedTuple):
@@ -88,19 +86,8 @@ class AIRCell(snt.Module):
         config.what_size, hidden, name='glimpse_encoder')
     self.occludes = config.compositing != 'add'
     self.sorts = config.compositing == 'sorted'
-    self._has_stencils = config.one_colour
-    self._make_decoder(config)
-
-  def _make_decoder(self, config: config_lib.Config) -> None:
-    kind, shape, bias = (
-        modules.Decoder, config.glimpse_shape, config.decoder_bias)
-    if self._has_stencils:
-      kind = modules.StencilDecoder
-    elif self.occludes:
-      shape = compositing.painted_shape(shape)
-      bias = compositing.start_logits(shape, bias)
-    self._decoder = kind(shape, config.hidden_size, bias,
-                         config.decoder_init_scale, name='glimpse_decoder')
+    self._painter = painters.make(config)
+    self._decoder = self._painter.decoder  # So that its weights are tracked.
 
   def _make_locator(self, config: config_lib.Config) -> None:
     searches = config.image_encoder == 'search'
@@ -179,18 +166,7 @@ class AIRCell(snt.Module):
     Returns:
       The glimpses `[B, h, w]`, and the canvases y `[B, H, W]`.
     """
-    if self._has_stencils:
-      colours, logits = self._decoder(what)
-      # Logits are interpolated, not opacities: an outline is then as sharp in
-      # the image as its logits are large, however small the glimpse is.
-      written = glimpses_lib.write(
-          logits - _OUTSIDE_LOGIT, where, height, width) + _OUTSIDE_LOGIT
-      return (compositing.fill(colours, tf.sigmoid(logits)),
-              compositing.fill(colours, tf.sigmoid(written)))
-    glimpses = self._decoder(what)
-    if self.occludes:
-      glimpses = compositing.premultiply(glimpses)
-    return glimpses, glimpses_lib.write(glimpses, where, height, width)
+    return self._painter(what, where, height, width)
 
   def __call__(self, images: tf.Tensor, encoded: EncodedImage, state: State,
                noise: tf.Tensor,

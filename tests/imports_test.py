@@ -22,7 +22,7 @@ LAYERS = (
     ('cli', 'ignored_flags', 'sweep_flags', 'sweep_recipes'),
     ('plotting',),
     ('data', 'prior', 'modules', 'glimpses', 'search', 'background', 'cell',
-     'compositing', 'depth', 'inference', 'level_ground', 'segment',
+     'compositing', 'depth', 'inference', 'level_ground', 'painters', 'segment',
      'elbo', 'encoders', 'ground', 'model', 'noise',
      'unroll'),
     ('estimators', 'explain', 'object_size'),
