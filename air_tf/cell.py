@@ -149,6 +149,11 @@ class AIRCell(snt.Module):
     groups['lstm'] += [self._initial_hidden, self._initial_cell]
     return groups
 
+  @property
+  def num_places(self) -> int:
+    """How many places the search can choose; 0 without a search."""
+    return self._search.num_places if self._search else 0
+
   def step_logits(self, hidden: tf.Tensor) -> tf.Tensor:
     """Maps hidden states `[B, U]` to log-odds `[B]` of taking their step."""
     return self._steps_predictor(hidden)
@@ -181,21 +186,25 @@ class AIRCell(snt.Module):
       encoded: the images encoded (AIR), or what is left of them beside what is
         explained (DAIR). Separate, because AIR encodes an image only once.
       state: of the step before; its batch may be 1, for all examples.
-      noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means.
+      noise: `[B, 3 + Z]`, standard normal for a sample, zeros for the means;
+        further columns, one for each place, are noise of the search.
       reparameterise: whether gradients flow through the samples; without it
         they are constants.
 
     Returns:
       The step, and the state after it.
     """
-    where_noise, what_noise = tf.split(
-        noise, [WHERE_SIZE, self._what_size], axis=-1)
+    where_noise, what_noise, search_noise = tf.split(
+        noise, [WHERE_SIZE, self._what_size, -1], axis=-1)
+    if not search_noise.shape[-1]:
+      search_noise = None
     lstm_state = self._lstm(
         encoded.gate_inputs, tf.concat([state.where, state.what], axis=-1),
         state.lstm)
     hidden = lstm_state.hidden
 
-    where_posterior = self._locate(hidden, encoded.images, encoded.features)
+    where_posterior = self._locate(
+        hidden, encoded.images, encoded.features, search_noise)
     where_logits = modules.sample(where_posterior, where_noise, reparameterise)
     where = to_where(where_logits)
     glimpse = glimpses_lib.read(images, where, self._glimpse_size)

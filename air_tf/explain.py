@@ -11,13 +11,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from air_tf import depth
+from air_tf import elbo as elbo_lib
+from air_tf import errors
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import segment
 
 __all__ = ['Explanation', 'Reconstruction', 'batch_size', 'explain',
-           'reconstruct']
+           'explain_best', 'reconstruct']
 
 _CANVAS_PIXELS = 5_000_000  # Of one batch: 500 images of 50 x 50 with T = 3.
 
@@ -74,7 +76,47 @@ def explain(model: model_lib.AIRModel, images: tf.Tensor,
     images: float `[N, H, W]`, pixels in 0 ... 1.
     masks: whether to say which object each pixel belongs to, see `segment`.
   """
-  inference = model.infer(images)
+  return _explanation(images, model.infer(images), masks)
+
+
+def explain_best(model: model_lib.AIRModel, images: tf.Tensor,
+                 num_steps_prior: prior.NumStepsDistribution, candidates: int,
+                 masks: bool = False) -> Explanation:
+  """As `explain`, the one of several explanations with the highest ELBO.
+
+  In the first all steps attend to the most likely place, in others to a sample
+  of places. Deterministic, too: the samples are always the same.
+
+  Args:
+    model: a trained model with a search.
+    images: float `[N, H, W]`, pixels in 0 ... 1.
+    num_steps_prior: p(n), batch shape `[]`.
+    candidates: how many explanations; 2 or more. They cost as many times the
+      time and the memory.
+    masks: as in `explain`.
+
+  Raises:
+    errors.UserError: if the model has no search.
+  """
+  if model.config.image_encoder != 'search':
+    raise errors.UserError(
+        f'candidates={candidates}: found a model without a search '
+        f'(image_encoder={model.config.image_encoder}), whose explanations '
+        'cannot differ; expected one with --image_encoder=search.')
+  copies = tf.concat([images] * candidates, axis=0)
+  inference = model.infer(copies, candidates=candidates)
+  terms = model.elbo_terms(copies, inference, num_steps_prior)
+  elbo = elbo_lib.expected_elbo(terms, terms.log_posterior).elbo
+  best = tf.argmax(tf.reshape(elbo, [candidates, -1]), output_type=tf.int32)
+  num_images = tf.shape(images)[0]
+  rows = best * num_images + tf.range(num_images)
+  answer = _explanation(copies, inference, masks)
+  return Explanation(**{name: tf.gather(value, rows)
+                        for name, value in answer.as_dict().items()})
+
+
+def _explanation(images: tf.Tensor, inference: model_lib.Inference,
+                 masks: bool) -> Explanation:
   posterior = inference.num_steps_posterior
   counts, pmf = posterior.mode(), tf.exp(posterior.log_pmf())
   drawn = reconstruct(inference, counts)

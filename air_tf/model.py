@@ -65,7 +65,7 @@ class AIRModel(snt.Module):
   def infer(self, images: tf.Tensor,
             seed: tf.Tensor | None = None,
             reparameterise: bool = True,
-            num_particles: int = 1) -> Inference:
+            num_particles: int = 1, candidates: int = 1) -> Inference:
     """Explains images object by object.
 
     Args:
@@ -76,6 +76,8 @@ class AIRModel(snt.Module):
         they are constants, as a score function needs them.
       num_particles: how many times the batch is repeated in `images`, one copy
         after the other, so that the noise is the same on any number of devices.
+      candidates: the same of explanations that differ in the places that steps
+        attend to: the most likely ones in the first copy, samples in others.
 
     Returns:
       The explanation by n objects for every n in 0 ... T.
@@ -86,7 +88,7 @@ class AIRModel(snt.Module):
     """
     images = self._check(tf.convert_to_tensor(images, tf.float32))
     step_noise, background_noise = self._noise(
-        tf.shape(images)[0], seed, num_particles)
+        tf.shape(images)[0], seed, num_particles, candidates)
     background, canvas = None, tf.zeros_like(images)
     if self._background is not None:
       background = self._background(images, background_noise, reparameterise)
@@ -277,22 +279,14 @@ class AIRModel(snt.Module):
       groups['pixel_stddev'] = list(self._learnt_stddev.trainable_variables)
     return groups
 
-  def _noise(self, batch_size, seed,
-             num_particles: int) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """Standard normal numbers, or zeros for means.
-
-    Returns:
-      T tensors `[B, 3 + Z]`, of the steps; `[B, D]`, of the background.
-    """
-    max_steps = self.config.max_steps
-    steps = [max_steps, batch_size,
-             cell_lib.WHERE_SIZE + self.config.what_size]
-    background = [batch_size, background_lib.CODE_SIZE]
-    if seed is None:
-      return tf.unstack(tf.zeros(steps), num=max_steps), tf.zeros(background)
-    noise = noise_lib.normal(steps, seed, 1, num_particles)
-    return tf.unstack(noise, num=max_steps), noise_lib.normal(
-        background, tf.random.fold_in(seed, 1), 0, num_particles)
+  def _noise(self, batch_size, seed, num_particles: int,
+             candidates: int = 1) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Noise of T steps, and of the background; see `infer`."""
+    size = cell_lib.WHERE_SIZE + self.config.what_size
+    return noise_lib.of_pass(
+        [self.config.max_steps, batch_size, size],
+        [batch_size, background_lib.CODE_SIZE], seed, num_particles,
+        candidates, self._cell.num_places if candidates > 1 else 0)
 
 
 def _gaussian(mean, stddev) -> tfd.Distribution:

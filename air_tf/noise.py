@@ -9,9 +9,10 @@ devices. The cost is negligible. Outside of replicas, the b rows are the batch.
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
-__all__ = ['normal', 'rows', 'uniform']
+__all__ = ['normal', 'of_pass', 'rows', 'uniform']
 
 
 def normal(shape: Sequence, seed: tf.Tensor, axis: int = 0,
@@ -36,6 +37,39 @@ def uniform(shape: Sequence, seed: tf.Tensor, copies: int = 1,
   sample = lambda shape: tf.random.stateless_uniform(
       shape, seed, minval=minval, maxval=maxval)
   return _share(sample, shape, 0, copies)
+
+
+def of_pass(steps: Sequence, background: Sequence, seed: tf.Tensor | None,
+            copies: int = 1, candidates: int = 1,
+            num_places: int = 0) -> tuple[list[tf.Tensor], tf.Tensor]:
+  """Draws the noise of one pass of T steps over a batch.
+
+  Args:
+    steps: `[T, B, D]`, of what the steps sample.
+    background: `[B, E]`.
+    seed: int32 `[2]`; zeros in the place of noise, if None.
+    copies: as in `normal`.
+    candidates: how many times the batch is repeated to differ in noise of the
+      search: of a standard Gumbel distribution, but none in the first copy. All
+      images get the same, so that equal images give equal results.
+    num_places: of the search, P.
+
+  Returns:
+    T tensors `[B, D]`, or `[B, D + P]` with several candidates; `[B, E]`.
+  """
+  if seed is None:
+    of_steps, of_background = tf.zeros(steps), tf.zeros(background)
+  else:
+    of_steps = normal(steps, seed, 1, copies)
+    of_background = normal(
+        background, tf.random.fold_in(seed, 1), 0, copies)
+  if candidates > 1:
+    gumbel = np.random.default_rng(0).gumbel(
+        size=[steps[0], candidates, num_places]).astype(np.float32)
+    gumbel[:, 0] = 0.
+    of_steps = tf.concat([of_steps, tf.repeat(
+        gumbel, steps[1] // candidates, axis=1)], axis=-1)
+  return tf.unstack(of_steps, num=steps[0]), of_background
 
 
 def rows(batch: tf.Tensor) -> tf.Tensor:

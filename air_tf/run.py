@@ -14,6 +14,7 @@ import tensorflow as tf
 from air_tf import config as config_lib
 from air_tf import errors
 from air_tf import explain as explain_lib
+from air_tf import loaded_model
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import progress
@@ -25,10 +26,8 @@ from air_tf.data import value_range as value_range_lib
 from air_tf.evaluation import predictions as predictions_lib
 from air_tf.evaluation import report
 from air_tf.serving import batched
-from air_tf.serving import predictor as predictor_lib
 from air_tf.serving import released
 from air_tf.serving import saved_model
-from air_tf.serving import signatures
 from air_tf.training import run_folder
 from air_tf.training import trainer as trainer_lib
 
@@ -37,7 +36,8 @@ __all__ = ['LoadedModel', 'Run', 'load']
 _PROBED = 5_000  # Training scenes whose codes the probes are fitted on.
 
 
-def load(path: str | os.PathLike) -> 'Run | LoadedModel':
+def load(path: str | os.PathLike,
+         candidates: int = 1) -> 'Run | LoadedModel':
   """Opens a run folder, a SavedModel folder, or a model of the repository.
 
   Both can `explain` images. A run also knows its configuration, its scenes and
@@ -46,6 +46,7 @@ def load(path: str | os.PathLike) -> 'Run | LoadedModel':
   Args:
     path: a folder that `bin/train.py` or `air_tf.train` wrote, or the
       `saved_model` folder in it; or a name in `models/`, as 'multi_mnist'.
+    candidates: of a run, see `Run`.
 
   Raises:
     errors.UserError: if there is neither, or the run has no checkpoint yet.
@@ -53,9 +54,13 @@ def load(path: str | os.PathLike) -> 'Run | LoadedModel':
   folder = released.saved_model_path(path)
   # Not `Path.exists`, which raises where a folder may not be looked into.
   if os.path.exists(folder / 'saved_model.pb'):
+    if candidates > 1:
+      raise errors.UserError(
+          f'candidates={candidates}: found a SavedModel, whose number is '
+          'fixed; expected a run. Write another by bin/export.py --candidates.')
     return LoadedModel(folder)
   if os.path.exists(folder / 'config.json'):
-    return Run(folder)
+    return Run(folder, candidates)
   found = ('a folder with neither' if os.path.isdir(folder)
            else 'a file' if os.path.exists(folder) else 'no such folder')
   raise errors.UserError(
@@ -64,52 +69,7 @@ def load(path: str | os.PathLike) -> 'Run | LoadedModel':
       f"folder in it, or one of {', '.join(released.names())}.")
 
 
-class LoadedModel(predictor_lib.Predictor):
-  """A SavedModel of AIR; see `Predictor` for its attributes."""
-
-  def explain(self, images: npt.ArrayLike, masks: bool = False,
-              refined: bool = False) -> explain_lib.Explanation:
-    """Counts, locates and reconstructs the objects of images.
-
-    See `Run.explain` for arguments, result and errors.
-    """
-    return batched.explain(
-        self.serve_with(masks), images, self.image_shape, self.value_range,
-        refined)
-
-  def evaluate(self, scenes: str, num_samples: int = 0,
-               progress: bool = False, refined: bool = False) -> dict:
-    """Evaluates the model on a scene file; see `report.evaluate`.
-
-    The probes are fitted on the first half of the scenes and scored on the
-    second, because the training scenes are not known.
-
-    Args:
-      scenes: path of a scene file.
-      num_samples: K of the bound on log p(x); 0 for none.
-      progress: whether to show a bar while the bound is computed.
-      refined: see `report.evaluate`.
-
-    Raises:
-      errors.UserError: if the model or the scenes cannot be used.
-    """
-    try:
-      signatures.check(self.path, self._definitions, 'score')
-    except errors.UserError as error:
-      raise errors.UserError(
-          f'{error} One of an earlier version has no such signature `score`: '
-          'write it again by bin/export.py, or evaluate the run itself.'
-          ) from error
-    return report.evaluate(
-        self.signatures, report.read_scenes(
-            scenes, self.image_shape, self.max_steps, self.value_range), None,
-        num_samples, progress, refined)
-
-  def __repr__(self) -> str:
-    """One line."""
-    size = ' x '.join(map(str, self.image_shape))
-    return (f"LoadedModel('{self.path}', images {size}, up to "
-            f'{self.max_steps} objects)')
+LoadedModel = loaded_model.LoadedModel  # What `load` returns of a SavedModel.
 
 
 class Run:
@@ -123,13 +83,17 @@ class Run:
     num_steps_prior: p(n) at this point of training, batch shape `[]`.
   """
 
-  def __init__(self, path: str | os.PathLike):
+  def __init__(self, path: str | os.PathLike, candidates: int = 1):
     """Restores it.
+
+    Args:
+      path: of its folder.
+      candidates: of how many explanations images get the best; 1 or more.
 
     Raises:
       errors.UserError: if the folder holds no run, or no checkpoint.
     """
-    self.path = pathlib.Path(path)
+    self.path, self._candidates = pathlib.Path(path), candidates
     self._folder = run_folder.RunFolder(path)
     self.config: config_lib.Config = self._folder.config()
     progress.status(f'Restoring the run in {path}.')
@@ -205,7 +169,8 @@ class Run:
       max_steps: T; that of training, if None.
     """
     return saved_model.ExportedAIR(
-        *self.trainer.averaged_model(max_steps)).endpoints
+        *self.trainer.averaged_model(max_steps),
+        candidates=self._candidates).endpoints
 
   def explain(self, images: npt.ArrayLike, masks: bool = False,
               refined: bool = False) -> explain_lib.Explanation:

@@ -65,13 +65,22 @@ class Search(snt.Module):
         w_init=snt.initializers.TruncatedNormal(stddev=.1))
     self._point: snt.Linear | None = None  # Sized by the first map of features.
 
-  def __call__(self, features: tf.Tensor, query: tf.Tensor) -> Attended:
+  @property
+  def num_places(self) -> int:
+    """m k, of the maps that it attends to; known after the first call."""
+    return self._point.output_size
+
+  def __call__(self, features: tf.Tensor, query: tf.Tensor,
+               noise: tf.Tensor | None = None) -> Attended:
     """Attends to one place.
 
     Args:
       features: `[B, m, k, F]`; m, k and F must be known, and the same in all
         calls.
       query: `[B, D]`, what is looked for.
+      noise: `[B, m k]`, added to the logarithms of the weights before the
+        largest is chosen. Of a Gumbel distribution, it makes the choice a
+        sample from the weights; None chooses the largest.
     """
     _, rows, columns, size = features.shape
     self._make_point(rows * columns)
@@ -81,7 +90,7 @@ class Search(snt.Module):
     soft_weights = tf.nn.softmax(
         self._score(units) + tf.tanh(self._point(query))[..., tf.newaxis],
         axis=1)  # [B, m k, 1]
-    hard_weights = _keep_largest(soft_weights, rows, columns)
+    hard_weights = _keep_largest(soft_weights, rows, columns, noise)
     x, y = tf.meshgrid(glimpses.centres(columns), glimpses.centres(rows))
     places = tf.reshape(tf.stack([x, y], axis=-1), [rows * columns, 2])
     hard_features, soft_features = (
@@ -106,15 +115,17 @@ class StateLocator:
     self._where_estimator = where_estimator
 
   def __call__(self, hidden: tf.Tensor, images: tf.Tensor | encoders.Pair,
-               features: tf.Tensor | None) -> modules.DiagonalGaussian:
+               features: tf.Tensor | None, noise: tf.Tensor | None = None
+               ) -> modules.DiagonalGaussian:
     """Returns the posterior over `[B, 3]`, before squashing.
 
     Args:
       hidden: `[B, U]`, of the LSTM.
       images: ignored.
       features: ignored.
+      noise: ignored.
     """
-    del images, features
+    del images, features, noise
     return self._where_estimator(hidden)
 
 
@@ -144,15 +155,17 @@ class SearchLocator:
     self._object_scale, self._window_size = object_scale, window_size
 
   def __call__(self, hidden: tf.Tensor, images: tf.Tensor | encoders.Pair,
-               features: tf.Tensor) -> modules.DiagonalGaussian:
+               features: tf.Tensor, noise: tf.Tensor | None = None
+               ) -> modules.DiagonalGaussian:
     """Returns the posterior over `[B, 3]`, before squashing.
 
     Args:
       hidden: `[B, U]`, of the LSTM.
       images: `[B, H, W, ...]`, or a pair of `[B, H, W]`, what was encoded.
       features: `[B, m, k, F]`, of each place.
+      noise: `[B, m k]`, of the search.
     """
-    attended = self._search(features, hidden)
+    attended = self._search(features, hidden, noise)
     window = self._read_window(images, attended.place)
     offset = self._where_estimator(tf.concat(
         [snt.flatten(window), hidden, attended.features, attended.place],
@@ -177,12 +190,16 @@ class SearchLocator:
     return encoders.Pair(*(x if x is None else read(x) for x in images)).stack()
 
 
-def _keep_largest(weights: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
+def _keep_largest(weights: tf.Tensor, rows: int, columns: int,
+                  noise: tf.Tensor | None) -> tf.Tensor:
   """Keeps the largest of `[B, m k, 1]` and its neighbours; they sum to 1."""
   row, column = np.divmod(np.arange(rows * columns), columns)
   distance = lambda index: np.abs(index[:, np.newaxis] - index)
   near = np.maximum(distance(row), distance(column)) <= 1  # [m k, m k]
-  largest = tf.argmax(weights[..., 0], axis=1)
+  scores = weights[..., 0]
+  if noise is not None:
+    scores = tf.math.log(scores) + noise
+  largest = tf.argmax(scores, axis=1)
   kept = weights * tf.gather(
       tf.constant(near, weights.dtype), largest)[..., tf.newaxis]
   return kept / tf.reduce_sum(kept, axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """Measures a run's newest checkpoint, or a SavedModel, on scenes.
 
     python bin/evaluate.py --logdir=runs/quickstart [--scenes=PATH] \
-        [--max_steps=5] [--refine]
+        [--max_steps=5] [--candidates=3] [--refine]
     python bin/evaluate.py --saved_model=PATH --scenes=PATH
 
 A table for reading, then, as the last line on standard output, the result as
@@ -34,6 +34,10 @@ _MAX_STEPS = flags.DEFINE_integer(
 _REFINE = flags.DEFINE_bool(
     'refine', False, 'Explain each object again, alone, before boxes, codes '
     'and masks are scored; counts and ELBO stay those of one pass.')
+_CANDIDATES = flags.DEFINE_integer(
+    'candidates', 1, 'With --logdir: take the best by the ELBO of that many '
+    'explanations, which attend to other places; as many times the time.',
+    lower_bound=1, upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:
@@ -49,6 +53,10 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
         'another by bin/export.py --max_steps.')
+  if _SAVED_MODEL.value is not None and _CANDIDATES.value > 1:
+    raise errors.UserError(
+        '--candidates goes with --logdir; that of a SavedModel is fixed. Write '
+        'another by bin/export.py --candidates.')
   cli.import_tensorflow()
   from air_tf import run as run_lib
   from air_tf.evaluation import report
@@ -56,7 +64,7 @@ def main(arguments: list[str]) -> dict:
           bool(_IMPORTANCE_SAMPLES.value) and sys.stderr.isatty())
   progress.status('Evaluating (some seconds).')
   if _LOGDIR.value is not None:
-    result = run_lib.Run(_LOGDIR.value).evaluate(
+    result = run_lib.Run(_LOGDIR.value, _CANDIDATES.value).evaluate(
         *rest, _MAX_STEPS.value, _REFINE.value)
   else:
     result = run_lib.LoadedModel(_SAVED_MODEL.value).evaluate(

@@ -3,8 +3,8 @@
     python bin/export.py --logdir=runs/quickstart
 
 Training does this at its end; use this script for a run that is still training
-or was stopped, or for another --max_steps. The SavedModel loads with TensorFlow
-alone.
+or was stopped, or for another --max_steps or --candidates. The SavedModel loads
+with TensorFlow alone.
 """
 
 import os
@@ -26,6 +26,10 @@ _MAX_STEPS = flags.DEFINE_integer(
 _HALF_PRECISION = flags.DEFINE_bool(
     'half_precision', False, 'Round the weights to float16: half the size on '
     'disk, and counts that hardly ever change.')
+_CANDIDATES = flags.DEFINE_integer(
+    'candidates', 1, 'Images get the best by the ELBO of that many '
+    'explanations, which attend to other places; as many times the time.',
+    lower_bound=1, upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:
@@ -39,7 +43,8 @@ def main(arguments: list[str]) -> dict:
   run = run_lib.Run(_LOGDIR.value)
   model, num_steps_prior = run.trainer.averaged_model(_MAX_STEPS.value)
   progress.status('Writing the SavedModel.')
-  saved_model.save(model, out, num_steps_prior, _HALF_PRECISION.value)
+  saved_model.save(model, out, num_steps_prior, _HALF_PRECISION.value,
+                   candidates=_CANDIDATES.value)
   return {'saved_model': str(out), 'step': run.step}
 
 

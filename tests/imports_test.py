@@ -28,6 +28,7 @@ LAYERS = (
     ('estimators', 'explain', 'object_size'),
     ('training', 'serving'),
     ('evaluation',),
+    ('loaded_model',),
     ('run', 'experiment'),
     ('demo', 'studies'),
 )

@@ -38,7 +38,8 @@ class ExportedAIR(tf.Module):
 
   def __init__(self, model: model_lib.AIRModel,
                num_steps_prior: prior.NumStepsDistribution | None = None,
-               half_precision: bool = False, min_half_size: int = 0):
+               half_precision: bool = False, min_half_size: int = 0,
+               candidates: int = 1):
     """Makes the functions.
 
     Args:
@@ -47,6 +48,8 @@ class ExportedAIR(tf.Module):
         model's configuration ends, if None.
       half_precision: whether weights are rounded to float16, and saved so.
       min_half_size: variables of fewer numbers are not.
+      candidates: of how many explanations images get the best, see
+        `explain.explain_best`; with 1, what `explain.explain` returns.
     """
     super().__init__(name='exported_air')
     if half_precision:
@@ -76,7 +79,11 @@ class ExportedAIR(tf.Module):
 
     @function([images_spec])
     def serve(images):
-      return explain_lib.explain(model, images).as_dict()
+      answer = (explain_lib.explain(model, images) if candidates == 1 else
+                explain_lib.explain_best(
+                    model, images, prior.NumStepsDistribution(prior_logits),
+                    candidates))
+      return answer.as_dict()
 
     @function([images_spec])
     def detect(images):
@@ -127,7 +134,8 @@ class ExportedAIR(tf.Module):
 
 def save(model: model_lib.AIRModel, path: str | pathlib.Path,
          num_steps_prior: prior.NumStepsDistribution | None = None,
-         half_precision: bool = False, min_half_size: int = 0) -> None:
+         half_precision: bool = False, min_half_size: int = 0,
+         candidates: int = 1) -> None:
   """Writes the SavedModel folder; an older one is replaced once this is whole.
 
   Args:
@@ -136,6 +144,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
     num_steps_prior: as `ExportedAIR` takes it.
     half_precision: as `ExportedAIR` takes it; half the size on disk.
     min_half_size: as `ExportedAIR` takes it.
+    candidates: as `ExportedAIR` takes it.
 
   Raises:
     errors.UserError: if the folder cannot be written, or holds something
@@ -147,7 +156,7 @@ def save(model: model_lib.AIRModel, path: str | pathlib.Path,
   temporary, old = (path.with_name(f'.{path.name}.{kind}.{os.getpid()}')
                     for kind in ('new', 'old'))
   exported = ExportedAIR(
-      model, num_steps_prior, half_precision, min_half_size)
+      model, num_steps_prior, half_precision, min_half_size, candidates)
   try:
     with files.unwritable_as_user_error(path, (OSError, tf.errors.OpError)):
       tidy(path)
