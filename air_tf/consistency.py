@@ -68,6 +68,11 @@ def _check_compositing(config, estimators) -> None:
   _require(config, 'one_colour', config.compositing != 'add'
            or not config.one_colour, 'to stand beside --compositing=over or '
            '--compositing=sorted')
+  _require(config, 'candidates', config.image_encoder == 'search'
+           or config.candidates == 1,
+           f'to be 1 beside --image_encoder={config.image_encoder}: '
+           'explanations differ in the places that --image_encoder=search '
+           'chooses')
   _require(config, 'ground_kind', config.ground
            or config.ground_kind == 'sloping',
            'to stand beside --ground, whose shape it is')

@@ -12,14 +12,13 @@ import tensorflow as tf
 
 from air_tf import depth
 from air_tf import elbo as elbo_lib
-from air_tf import errors
 from air_tf import glimpses as glimpses_lib
 from air_tf import model as model_lib
 from air_tf import prior
 from air_tf import segment
 
 __all__ = ['Explanation', 'Reconstruction', 'batch_size', 'explain',
-           'explain_best', 'reconstruct']
+           'reconstruct']
 
 _CANVAS_PIXELS = 5_000_000  # Of one batch: 500 images of 50 x 50 with T = 3.
 
@@ -65,44 +64,27 @@ class Explanation(NamedTuple):
             if value is not None}
 
 
-def explain(model: model_lib.AIRModel, images: tf.Tensor,
-            masks: bool = False) -> Explanation:
+def explain(model: model_lib.AIRModel, images: tf.Tensor, masks: bool = False,
+            candidates: int = 1,
+            num_steps_prior: prior.NumStepsDistribution | None = None
+            ) -> Explanation:
   """Counts, locates and reconstructs the objects of images.
 
   Deterministic: `where` and `what` are posterior means, the count is a mode.
+  Of several candidates, the one with the highest ELBO is taken. In the first,
+  all steps attend to the most likely place, in others to a sample of places,
+  the same for all images.
 
   Args:
     model: a trained model.
     images: float `[N, H, W]`, pixels in 0 ... 1.
     masks: whether to say which object each pixel belongs to, see `segment`.
+    candidates: how many explanations to choose from, by a model with a search.
+      They cost as many times the time and the memory.
+    num_steps_prior: p(n) of the ELBO, batch shape `[]`; for several candidates.
   """
-  return _explanation(images, model.infer(images), masks)
-
-
-def explain_best(model: model_lib.AIRModel, images: tf.Tensor,
-                 num_steps_prior: prior.NumStepsDistribution, candidates: int,
-                 masks: bool = False) -> Explanation:
-  """As `explain`, the one of several explanations with the highest ELBO.
-
-  In the first all steps attend to the most likely place, in others to a sample
-  of places. Deterministic, too: the samples are always the same.
-
-  Args:
-    model: a trained model with a search.
-    images: float `[N, H, W]`, pixels in 0 ... 1.
-    num_steps_prior: p(n), batch shape `[]`.
-    candidates: how many explanations; 2 or more. They cost as many times the
-      time and the memory.
-    masks: as in `explain`.
-
-  Raises:
-    errors.UserError: if the model has no search.
-  """
-  if model.config.image_encoder != 'search':
-    raise errors.UserError(
-        f'candidates={candidates}: found a model without a search '
-        f'(image_encoder={model.config.image_encoder}), whose explanations '
-        'cannot differ; expected one with --image_encoder=search.')
+  if candidates == 1:
+    return _explanation(images, model.infer(images), masks)
   copies = tf.concat([images] * candidates, axis=0)
   inference = model.infer(copies, candidates=candidates)
   terms = model.elbo_terms(copies, inference, num_steps_prior)

@@ -37,7 +37,7 @@ _PROBED = 5_000  # Training scenes whose codes the probes are fitted on.
 
 
 def load(path: str | os.PathLike,
-         candidates: int = 1) -> 'Run | LoadedModel':
+         candidates: int | None = None) -> 'Run | LoadedModel':
   """Opens a run folder, a SavedModel folder, or a model of the repository.
 
   Both can `explain` images. A run also knows its configuration, its scenes and
@@ -54,7 +54,7 @@ def load(path: str | os.PathLike,
   folder = released.saved_model_path(path)
   # Not `Path.exists`, which raises where a folder may not be looked into.
   if os.path.exists(folder / 'saved_model.pb'):
-    if candidates > 1:
+    if candidates:
       raise errors.UserError(
           f'candidates={candidates}: found a SavedModel, whose number is '
           'fixed; expected a run. Write another by bin/export.py --candidates.')
@@ -83,12 +83,14 @@ class Run:
     num_steps_prior: p(n) at this point of training, batch shape `[]`.
   """
 
-  def __init__(self, path: str | os.PathLike, candidates: int = 1):
+  def __init__(self, path: str | os.PathLike,
+               candidates: int | None = None):
     """Restores it.
 
     Args:
       path: of its folder.
-      candidates: of how many explanations images get the best; 1 or more.
+      candidates: of how many explanations images get the best; as its
+        configuration says, if None.
 
     Raises:
       errors.UserError: if the folder holds no run, or no checkpoint.

@@ -35,9 +35,9 @@ _REFINE = flags.DEFINE_bool(
     'refine', False, 'Explain each object again, alone, before boxes, codes '
     'and masks are scored; counts and ELBO stay those of one pass.')
 _CANDIDATES = flags.DEFINE_integer(
-    'candidates', 1, 'With --logdir: take the best by the ELBO of that many '
-    'explanations, which attend to other places; as many times the time.',
-    lower_bound=1, upper_bound=64)
+    'candidates', None, 'With --logdir: how many explanations of an image, '
+    'which attend to other places, to choose the best from by the ELBO; that '
+    'of training if left out.', lower_bound=1, upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
         'another by bin/export.py --max_steps.')
-  if _SAVED_MODEL.value is not None and _CANDIDATES.value > 1:
+  if _SAVED_MODEL.value is not None and _CANDIDATES.value is not None:
     raise errors.UserError(
         '--candidates goes with --logdir; that of a SavedModel is fixed. Write '
         'another by bin/export.py --candidates.')

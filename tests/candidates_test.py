@@ -55,7 +55,8 @@ def test_the_first_candidate_has_no_noise_and_all_images_have_the_same():
 
 
 def test_the_candidate_with_the_highest_elbo_is_taken(model):
-  found = explain_lib.explain_best(model, images(), num_steps_prior(), 4)
+  found = explain_lib.explain(
+      model, images(), candidates=4, num_steps_prior=num_steps_prior())
   copies = tf.concat([images()] * 4, axis=0)
   inference = model.infer(copies, candidates=4)
   terms = model.elbo_terms(copies, inference, num_steps_prior())
@@ -75,16 +76,15 @@ def test_the_candidate_with_the_highest_elbo_is_taken(model):
 
 def test_equal_images_get_equal_explanations(model):
   x = tf.concat([images(1), images(3)], axis=0)
-  found = explain_lib.explain_best(model, x, num_steps_prior(), 3, masks=True)
+  found = explain_lib.explain(model, x, True, 3, num_steps_prior())
   for value in found.as_dict().values():
     np.testing.assert_allclose(
         np.float32(value[0]), np.float32(value[1]), rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_without_a_search_has_no_candidates():
-  made = model_lib.AIRModel(tiny.config())
-  with pytest.raises(errors.UserError, match='expected one with --image_enc'):
-    explain_lib.explain_best(made, images(), num_steps_prior(), 2)
+  with pytest.raises(errors.UserError, match='to be 1 beside --image_enc'):
+    tiny.config(candidates=2)
 
 
 def test_a_run_takes_the_best_of_candidates(finished):

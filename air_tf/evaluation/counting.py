@@ -101,7 +101,9 @@ class Evaluator:
     images = streams.to_pixels(scenes)
     scores = self._model.score(images, num_steps_prior, tf.stack([0, start]))
     del scores['log_weight']  # Its mean is no bound for comparing runs by.
-    seen = explain_lib.explain(self._model, images, self._masks).as_dict()
+    seen = explain_lib.explain(
+        self._model, images, self._masks, self._model.config.candidates,
+        num_steps_prior).as_dict()
     kept = ('num_steps', 'presence', 'step_probs', 'masks')
     return scores, {name: seen[name] for name in kept if name in seen}
 

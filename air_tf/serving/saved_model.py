@@ -39,7 +39,7 @@ class ExportedAIR(tf.Module):
   def __init__(self, model: model_lib.AIRModel,
                num_steps_prior: prior.NumStepsDistribution | None = None,
                half_precision: bool = False, min_half_size: int = 0,
-               candidates: int = 1):
+               candidates: int | None = None):
     """Makes the functions.
 
     Args:
@@ -48,8 +48,8 @@ class ExportedAIR(tf.Module):
         model's configuration ends, if None.
       half_precision: whether weights are rounded to float16, and saved so.
       min_half_size: variables of fewer numbers are not.
-      candidates: of how many explanations images get the best, see
-        `explain.explain_best`; with 1, what `explain.explain` returns.
+      candidates: of how many explanations images get the best; that of the
+        model's configuration, if None.
     """
     super().__init__(name='exported_air')
     if half_precision:
@@ -60,6 +60,7 @@ class ExportedAIR(tf.Module):
       self._weights = model
       in_place = contextlib.nullcontext
     config = model.config
+    candidates = candidates or config.candidates
     if num_steps_prior is None:
       num_steps_prior = prior.truncated_geometric(
           math.log(config.success_final), config.max_steps)
@@ -79,11 +80,9 @@ class ExportedAIR(tf.Module):
 
     @function([images_spec])
     def serve(images):
-      answer = (explain_lib.explain(model, images) if candidates == 1 else
-                explain_lib.explain_best(
-                    model, images, prior.NumStepsDistribution(prior_logits),
-                    candidates))
-      return answer.as_dict()
+      return explain_lib.explain(
+          model, images, candidates=candidates,
+          num_steps_prior=prior.NumStepsDistribution(prior_logits)).as_dict()
 
     @function([images_spec])
     def detect(images):
@@ -135,7 +134,7 @@ class ExportedAIR(tf.Module):
 def save(model: model_lib.AIRModel, path: str | pathlib.Path,
          num_steps_prior: prior.NumStepsDistribution | None = None,
          half_precision: bool = False, min_half_size: int = 0,
-         candidates: int = 1) -> None:
+         candidates: int | None = None) -> None:
   """Writes the SavedModel folder; an older one is replaced once this is whole.
 
   Args:
