@@ -108,6 +108,11 @@ def _explanation(images: tf.Tensor, inference: model_lib.Inference,
   ink = inference.glimpses if inference.alphas is None else (
       glimpses_lib.contrast(inference.glimpses, inference.alphas,
                             inference.canvases[:, 0], inference.where))
+  owners = None
+  if masks:
+    ground = inference.canvases[:, :1]
+    owners = segment.masks(
+        images, tf.concat([ground, drawn.canvases], axis=1), drawn.presence)
   return Explanation(
       num_steps=counts, num_steps_probs=pmf, step_probs=prior.step_probs(pmf),
       presence=drawn.presence, where=mask(inference.where),
@@ -117,8 +122,7 @@ def _explanation(images: tf.Tensor, inference: model_lib.Inference,
       canvases=drawn.canvases, reconstruction=drawn.image,
       alphas=mask(inference.alphas),
       background=None if background is None else background.image,
-      masks=segment.masks(images, inference.canvases, drawn.presence)
-      if masks else None)
+      masks=owners)
 
 
 def reconstruct(inference: model_lib.Inference,

@@ -10,6 +10,7 @@ from air_tf import depth
 from air_tf import explain as explain_lib
 from air_tf import model as model_lib
 from air_tf import prior
+from air_tf import segment
 
 
 def random_paint(channels, shape=(3, 4, 5, 6), seed=0):
@@ -156,5 +157,16 @@ def test_an_explanation_ends_with_its_reconstruction(models):
   # Of a step that a later one covers, less is seen in the end than at first.
   all_three = explain_lib.reconstruct(inference, tf.constant([3, 3, 3]))
   assert np.abs(all_three.canvases - inference.canvases[:, 1:]).max() > 1e-4
-  assert explain_lib.explain(models[1], images, masks=True).masks.shape == [
-      3, 16, 16]
+
+
+def test_masks_are_of_what_is_seen_in_the_end(models):
+  images = tf.constant(
+      np.random.default_rng(0).random([9, 16, 16, 3], np.float32))
+  inference = models[1].infer(images)._replace(
+      num_steps_posterior=prior.NumStepsDistribution(tf.fill([9, 3], 9.)))
+  found = explain_lib._explanation(images, inference, masks=True)
+  outputs = found._replace(masks=None).as_dict()
+  np.testing.assert_array_equal(
+      found.masks, segment.with_masks(images, outputs)['masks'])
+  prefixes = segment.masks(images, inference.canvases, found.presence)
+  assert np.any(found.masks != prefixes)
