@@ -57,7 +57,8 @@ class Light:
         config.glimpse_shape, config.hidden_size, config.decoder_bias,
         config.decoder_init_scale, name='glimpse_decoder')
 
-  def __call__(self, what, where, height, width) -> Drawn:
+  def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
+               width: int) -> Drawn:
     """Decodes and writes, see `Painter`."""
     glimpses = self.decoder(what)
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
@@ -73,7 +74,8 @@ class Paint:
         compositing.start_logits(shape, config.decoder_bias),
         config.decoder_init_scale, name='glimpse_decoder')
 
-  def __call__(self, what, where, height, width) -> Drawn:
+  def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
+               width: int) -> Drawn:
     """Decodes and writes, see `Painter`."""
     glimpses = compositing.premultiply(self.decoder(what))
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
@@ -93,7 +95,8 @@ class Stencils:
         config.glimpse_shape, config.hidden_size, config.decoder_bias,
         config.decoder_init_scale, name='glimpse_decoder')
 
-  def __call__(self, what, where, height, width) -> Drawn:
+  def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
+               width: int) -> Drawn:
     """Decodes and writes, see `Painter`."""
     colours, logits = self.decoder(what)
     written = self._OUTSIDE + glimpses_lib.write(
