@@ -160,17 +160,7 @@ class AIRCell(snt.Module):
 
   def write(self, what: tf.Tensor, where: tf.Tensor, height: int,
             width: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes objects and writes each to a canvas of its own.
-
-    Args:
-      what: `[B, Z]`.
-      where: `[B, 3]`, (scale, shift_x, shift_y).
-      height: `H`.
-      width: `W`.
-
-    Returns:
-      The glimpses `[B, h, w]`, and the canvases y `[B, H, W]`.
-    """
+    """Decodes and writes objects, see `painters.Painter`."""
     return self._painter(what, where, height, width)
 
   def __call__(self, images: tf.Tensor, encoded: EncodedImage, state: State,

@@ -18,8 +18,9 @@ premultiplied by opacity, and opacity.
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['add_up', 'channelled', 'compose', 'fill', 'painted_shape',
-           'premultiply', 'split', 'start_logits', 'uncovered']
+__all__ = ['add_up', 'changes', 'channelled', 'compose', 'fill',
+           'painted_shape', 'premultiply', 'split', 'start_logits',
+           'uncovered']
 
 
 def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
@@ -33,14 +34,25 @@ def compose(canvas: tf.Tensor, painted: tf.Tensor, over: bool) -> tf.Tensor:
   """
   if not over:
     return add_up(canvas, painted)
-  colours, alphas = split(painted, canvas.shape[3:])
-  canvases, left = [canvas], tf.ones_like(alphas[:, 0])  # 1 - A
-  for colour, alpha in zip(tf.unstack(colours, axis=1),
-                           tf.unstack(alphas, axis=1), strict=True):
-    change = colour - channelled(alpha, canvas) * canvas
+  canvases, left = [canvas], tf.ones_like(painted[:, 0, ..., -1])  # 1 - A
+  for change, alpha in zip(*changes(canvas, painted), strict=True):
     canvases.append(canvases[-1] + channelled(left, canvas) * change)
     left *= 1. - alpha
   return tf.stack(canvases, axis=1)
+
+
+def changes(canvas: tf.Tensor, painted: tf.Tensor
+            ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+  """Returns a_n (y_n - b) `[B, H, W]` and a_n `[B, H, W]` of each object.
+
+  Args:
+    canvas: `[B, H, W]`, b, the background.
+    painted: `[B, T, H, W, C + 1]`, the objects, premultiplied.
+  """
+  colours, alphas = (tf.unstack(x, axis=1)
+                     for x in split(painted, canvas.shape[3:]))
+  return [colour - channelled(alpha, canvas) * canvas
+          for colour, alpha in zip(colours, alphas, strict=True)], alphas
 
 
 def add_up(canvas: tf.Tensor, written: tf.Tensor) -> tf.Tensor:

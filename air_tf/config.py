@@ -112,9 +112,9 @@ class Config(scene_options.SceneOptions):
       'opaque, with sharp outlines. For flat colours: one step then cannot '
       'draw two objects of different ones.', before=False)
   candidates: int = _option(
-      1, 'Where images are explained after training or held out: how many '
-      'explanations, whose steps attend to other places, to choose the best '
-      'from by the ELBO; as many times the time. More than 1 needs '
+      1, 'How many explanations of a held-out scene, or by a SavedModel, to '
+      'choose the one with the highest ELBO from; their steps attend to '
+      'different places. As many times the time. More than 1 needs '
       '--image_encoder=search.', lower=1, upper=64, before=1)
   what_size: int = _option(
       50, 'Z, size of an appearance code (blog and paper: 50).', lower=1)

@@ -18,6 +18,7 @@ Letters: `B` batch, `T` most steps, `[H, W]` image. Images in colour have a last
 axis of 3 channels. What is painted has another for its opacity.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,8 @@ def compose(canvas: tf.Tensor, layers: Layers) -> tf.Tensor:
     layers: the objects.
   """
   canvases = [canvas]
-  changes, alphas, in_front = _unstack(canvas, layers)
+  changes, alphas = compositing.changes(canvas, layers.painted)
+  in_front = _order(layers)
   visible = []  # v_i of the objects so far.
   for n, alpha in enumerate(alphas):
     visible = [v * (1. - in_front(n, i) * alpha) for i, v in enumerate(visible)]
@@ -86,9 +88,10 @@ def parts(canvas: tf.Tensor, layers: Layers, presence: tf.Tensor) -> tf.Tensor:
     layers: the objects.
     presence: `[B, T]`, 1. for an object that is present, else 0.
   """
-  changes, alphas, in_front = _unstack(canvas, Layers(
-      layers.painted * presence[..., tf.newaxis, tf.newaxis, tf.newaxis],
-      layers.in_front))
+  changes, alphas = compositing.changes(
+      canvas,
+      layers.painted * presence[..., tf.newaxis, tf.newaxis, tf.newaxis])
+  in_front = _order(layers)
   canvases = []
   for i, change in enumerate(changes):
     visible = _not_hidden(i, alphas, in_front)
@@ -134,16 +137,9 @@ def _squared_error(images: tf.Tensor, painted: tf.Tensor) -> tf.Tensor:
   return tf.reduce_sum(off, axis=-1) / (alpha[..., 0] + _TINY)
 
 
-def _unstack(canvas: tf.Tensor, layers: Layers):
-  """Per object: a (y - b) `[B, H, W]`, a `[B, H, W]`; and the order of two."""
-  colours, alphas = compositing.split(layers.painted, canvas.shape[3:])
-  alphas = tf.unstack(alphas, axis=1)
-  changes = [
-      colour - compositing.channelled(alpha, canvas) * canvas
-      for colour, alpha in zip(tf.unstack(colours, axis=1), alphas, strict=True)
-  ]
-  in_front = lambda i, j: layers.in_front[:, i, j, tf.newaxis, tf.newaxis]
-  return changes, alphas, in_front
+def _order(layers: Layers) -> Callable[[int, int], tf.Tensor]:
+  """Returns in_front(i, j): `[B, 1, 1]`, 1. where i is in front of j."""
+  return lambda i, j: layers.in_front[:, i, j, tf.newaxis, tf.newaxis]
 
 
 def _not_hidden(i: int, alphas: list[tf.Tensor], in_front) -> tf.Tensor:

@@ -9,7 +9,7 @@ and glimpses in colour have a last axis of 3 channels. Paint has a further axis
 of colour, premultiplied by opacity, and opacity (see `compositing`).
 """
 
-from typing import Protocol
+import abc
 
 import tensorflow as tf
 
@@ -23,10 +23,17 @@ __all__ = ['Light', 'Paint', 'Painter', 'Stencils', 'make']
 Drawn = tuple[tf.Tensor, tf.Tensor]  # Glimpses, and a canvas for each.
 
 
-class Painter(Protocol):
-  """Draws objects with what its decoder has learnt."""
-  decoder: modules.Decoder
+class Painter(abc.ABC):
+  """Draws objects by what its decoder has learnt.
 
+  Attributes:
+    decoder: of appearance codes.
+  """
+
+  def __init__(self, decoder: modules.Decoder):
+    self.decoder = decoder
+
+  @abc.abstractmethod
   def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
                width: int) -> Drawn:
     """Decodes objects and writes each to a canvas of its own.
@@ -44,18 +51,21 @@ class Painter(Protocol):
 
 def make(config: config_lib.Config) -> Painter:
   """Returns the painter of a configuration, its decoder without weights yet."""
+  def decoder(kind: type[modules.Decoder], shape, bias=config.decoder_bias):
+    return kind(shape, config.hidden_size, bias, config.decoder_init_scale,
+                name='glimpse_decoder')
+  shape = config.glimpse_shape
   if config.compositing == 'add':
-    return Light(config)
-  return Stencils(config) if config.one_colour else Paint(config)
+    return Light(decoder(modules.Decoder, shape))
+  if config.one_colour:
+    return Stencils(decoder(modules.StencilDecoder, shape))
+  shape = compositing.painted_shape(shape)
+  return Paint(decoder(modules.Decoder, shape, compositing.start_logits(
+      shape, config.decoder_bias)))
 
 
-class Light:
+class Light(Painter):
   """Pixels whose light adds up."""
-
-  def __init__(self, config: config_lib.Config):
-    self.decoder = modules.Decoder(
-        config.glimpse_shape, config.hidden_size, config.decoder_bias,
-        config.decoder_init_scale, name='glimpse_decoder')
 
   def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
                width: int) -> Drawn:
@@ -64,15 +74,8 @@ class Light:
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
 
 
-class Paint:
+class Paint(Painter):
   """Pixels that have a colour, half bright at first, and an opacity."""
-
-  def __init__(self, config: config_lib.Config):
-    shape = compositing.painted_shape(config.glimpse_shape)
-    self.decoder = modules.Decoder(
-        shape, config.hidden_size,
-        compositing.start_logits(shape, config.decoder_bias),
-        config.decoder_init_scale, name='glimpse_decoder')
 
   def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
                width: int) -> Drawn:
@@ -81,7 +84,7 @@ class Paint:
     return glimpses, glimpses_lib.write(glimpses, where, height, width)
 
 
-class Stencils:
+class Stencils(Painter):
   """One colour, painted through stencils with sharp outlines.
 
   What is interpolated are logits of opacities. An outline is then as sharp in
@@ -89,11 +92,6 @@ class Stencils:
   """
 
   _OUTSIDE = -8.  # Logit of opacities outside a stencil: .0003.
-
-  def __init__(self, config: config_lib.Config):
-    self.decoder = modules.StencilDecoder(
-        config.glimpse_shape, config.hidden_size, config.decoder_bias,
-        config.decoder_init_scale, name='glimpse_decoder')
 
   def __call__(self, what: tf.Tensor, where: tf.Tensor, height: int,
                width: int) -> Drawn:

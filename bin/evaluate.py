@@ -35,9 +35,9 @@ _REFINE = flags.DEFINE_bool(
     'refine', False, 'Explain each object again, alone, before boxes, codes '
     'and masks are scored; counts and ELBO stay those of one pass.')
 _CANDIDATES = flags.DEFINE_integer(
-    'candidates', None, 'With --logdir: how many explanations of an image, '
-    'which attend to other places, to choose the best from by the ELBO; that '
-    'of training if left out.', lower_bound=1, upper_bound=64)
+    'candidates', None, 'How many explanations of an image to choose the one '
+    'with the highest ELBO from, with --logdir; that of training if left out.',
+    lower_bound=1, upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:

@@ -27,9 +27,9 @@ _HALF_PRECISION = flags.DEFINE_bool(
     'half_precision', False, 'Round the weights to float16: half the size on '
     'disk, and counts that hardly ever change.')
 _CANDIDATES = flags.DEFINE_integer(
-    'candidates', None, 'How many explanations of an image, '
-    'which attend to other places, to choose the best from by the ELBO; that '
-    'of training if left out.', lower_bound=1, upper_bound=64)
+    'candidates', None, 'How many explanations of an image to choose the one '
+    'with the highest ELBO from; that of training if left out.', lower_bound=1,
+    upper_bound=64)
 
 
 def main(arguments: list[str]) -> dict:
