@@ -23,6 +23,7 @@ def check(config: Any, estimators: Mapping[str, Any]) -> None:
   """
   _check_scenes(config)
   _check_compositing(config, estimators)
+  _check_candidates(config)
   _check_particles(config, estimators)
 
 
@@ -49,6 +50,8 @@ def _check_scenes(config) -> None:
   require('ground', not (config.ground and config.background),
           'one of --ground and --background: the first is an even or gently '
           'sloping ground, the second learns any other')
+  require('ground_kind', config.ground or config.ground_kind == 'sloping',
+          'to stand beside --ground, whose shape it is')
   require('channels', config.channels != 2, '1 or 3')
   require('clip_norm', not 0. < config.clip_norm < options.TINY,
           f'0, for no clipping, or at least {options.TINY:g}')
@@ -68,14 +71,14 @@ def _check_compositing(config, estimators) -> None:
   _require(config, 'one_colour', config.compositing != 'add'
            or not config.one_colour, 'to stand beside --compositing=over or '
            '--compositing=sorted')
+
+
+def _check_candidates(config) -> None:
   _require(config, 'candidates', config.image_encoder == 'search'
            or config.candidates == 1,
            f'to be 1 beside --image_encoder={config.image_encoder}: '
            'explanations differ in the places that --image_encoder=search '
            'chooses')
-  _require(config, 'ground_kind', config.ground
-           or config.ground_kind == 'sloping',
-           'to stand beside --ground, whose shape it is')
 
 
 def _check_particles(config, estimators) -> None:
