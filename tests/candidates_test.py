@@ -87,6 +87,7 @@ def test_a_model_without_a_search_has_no_candidates():
     tiny.config(candidates=2)
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_best_of_candidates(finished):
   folder, _ = finished
   plain, searched = (air_tf.load(folder, candidates=n) for n in (1, 5))
@@ -99,6 +100,7 @@ def test_a_run_takes_the_best_of_candidates(finished):
     air_tf.load(folder / 'saved_model', candidates=2)
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_candidates_explains_as_its_run(finished, tmp_path):
   folder, _ = finished
   scripts.succeed('export.py', f'--logdir={folder}', '--candidates=2',
