@@ -12,6 +12,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import convolutions
 from air_tf import encoders
 from air_tf import glimpses as glimpses_lib
 from air_tf import modules
@@ -80,7 +81,7 @@ class AIRCell(snt.Module):
         config.steps_bias, config.steps_init_scale, name='steps_predictor')
     self._make_locator(config)
     self._glimpse_features = (
-        encoders.GlimpseConvolutions(name='glimpse_features')
+        convolutions.GlimpseConvolutions(name='glimpse_features')
         if config.glimpse_encoder == 'conv' else None)
     self._glimpse_encoder = modules.GaussianEstimator(
         config.what_size, hidden, name='glimpse_encoder')

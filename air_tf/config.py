@@ -18,12 +18,12 @@ from air_tf import options
 from air_tf import scene_options
 
 __all__ = ['COMPOSITINGS', 'Config', 'DISTRIBUTION_STRATEGIES', 'ESTIMATORS',
-           'EstimatorSpec', 'GLIMPSE_ENCODERS', 'GROUND_KINDS',
+           'EstimatorSpec', 'GLIMPSE_NETWORKS', 'GROUND_KINDS',
            'IMAGE_ENCODERS', 'OPTIMIZERS']
 
 COMPOSITINGS = ('add', 'over', 'sorted')
 GROUND_KINDS = ('sloping', 'level')
-GLIMPSE_ENCODERS = ('mlp', 'conv')
+GLIMPSE_NETWORKS = ('mlp', 'conv')
 IMAGE_ENCODERS = ('search', 'conv', 'mlp')
 
 
@@ -81,9 +81,10 @@ class Config(scene_options.SceneOptions):
       'need.', choices=IMAGE_ENCODERS)
   glimpse_encoder: str = _option(
       'mlp', "Encoder of a glimpse: 'mlp' (blog); 'conv', two strided "
-      'convolutions before the MLP, for outlines of different colours; in '
-      'whole runs not yet shown to be better.',
-      choices=GLIMPSE_ENCODERS, before='mlp')
+      'convolutions before the MLP.', choices=GLIMPSE_NETWORKS, before='mlp')
+  glimpse_decoder: str = _option(
+      'mlp', "Decoder of a glimpse: 'mlp' (blog); 'conv', two transposed "
+      'convolutions after the MLP.', choices=GLIMPSE_NETWORKS, before='mlp')
   difference: bool = _option(
       True, 'DAIR (paper: Difference-AIR): each step encodes the partial '
       'reconstruction and the residual instead of the image. Small objects and '

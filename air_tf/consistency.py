@@ -71,6 +71,8 @@ def _check_compositing(config, estimators) -> None:
   _require(config, 'one_colour', config.compositing != 'add'
            or not config.one_colour, 'to stand beside --compositing=over or '
            '--compositing=sorted')
+  _require(config, 'glimpse_decoder', config.glimpse_decoder == 'mlp'
+           or not config.one_colour, 'mlp beside --one_colour')
 
 
 def _check_candidates(config) -> None:

@@ -12,18 +12,16 @@ its features. Images in colour have a last axis of channels.
 """
 
 from collections.abc import Callable
-from collections.abc import Sequence
-import math
 from typing import NamedTuple
 
 import sonnet as snt
 import tensorflow as tf
 
 from air_tf import config as config_lib
+from air_tf import convolutions
 from air_tf import modules
 
-__all__ = ['ConvEncoder', 'Encoding', 'GlimpseConvolutions', 'MLPEncoder',
-           'Pair', 'make']
+__all__ = ['ConvEncoder', 'Encoding', 'MLPEncoder', 'Pair', 'make']
 
 
 class Pair(NamedTuple):
@@ -79,12 +77,12 @@ class ConvEncoder(snt.Module):
   def __init__(self, hidden_size: int, name: str | None = None):
     """Makes the encoder, with `hidden_size` units in its last two layers."""
     super().__init__(name=name)
-    self._convolutions = _convolutions(self.LAYERS)
+    self._convolutions = convolutions.make(self.LAYERS)
     self._mlp = modules.encoder(hidden_size, name='mlp')
 
   def __call__(self, images: tf.Tensor) -> Encoding:
     """Encodes images `[B, H, W, ...]`."""
-    return self._encode(self._convolutions[0](_channels(images)))
+    return self._encode(self._convolutions[0](convolutions.to_channels(images)))
 
   def pairs(self, images: tf.Tensor) -> EncodePair:
     """Returns the encoder of pairs with these images `[B, H, W]`.
@@ -100,7 +98,7 @@ class ConvEncoder(snt.Module):
       that is nothing, returns the encoding.
     """
     first = self._convolutions[0]
-    images = _channels(images)
+    images = convolutions.to_channels(images)
     of_residual, of_explained = first.make_weights_of_pairs(images.shape[-1])
     start = first.convolve(images, of_residual) + first.b
 
@@ -108,7 +106,7 @@ class ConvEncoder(snt.Module):
       if explained is None:
         return self._encode(start)
       return self._encode(start + first.convolve(
-          _channels(explained), of_explained - of_residual))
+          convolutions.to_channels(explained), of_explained - of_residual))
 
     return encode
 
@@ -119,96 +117,6 @@ class ConvEncoder(snt.Module):
       features = tf.nn.relu(layer(features))
     return Encoding(
         summary=self._mlp(snt.flatten(features)), features=features)
-
-
-class GlimpseConvolutions(snt.Module):
-  """What comes before the blog's MLP in a convolutional encoder of glimpses.
-
-  16 filters of 4 x 4 pixels, 2 apart, then 32 of the same size, rectified. In
-  an autoencoder of single objects the MLP alone is slow to learn outlines of
-  different colours: ELU is nearly linear where training starts (BUILD_NOTES).
-  """
-
-  LAYERS = (16, 2), (32, 2)  # As in `ConvEncoder`.
-
-  def __init__(self, name: str | None = None):
-    super().__init__(name=name)
-    self._convolutions = _convolutions(self.LAYERS)
-
-  def __call__(self, glimpses: tf.Tensor) -> tf.Tensor:
-    """Maps `[B, h, w, ...]` to features `[B, D]`."""
-    features = _channels(glimpses)
-    for layer in self._convolutions:
-      features = tf.nn.relu(layer(features))
-    return snt.flatten(features)
-
-
-def _convolutions(
-    layers: Sequence[tuple[int, int]]) -> list['_Convolution']:
-  """Makes convolutions of given filters and strides."""
-  return [_Convolution(*layer, name=f'conv_{i}')
-          for i, layer in enumerate(layers)]
-
-
-def _channels(images: tf.Tensor) -> tf.Tensor:
-  """Maps `[B, H, W, ...]` to `[B, H, W, C]`."""
-  return tf.reshape(
-      images, [-1, *images.shape[1:3], math.prod(images.shape[3:])])
-
-
-class _Convolution(snt.Module):
-  """Convolution of kernel 2 S and stride S, padded by S.
-
-  With this padding, pixels at the edge contribute to as many outputs as those
-  in the middle. Computed after space-to-depth, as a 2 x 2 convolution of stride
-  1 over blocks of S x S pixels, for which XLA takes some 40 % less time on CPU.
-  TensorFlow's own kernel of space-to-depth takes five times as long as the
-  transpose below.
-  """
-
-  def __init__(self, filters: int, stride: int, name: str | None = None):
-    super().__init__(name=name)
-    self._filters, self._stride = filters, stride
-
-  def __call__(self, x: tf.Tensor) -> tf.Tensor:
-    """Maps `[B, H, W, C]` to `[B, H // S + 1, W // S + 1, filters]`."""
-    self._make_weights(x.shape[-1])
-    return self.convolve(x, self.w) + self.b
-
-  def make_weights_of_pairs(self, channels: int) -> list[tf.Tensor]:
-    """Returns the weights of each image of a pair, with C channels each."""
-    self._make_weights(2 * channels)
-    side = 2 * self._stride
-    return tf.unstack(tf.reshape(
-        self.w, [side, side, channels, 2, self._filters]), axis=3)
-
-  def convolve(self, x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
-    """Convolves `[B, H, W, C]` with weights `[2 S, 2 S, C, filters]`."""
-    stride = self._stride
-    _, height, width, channels = x.shape
-    rows, columns = height // stride + 2, width // stride + 2  # Of blocks.
-    x = tf.pad(x, [[0, 0], [stride, (rows - 1) * stride - height],
-                   [stride, (columns - 1) * stride - width], [0, 0]])
-    depth = stride**2 * channels
-    # [B, rows, S, columns, S, C], each block's pixels moved to the end.
-    blocks = tf.reshape(
-        tf.transpose(
-            tf.reshape(x, [-1, rows, stride, columns, stride, channels]),
-            [0, 1, 3, 2, 4, 5]), [-1, rows, columns, depth])
-    w = tf.reshape(
-        tf.transpose(
-            tf.reshape(
-                w, [2, stride, 2, stride, channels, self._filters]),
-            [0, 2, 1, 3, 4, 5]), [2, 2, depth, self._filters])
-    return tf.nn.conv2d(blocks, w, strides=1, padding='VALID')
-
-  @snt.once
-  def _make_weights(self, channels: int) -> None:
-    shape = [2 * self._stride, 2 * self._stride, channels, self._filters]
-    init = snt.initializers.TruncatedNormal(
-        stddev=1. / math.sqrt(math.prod(shape[:-1])))
-    self.w = tf.Variable(init(shape, tf.float32), name='w')
-    self.b = tf.Variable(tf.zeros([self._filters]), name='b')
 
 
 _REGISTRY = {'search': ConvEncoder, 'conv': ConvEncoder, 'mlp': MLPEncoder}

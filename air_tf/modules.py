@@ -14,6 +14,8 @@ import sonnet as snt
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from air_tf import convolutions
+
 __all__ = [
     'Baseline',
     'Decoder',
@@ -173,7 +175,7 @@ class Decoder(snt.Module):
 
   def __init__(self, glimpse_shape: Sequence[int], hidden_size: int,
                bias: float | np.ndarray, output_scale: float = 1.,
-               name: str | None = None):
+               convolutional: bool = False, name: str | None = None):
     """Makes the decoder.
 
     Args:
@@ -182,14 +184,19 @@ class Decoder(snt.Module):
       bias: initial logit of every pixel, or of each, flat; added to the output
         layer's.
       output_scale: factor on the initial weights of the output layer.
+      convolutional: whether the pixels come from `convolutions.GlimpsePixels`
+        instead of a linear layer.
       name: name of the module.
     """
     super().__init__(name=name)
     self._glimpse_shape = glimpse_shape
     self._bias = bias
     self._hidden = encoder(hidden_size, name='hidden')
-    self._pixels = snt.Linear(math.prod(glimpse_shape), name='pixels',
-                              w_init=_ScaledNormal(output_scale))
+    self._pixels = (
+        convolutions.GlimpsePixels(glimpse_shape, output_scale, name='pixels')
+        if convolutional else
+        snt.Linear(math.prod(glimpse_shape), name='pixels',
+                   w_init=_ScaledNormal(output_scale)))
 
   def __call__(self, what: tf.Tensor) -> tf.Tensor:
     """Maps `[B, Z]` to `[B, h, w]`."""
@@ -223,7 +230,8 @@ class StencilDecoder(Decoder):
     num_pixels = math.prod(size)
     super().__init__(
         [channels + num_pixels], hidden_size,
-        np.float32([0.] * channels + [bias] * num_pixels), output_scale, name)
+        np.float32([0.] * channels + [bias] * num_pixels), output_scale,
+        name=name)
     self._size, self._channels = size, channels
 
   def __call__(self, what: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -51,17 +51,17 @@ class Painter(abc.ABC):
 
 def make(config: config_lib.Config) -> Painter:
   """Returns the painter of a configuration, its decoder without weights yet."""
-  def decoder(kind: type[modules.Decoder], shape, bias=config.decoder_bias):
-    return kind(shape, config.hidden_size, bias, config.decoder_init_scale,
-                name='glimpse_decoder')
-  shape = config.glimpse_shape
-  if config.compositing == 'add':
-    return Light(decoder(modules.Decoder, shape))
+  shape, bias = config.glimpse_shape, config.decoder_bias
+  options = dict(hidden_size=config.hidden_size, name='glimpse_decoder',
+                 output_scale=config.decoder_init_scale)
   if config.one_colour:
-    return Stencils(decoder(modules.StencilDecoder, shape))
+    return Stencils(modules.StencilDecoder(shape, bias=bias, **options))
+  options |= dict(convolutional=config.glimpse_decoder == 'conv')
+  if config.compositing == 'add':
+    return Light(modules.Decoder(shape, bias=bias, **options))
   shape = compositing.painted_shape(shape)
-  return Paint(decoder(modules.Decoder, shape, compositing.start_logits(
-      shape, config.decoder_bias)))
+  return Paint(modules.Decoder(
+      shape, bias=compositing.start_logits(shape, bias), **options))
 
 
 class Light(Painter):

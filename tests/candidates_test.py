@@ -88,6 +88,7 @@ def test_a_model_without_a_search_has_no_candidates():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_takes_the_best_of_candidates(finished):
   folder, _ = finished
   plain, searched = (air_tf.load(folder, candidates=n) for n in (1, 5))
@@ -101,6 +102,7 @@ def test_a_run_takes_the_best_of_candidates(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_saved_model_of_candidates_explains_as_its_run(finished, tmp_path):
   folder, _ = finished
   scripts.succeed('export.py', f'--logdir={folder}', '--candidates=2',

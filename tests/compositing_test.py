@@ -88,7 +88,8 @@ def test_a_new_model_starts_half_bright_and_nearly_transparent():
 
 
 @pytest.mark.parametrize('changes', [
-    {}, tiny.DAIR, dict(one_colour=True), dict(glimpse_encoder='conv'),
+    {}, tiny.DAIR, dict(one_colour=True),
+    dict(glimpse_encoder='conv', glimpse_decoder='conv'),
     dict(compositing='sorted', **tiny.DAIR)],
     ids=str)
 @pytest.mark.parametrize('channels', [1, 3])
@@ -156,6 +157,11 @@ def test_the_outline_of_a_stencil_is_as_sharp_as_the_image():
 def test_one_colour_needs_opacities():
   with pytest.raises(errors.UserError, match='beside --compositing=over'):
     tiny.config(one_colour=True)
+
+
+def test_stencils_have_no_convolutions():
+  with pytest.raises(errors.UserError, match='mlp beside --one_colour'):
+    tiny.config(one_colour=True, glimpse_decoder='conv', **GREY)
 
 
 @pytest.mark.parametrize('changes', [{}, dict(one_colour=True)], ids=str)

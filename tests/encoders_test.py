@@ -45,20 +45,6 @@ def test_features_are_those_of_strided_convolutions(shape):
   np.testing.assert_allclose(x, y, atol=1e-5)
 
 
-@pytest.mark.parametrize('shape', [(2, 20, 20), (2, 6, 6, 4)])
-def test_features_of_glimpses_are_those_of_strided_convolutions(shape):
-  glimpses = tf.constant(RNG.normal(size=shape), tf.float32)
-  convolutions = encoders.GlimpseConvolutions()
-  x = convolutions(glimpses)
-  y = tf.reshape(glimpses, [*shape[:3], -1])
-  b_0, w_0, b_1, w_1 = convolutions.trainable_variables
-  assert w_0.shape[-1] == 16 and w_1.shape == [4, 4, 16, 32]
-  for w, b in (w_0, b_0), (w_1, b_1):
-    y = tf.pad(y, [[0, 0], [2] * 2, [2] * 2, [0, 0]])
-    y = tf.nn.relu(tf.nn.conv2d(y, w, 2, 'VALID') + b)
-  np.testing.assert_allclose(x, tf.reshape(y, [2, -1]), atol=1e-5)
-
-
 @pytest.mark.parametrize('kind', ['conv', 'mlp'])
 @pytest.mark.parametrize('shape', [(2, 21, 50), (2, 21, 14, 3)])
 def test_a_pair_is_encoded_as_the_stack_of_residual_and_explained(kind, shape):

@@ -160,6 +160,15 @@ def test_a_run_and_its_saved_model_explain_alike_as_the_model_does(
           found, value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+def test_a_run_and_its_saved_model_refine_alike(run, loaded):
+  images = run.test.images
+  plain = run.explain(images)
+  first, second = (x.explain(images, refined=True) for x in (run, loaded))
+  np.testing.assert_array_equal(first.num_steps, plain.num_steps)
+  assert not np.allclose(first.where, plain.where)
+  np.testing.assert_allclose(first.where, second.where, rtol=1e-4, atol=1e-5)
+
+
 def test_images_are_explained_a_batch_at_a_time(run, loaded, monkeypatch):
   images = tiny.scenes(5).images
   whole = run.explain(images)

@@ -25,6 +25,7 @@ def test_outputs_are_kept_and_none_is_an_error(notebook):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_runs_from_a_fresh_kernel_and_learns(
     notebook, tmp_path, monkeypatch):
   monkeypatch.delenv('XLA_FLAGS', raising=False)  # It trains for a while.

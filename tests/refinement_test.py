@@ -5,10 +5,9 @@ import pytest
 import tiny
 
 from air_tf import errors
+from air_tf import explain as explain_lib
 from air_tf import model as model_lib
-from air_tf import run as run_lib
 from air_tf.serving import refinement
-from air_tf.serving import saved_model as saved_model_lib
 
 
 def test_a_pixel_is_of_the_step_that_draws_most_of_it():
@@ -105,21 +104,16 @@ def test_an_object_that_is_not_seen_alone_stays():
   assert found['canvases'][0, 1, 0, 3] == .5
 
 
-def loaded(folder, **changes):
-  """A SavedModel of a model that was not trained."""
-  saved_model_lib.save(
-      model_lib.AIRModel(tiny.config(**changes)), folder / 'saved_model')
-  return run_lib.load(folder / 'saved_model')
-
-
-@pytest.mark.parametrize('changes', [tiny.DAIR, dict(channels=3),
-                                     dict(ground=True)])
-def test_counts_stay_and_objects_change(changes, tmp_path):
-  model = loaded(tmp_path, steps_bias=9., **changes)
-  images = tiny.images(5, channels=changes.get('channels', 1)).numpy()
-  plain, refined, again = (
-      model.explain(images, masks=True, refined=x).as_dict()
-      for x in (False, True, True))
+@pytest.mark.parametrize('changes', [tiny.DAIR,
+                                     dict(channels=3, ground=True)])
+def test_counts_stay_and_objects_change(changes):
+  model = model_lib.AIRModel(tiny.config(steps_bias=9., **changes))
+  images = tiny.images(5, channels=changes.get('channels', 1))
+  def serve(images):
+    return explain_lib.explain(model, images, masks=True).as_dict()
+  with tiny.eagerly():
+    plain = {name: x.numpy() for name, x in serve(images).items()}
+    refined, again = (refinement.refine(serve, images, plain) for _ in range(2))
   assert plain['num_steps'].all() and set(plain) == set(refined)
   for name, value in refined.items():
     assert value.shape == plain[name].shape, name
@@ -131,17 +125,16 @@ def test_counts_stay_and_objects_change(changes, tmp_path):
     assert not np.allclose(refined[name], plain[name]), name
 
 
-def test_objects_that_cover_each_other_are_refused(tmp_path):
-  model = loaded(tmp_path, compositing='over')
+def test_objects_that_cover_each_other_are_refused():
+  before = outputs([[.9, 0., 0., 0.]], [1.])
   with pytest.raises(errors.UserError, match='--compositing=over'):
-    model.explain(tiny.images().numpy(), refined=True)
+    refinement.refine(Echo(steps=1), np.zeros([1, 1, 4], np.float32),
+                      before | {'alphas': np.zeros([1, 1, 1, 4])})
 
 
-def test_images_without_objects_stay_as_they_are(tmp_path):
-  model = loaded(tmp_path, steps_bias=-9.)
-  images = tiny.images().numpy()
-  plain, refined = (
-      model.explain(images, refined=x).as_dict() for x in (False, True))
-  assert not plain['num_steps'].any()
-  for name, value in refined.items():
-    np.testing.assert_array_equal(value, plain[name])
+def test_images_without_objects_stay_as_they_are():
+  before, echo = outputs([[0.] * 4] * 2, [0., 0.]), Echo(steps=2)
+  found = refinement.refine(echo, np.float32([[[.1, 0., .2, 0.]]]), before)
+  assert not echo.seen
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, before[name])

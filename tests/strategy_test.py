@@ -39,12 +39,14 @@ def mirrored(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('estimator', config_lib.ESTIMATORS)
 def test_the_halves_of_a_batch_meet_the_noise_of_the_whole(mirrored, estimator):
   assert mirrored[0]['estimates'][estimator] < ROUNDING
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_on_two_devices_is_that_of_one_and_goes_on_there(mirrored):
   result, folder = mirrored[0]['run'], mirrored[1] / 'run'
   assert result['step'] == 12 and np.isfinite(result['elbo'])

@@ -33,6 +33,7 @@ local.subprocess.Popen = Forked
 """
 
 
+@pytest.mark.long
 def test_generalise_trains_and_asks(tmp_path):
   models = '--difference', '--image_encoder', '--max_steps', '--counts'
   flags = [
