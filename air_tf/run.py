@@ -33,7 +33,8 @@ from air_tf.training import trainer as trainer_lib
 
 __all__ = ['LoadedModel', 'Run', 'load']
 
-_PROBED = 5_000  # Training scenes whose codes the probes are fitted on.
+# Training scenes on whose objects the probes are fitted, if nothing is said.
+_PROBED = 5_000
 
 
 def load(path: str | os.PathLike,
@@ -200,7 +201,8 @@ class Run:
 
   def evaluate(self, scenes: str | None = None, num_samples: int = 0,
                progress: bool = False, max_steps: int | None = None,
-               refined: bool = False) -> dict:
+               refined: bool = False,
+               probe_scenes: int | None = None) -> dict:
     """Evaluates the averaged model.
 
     Args:
@@ -209,6 +211,8 @@ class Run:
       progress: whether to show a bar while the bound is computed.
       max_steps: T; that of training, if None.
       refined: see `report.evaluate`.
+      probe_scenes: how many training scenes the probes are fitted on; 5,000,
+        if None.
 
     Returns:
       `step`, and as `report.evaluate`. The probes are fitted on objects of
@@ -222,13 +226,15 @@ class Run:
                 scenes, self.image_shape, max_steps or self.max_steps,
                 self.value_range))
     train = (None if test.boxes is None or test.labels is None
-             else self._probed_scenes(needed=scenes is None))
+             else self._probed_scenes(
+                 probe_scenes or _PROBED, needed=scenes is None))
     signatures = (self.signatures if max_steps is None
                   else self.signatures_with(max_steps))
     return {'step': self.step} | report.evaluate(
         signatures, test, train, num_samples, progress, refined)
 
-  def _probed_scenes(self, needed: bool) -> scenes_lib.Scenes | None:
+  def _probed_scenes(self, number: int,
+                     needed: bool) -> scenes_lib.Scenes | None:
     try:
       train = self.scenes.train
     except errors.UserError as error:
@@ -238,7 +244,7 @@ class Run:
                       errors.one_line(error))
       return None
     return scenes_lib.Scenes(
-        *(x if x is None else x[:_PROBED] for x in train))
+        *(x if x is None else x[:number] for x in train))
 
   def _source(self) -> str:
     config = self.config

@@ -38,6 +38,10 @@ _CANDIDATES = flags.DEFINE_integer(
     'candidates', None, 'How many explanations of an image to choose the one '
     'with the highest ELBO from, with --logdir; that of training if left out.',
     lower_bound=1, upper_bound=64)
+_PROBE_SCENES = flags.DEFINE_integer(
+    'probe_scenes', None, 'Training scenes from whose objects the probes learn '
+    'to tell the digit from `what`, with --logdir; 5,000 if left out.',
+    lower_bound=2)
 
 
 def main(arguments: list[str]) -> dict:
@@ -57,6 +61,10 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--candidates goes with --logdir; that of a SavedModel is fixed. Write '
         'another by bin/export.py --candidates.')
+  if _SAVED_MODEL.value is not None and _PROBE_SCENES.value is not None:
+    raise errors.UserError(
+        '--probe_scenes goes with --logdir; a SavedModel knows no training '
+        'scenes, and its probes learn from half of --scenes.')
   cli.import_tensorflow()
   from air_tf import run as run_lib
   from air_tf.evaluation import report
@@ -65,7 +73,7 @@ def main(arguments: list[str]) -> dict:
   progress.status('Evaluating (some seconds).')
   if _LOGDIR.value is not None:
     result = run_lib.Run(_LOGDIR.value, _CANDIDATES.value).evaluate(
-        *rest, _MAX_STEPS.value, _REFINE.value)
+        *rest, _MAX_STEPS.value, _REFINE.value, _PROBE_SCENES.value)
   else:
     result = run_lib.LoadedModel(_SAVED_MODEL.value).evaluate(
         *rest, _REFINE.value)

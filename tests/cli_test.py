@@ -142,6 +142,8 @@ def test_evaluate_and_export_refuse_a_folder_without_a_run(tmp_path):
   assert_refused(run('bin/evaluate.py', '--saved_model=x'), '--scenes')
   assert_refused(run('bin/evaluate.py', '--saved_model=x', '--scenes=y',
                      '--max_steps=5'), '--max_steps goes with --logdir')
+  assert_refused(run('bin/evaluate.py', '--saved_model=x', '--scenes=y',
+                     '--probe_scenes=5'), '--probe_scenes goes with --logdir')
   assert_refused(run('bin/evaluate.py', '--saved_model=x', '--logdir=y'),
                  'one of --logdir and --saved_model')
 

@@ -294,6 +294,8 @@ def test_gradients_in_ones_own_tape_and_function():
 
 def test_evaluation_of_a_run_and_of_its_saved_model(run, loaded, folder):
   found = run.evaluate()
+  few = run.evaluate(probe_scenes=20)
+  assert 0 < few['probe_train_objects'] < found['probe_train_objects']
   path, = (folder.parent / 'cache').glob('test-*.npz')
   again = loaded.evaluate(str(path))
   assert found['step'] == 4 and found['scenes'] == 12
