@@ -84,8 +84,8 @@ class Config(scene_options.SceneOptions):
       'convolutions before the MLP.', choices=GLIMPSE_NETWORKS, before='mlp')
   glimpse_decoder: str = _option(
       'mlp', "Decoder of a glimpse: 'mlp' (blog); 'conv', two transposed "
-      'convolutions after the MLP. Both give better codes and counts, for more '
-      'time.', choices=GLIMPSE_NETWORKS, before='mlp')
+      'convolutions after the MLP; with a convolutional encoder, codes and '
+      'counts are better.', choices=GLIMPSE_NETWORKS, before='mlp')
   difference: bool = _option(
       True, 'DAIR (paper: Difference-AIR): each step encodes the partial '
       'reconstruction and the residual instead of the image. Small objects and '

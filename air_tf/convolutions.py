@@ -1,7 +1,7 @@
 """Strided convolutions, computed as products of blocks.
 
-`Convolution` makes a map smaller, `Transposed` makes it larger again. Of them
-the convolutional networks of glimpses are made.
+`Convolution` makes a map smaller, `TransposedConvolution` larger again. The
+convolutional networks of glimpses are made of them.
 
 Letters: `B` batch, `[H, W]` map, `C` its channels, `S` stride, `[h, w]`
 glimpse, `D` size of features.
@@ -13,8 +13,8 @@ import math
 import sonnet as snt
 import tensorflow as tf
 
-__all__ = ['Convolution', 'GlimpseConvolutions', 'GlimpsePixels', 'Transposed',
-           'make', 'to_channels']
+__all__ = ['Convolution', 'GlimpseConvolutions', 'GlimpsePixels',
+           'TransposedConvolution', 'make', 'to_channels']
 
 
 def make(layers: Sequence[tuple[int, int]]) -> list['Convolution']:
@@ -84,7 +84,7 @@ class Convolution(snt.Module):
     self.b = tf.Variable(tf.zeros([self._filters]), name='b')
 
 
-class Transposed(snt.Module):
+class TransposedConvolution(snt.Module):
   """Transposed convolution of kernel 2 S and stride S, cropped by S.
 
   Shapes are those of `Convolution` the other way round, and it is computed in
@@ -167,14 +167,16 @@ class GlimpsePixels(snt.Module):
     super().__init__(name=name)
     self._shape = glimpse_shape
     channels = math.prod(glimpse_shape[2:])
-    layers = GlimpseConvolutions.LAYERS
-    (first, outer), (self._filters, inner) = layers
+    (filters, outer), (self._filters, inner) = GlimpseConvolutions.LAYERS
+    # Maps before the outer and before the inner layer, whose results may be a
+    # little larger than what is asked for.
     self._large = [math.ceil(n / outer) + 1 for n in glimpse_shape[:2]]
     self._small = [math.ceil(n / inner) + 1 for n in self._large]
     self._start = snt.Linear(
         math.prod(self._small) * self._filters, name='start')
-    self._inner = Transposed(first, inner, name='inner')
-    self._outer = Transposed(channels, outer, output_scale, name='outer')
+    self._inner = TransposedConvolution(filters, inner, name='inner')
+    self._outer = TransposedConvolution(
+        channels, outer, output_scale, name='outer')
 
   def __call__(self, features: tf.Tensor) -> tf.Tensor:
     """Maps `[B, D]` to `[B, h w ...]`, flat."""

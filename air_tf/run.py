@@ -33,8 +33,7 @@ from air_tf.training import trainer as trainer_lib
 
 __all__ = ['LoadedModel', 'Run', 'load']
 
-# Training scenes on whose objects the probes are fitted, if nothing is said.
-_PROBED = 5_000
+_PROBE_SCENES = 5_000  # Training scenes on whose objects probes are fitted.
 
 
 def load(path: str | os.PathLike,
@@ -227,7 +226,7 @@ class Run:
                 self.value_range))
     train = (None if test.boxes is None or test.labels is None
              else self._probed_scenes(
-                 probe_scenes or _PROBED, needed=scenes is None))
+                 probe_scenes or _PROBE_SCENES, needed=scenes is None))
     signatures = (self.signatures if max_steps is None
                   else self.signatures_with(max_steps))
     return {'step': self.step} | report.evaluate(

@@ -53,18 +53,15 @@ def main(arguments: list[str]) -> dict:
     raise errors.UserError(
         '--saved_model: a SavedModel holds no scenes; expected --scenes=PATH '
         'beside it, or --logdir.')
-  if _SAVED_MODEL.value is not None and _MAX_STEPS.value is not None:
-    raise errors.UserError(
-        '--max_steps goes with --logdir; the T of a SavedModel is fixed. Write '
-        'another by bin/export.py --max_steps.')
-  if _SAVED_MODEL.value is not None and _CANDIDATES.value is not None:
-    raise errors.UserError(
-        '--candidates goes with --logdir; that of a SavedModel is fixed. Write '
-        'another by bin/export.py --candidates.')
-  if _SAVED_MODEL.value is not None and _PROBE_SCENES.value is not None:
-    raise errors.UserError(
-        '--probe_scenes goes with --logdir; a SavedModel knows no training '
-        'scenes, and its probes learn from half of --scenes.')
+  for flag, why in (
+      (_MAX_STEPS, 'the T of a SavedModel is fixed. Write another by '
+       'bin/export.py --max_steps.'),
+      (_CANDIDATES, 'that of a SavedModel is fixed. Write another by '
+       'bin/export.py --candidates.'),
+      (_PROBE_SCENES, 'a SavedModel knows no training scenes, and its probes '
+       'learn from half of --scenes.')):
+    if _SAVED_MODEL.value is not None and flag.value is not None:
+      raise errors.UserError(f'--{flag.name} goes with --logdir; {why}')
   cli.import_tensorflow()
   from air_tf import run as run_lib
   from air_tf.evaluation import report

@@ -25,12 +25,13 @@ def test_features_of_glimpses_are_those_of_strided_convolutions(shape):
 
 @pytest.mark.parametrize('stride', [2, 3])
 def test_transposed_is_that_of_tensorflow(stride):
-  layer = convolutions.Transposed(5, stride)
+  layer = convolutions.TransposedConvolution(5, stride)
   x = random(2, 4, 6, 3)
   found = layer(x)
   layer.b.assign(tf.range(5.))
   w = tf.reshape(layer.w, [2, 2, 3, stride, stride, 5])
-  # Of a pixel in a block, the map's next field has the first half.
+  # The first S rows of the kernel are for the next row of the map, the others
+  # for this one; the same for columns.
   kernel = tf.reshape(tf.transpose(w[::-1, ::-1], [0, 3, 1, 4, 5, 2]),
                       [2 * stride, 2 * stride, 5, 3])
   full = tf.nn.conv2d_transpose(

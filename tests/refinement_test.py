@@ -104,13 +104,18 @@ def test_an_object_that_is_not_seen_alone_stays():
   assert found['canvases'][0, 1, 0, 3] == .5
 
 
-@pytest.mark.parametrize('changes', [tiny.DAIR,
-                                     dict(channels=3, ground=True)])
+def served(**changes):
+  """What a model that was not trained says of images, masks among it."""
+  model = model_lib.AIRModel(tiny.config(**changes))
+  return lambda images: explain_lib.explain(
+      model, images, masks=True).as_dict()
+
+
+@pytest.mark.parametrize('changes', [tiny.DAIR, dict(channels=3),
+                                     dict(ground=True)])
 def test_counts_stay_and_objects_change(changes):
-  model = model_lib.AIRModel(tiny.config(steps_bias=9., **changes))
+  serve = served(steps_bias=9., **changes)
   images = tiny.images(5, channels=changes.get('channels', 1))
-  def serve(images):
-    return explain_lib.explain(model, images, masks=True).as_dict()
   with tiny.eagerly():
     plain = {name: x.numpy() for name, x in serve(images).items()}
     refined, again = (refinement.refine(serve, images, plain) for _ in range(2))
@@ -126,10 +131,9 @@ def test_counts_stay_and_objects_change(changes):
 
 
 def test_objects_that_cover_each_other_are_refused():
-  before = outputs([[.9, 0., 0., 0.]], [1.])
+  serve, images = served(compositing='over'), tiny.images()
   with pytest.raises(errors.UserError, match='--compositing=over'):
-    refinement.refine(Echo(steps=1), np.zeros([1, 1, 4], np.float32),
-                      before | {'alphas': np.zeros([1, 1, 1, 4])})
+    refinement.refine(serve, images, serve(images))
 
 
 def test_images_without_objects_stay_as_they_are():
